@@ -1,0 +1,72 @@
+# Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# Finds every library that Partita uses, in one place, so that a missing one is
+# named at configuration and with the command that installs it. Targets that
+# the rest of the build links:
+#
+#   PartitaMLIR               the dylibs MLIR and LLVM, and nothing static
+#   PartitaONNX               ONNX's C++ library and protobuf
+#   DNNL::dnnl                oneDNN
+#   CLI11::CLI11              command lines
+#   nlohmann_json::nlohmann_json
+#   Catch2::Catch2WithMain    through add_partita_unittest only
+
+include_guard(GLOBAL)
+
+set(PARTITA_LLVM_PREFIX "/usr/lib/llvm-22" CACHE PATH
+  "Where LLVM and MLIR 22 are installed")
+set(PARTITA_DEPS_DIR "${PROJECT_SOURCE_DIR}/build/deps" CACHE PATH
+  "Where tools/setup.sh puts what it builds from source")
+set(PARTITA_PYTHON "${PROJECT_SOURCE_DIR}/.venv/bin/python3" CACHE FILEPATH
+  "The Python of the virtual environment that tools/setup.sh makes")
+set(PARTITA_LIT "${PROJECT_SOURCE_DIR}/.venv/bin/lit" CACHE FILEPATH
+  "lit, which Debian's LLVM does not carry, from the same environment")
+
+set(partita_setup_hint "run `bash tools/setup.sh`, which installs it")
+
+find_package(MLIR CONFIG QUIET NO_DEFAULT_PATH
+  PATHS "${PARTITA_LLVM_PREFIX}/lib/cmake/mlir")
+if(NOT MLIR_FOUND OR NOT LLVM_VERSION_MAJOR EQUAL 22)
+  message(FATAL_ERROR "MLIR 22 is not in ${PARTITA_LLVM_PREFIX}: "
+    "${partita_setup_hint}.")
+endif()
+
+# A static LLVM or MLIR archive ahead of the dylib links without a word and
+# gives two copies of MLIR that do not know each other's types. All of it comes
+# from the two dylibs, so these are the only names that anything may link.
+add_library(PartitaMLIR INTERFACE)
+target_include_directories(PartitaMLIR SYSTEM INTERFACE
+  ${MLIR_INCLUDE_DIRS} ${LLVM_INCLUDE_DIRS})
+separate_arguments(partita_llvm_definitions NATIVE_COMMAND "${LLVM_DEFINITIONS}")
+target_compile_definitions(PartitaMLIR INTERFACE ${partita_llvm_definitions})
+target_link_libraries(PartitaMLIR INTERFACE MLIR LLVM)
+
+# Debian's own configuration of oneDNN wants OpenCL's headers, which its CPU
+# engine does not need.
+find_path(PARTITA_DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.hpp)
+find_library(PARTITA_DNNL_LIBRARY dnnl)
+if(NOT PARTITA_DNNL_INCLUDE_DIR OR NOT PARTITA_DNNL_LIBRARY)
+  message(FATAL_ERROR "oneDNN is missing: ${partita_setup_hint}.")
+endif()
+add_library(DNNL::dnnl SHARED IMPORTED GLOBAL)
+set_target_properties(DNNL::dnnl PROPERTIES
+  IMPORTED_LOCATION "${PARTITA_DNNL_LIBRARY}"
+  INTERFACE_INCLUDE_DIRECTORIES "${PARTITA_DNNL_INCLUDE_DIR}")
+
+find_package(Threads REQUIRED)
+foreach(dependency CLI11 nlohmann_json Catch2 Protobuf)
+  find_package(${dependency} QUIET)
+  if(NOT ${dependency}_FOUND)
+    message(FATAL_ERROR "${dependency} is missing: ${partita_setup_hint}.")
+  endif()
+endforeach()
+
+find_package(ONNX 1.23 CONFIG QUIET NO_DEFAULT_PATH
+  PATHS "${PARTITA_DEPS_DIR}/onnx/lib/cmake/ONNX")
+if(NOT ONNX_FOUND)
+  message(FATAL_ERROR "ONNX's C++ library is not in ${PARTITA_DEPS_DIR}/onnx: "
+    "${partita_setup_hint}.")
+endif()
+add_library(PartitaONNX INTERFACE)
+target_link_libraries(PartitaONNX INTERFACE ONNX::onnx protobuf::libprotobuf)

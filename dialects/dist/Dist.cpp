@@ -1,0 +1,513 @@
+//===- Dist.cpp - Meshes, shardings and collectives -----------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM
+// Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Spelling and verification of the dist dialect. The algebra itself is in
+// Support/Sharding.h; attributes convert to and from it.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/dist/Dist.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace partita;
+using namespace partita::dist;
+
+#include "dialects/dist/DistDialect.cpp.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "dialects/dist/DistAttrs.cpp.inc"
+
+#define GET_OP_CLASSES
+#include "dialects/dist/Dist.cpp.inc"
+
+void DistDialect::initialize() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "dialects/dist/DistAttrs.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/dist/Dist.cpp.inc"
+      >();
+}
+
+//===----------------------------------------------------------------------===//
+// Spelling
+//===----------------------------------------------------------------------===//
+
+/// factor ::= integer (`:` string (`,` string)*)?   -- inside braces a comma is
+/// followed by a string while axes last and by an integer for the next factor.
+static void printDim(AsmPrinter &p, DimAttr dim) {
+  p << "{";
+  llvm::interleaveComma(dim.getFactors(), p, [&](FactorAttr factor) {
+    p << factor.getSize();
+    const char *separator = ":";
+    for (StringAttr axis : factor.getAxes()) {
+      p << separator << axis;
+      separator = ",";
+    }
+  });
+  p << "}";
+}
+
+static FailureOr<StringAttr> parseAxis(AsmParser &p) {
+  std::string name;
+  if (p.parseString(&name))
+    return failure();
+  return StringAttr::get(p.getContext(), name);
+}
+
+static FailureOr<DimAttr> parseDim(AsmParser &p) {
+  SmallVector<FactorAttr> factors;
+  if (p.parseLBrace())
+    return failure();
+  bool more = true;
+  while (more) {
+    int64_t size;
+    if (p.parseInteger(size))
+      return failure();
+    SmallVector<StringAttr> axes;
+    more = false;
+    if (succeeded(p.parseOptionalColon())) {
+      FailureOr<StringAttr> axis = parseAxis(p);
+      if (failed(axis))
+        return failure();
+      axes.push_back(*axis);
+    }
+    while (succeeded(p.parseOptionalComma())) {
+      std::string name;
+      if (failed(p.parseOptionalString(&name))) {
+        more = true;
+        break;
+      }
+      axes.push_back(StringAttr::get(p.getContext(), name));
+    }
+    factors.push_back(FactorAttr::get(p.getContext(), size, axes));
+  }
+  if (p.parseRBrace())
+    return failure();
+  return DimAttr::get(p.getContext(), factors);
+}
+
+static FailureOr<FlatSymbolRefAttr> parseMesh(AsmParser &p) {
+  StringAttr name;
+  if (p.parseSymbolName(name))
+    return failure();
+  return FlatSymbolRefAttr::get(name);
+}
+
+void FactorAttr::print(AsmPrinter &p) const {
+  p << "<";
+  printDim(p, DimAttr::get(getContext(), {*this}));
+  p << ">";
+}
+
+Attribute FactorAttr::parse(AsmParser &p, Type) {
+  if (p.parseLess())
+    return {};
+  FailureOr<DimAttr> dim = parseDim(p);
+  if (failed(dim) || p.parseGreater())
+    return {};
+  if (dim->getFactors().size() != 1) {
+    p.emitError(p.getNameLoc(), "expected one factor");
+    return {};
+  }
+  return dim->getFactors().front();
+}
+
+void DimAttr::print(AsmPrinter &p) const {
+  p << "<";
+  printDim(p, *this);
+  p << ">";
+}
+
+Attribute DimAttr::parse(AsmParser &p, Type) {
+  if (p.parseLess())
+    return {};
+  FailureOr<DimAttr> dim = parseDim(p);
+  if (failed(dim) || p.parseGreater())
+    return {};
+  return *dim;
+}
+
+void ShardingAttr::print(AsmPrinter &p) const {
+  p << "<" << getMesh() << ", [";
+  llvm::interleaveComma(getDims(), p, [&](DimAttr dim) { printDim(p, dim); });
+  p << "]";
+  if (!getPartial().empty()) {
+    p << ", partial={";
+    llvm::interleaveComma(getPartial(), p);
+    p << "} " << getCombiner().getValue();
+  }
+  p << ">";
+}
+
+Attribute ShardingAttr::parse(AsmParser &p, Type) {
+  if (p.parseLess())
+    return {};
+  FailureOr<FlatSymbolRefAttr> mesh = parseMesh(p);
+  SmallVector<DimAttr> dims;
+  auto parseOne = [&]() -> ParseResult {
+    FailureOr<DimAttr> dim = parseDim(p);
+    if (failed(dim))
+      return failure();
+    dims.push_back(*dim);
+    return success();
+  };
+  if (failed(mesh) || p.parseComma() ||
+      p.parseCommaSeparatedList(AsmParser::Delimiter::Square, parseOne))
+    return {};
+  SmallVector<StringAttr> partial;
+  StringAttr combiner = StringAttr::get(p.getContext(), "none");
+  if (succeeded(p.parseOptionalComma())) {
+    auto parsePartial = [&]() -> ParseResult {
+      FailureOr<StringAttr> axis = parseAxis(p);
+      if (failed(axis))
+        return failure();
+      partial.push_back(*axis);
+      return success();
+    };
+    StringRef keyword;
+    if (p.parseKeyword("partial") || p.parseEqual() ||
+        p.parseCommaSeparatedList(AsmParser::Delimiter::Braces, parsePartial) ||
+        p.parseKeyword(&keyword))
+      return {};
+    combiner = StringAttr::get(p.getContext(), keyword);
+  }
+  if (p.parseGreater())
+    return {};
+  return ShardingAttr::get(p.getContext(), *mesh, dims, partial, combiner);
+}
+
+void StrategyAttr::print(AsmPrinter &p) const {
+  p << "<" << getMesh() << ", {";
+  for (auto [i, name, dim] : llvm::enumerate(getNames(), getFactors())) {
+    p << (i ? ", " : "");
+    p.printKeywordOrString(name.getValue());
+    p << " = ";
+    printDim(p, dim);
+  }
+  p << "}>";
+}
+
+Attribute StrategyAttr::parse(AsmParser &p, Type) {
+  if (p.parseLess())
+    return {};
+  FailureOr<FlatSymbolRefAttr> mesh = parseMesh(p);
+  SmallVector<StringAttr> names;
+  SmallVector<DimAttr> dims;
+  auto parseOne = [&]() -> ParseResult {
+    std::string name;
+    if (p.parseKeywordOrString(&name) || p.parseEqual())
+      return failure();
+    FailureOr<DimAttr> dim = parseDim(p);
+    if (failed(dim))
+      return failure();
+    names.push_back(StringAttr::get(p.getContext(), name));
+    dims.push_back(*dim);
+    return success();
+  };
+  if (failed(mesh) || p.parseComma() ||
+      p.parseCommaSeparatedList(AsmParser::Delimiter::Braces, parseOne) ||
+      p.parseGreater())
+    return {};
+  return StrategyAttr::get(p.getContext(), *mesh, names, dims);
+}
+
+void OffsetAttr::print(AsmPrinter &p) const {
+  p << "<" << getMesh() << ", ";
+  printDim(p, DimAttr::get(getContext(), {getFactor()}));
+  p << ">";
+}
+
+Attribute OffsetAttr::parse(AsmParser &p, Type) {
+  if (p.parseLess())
+    return {};
+  FailureOr<FlatSymbolRefAttr> mesh = parseMesh(p);
+  if (failed(mesh) || p.parseComma())
+    return {};
+  FailureOr<DimAttr> dim = parseDim(p);
+  if (failed(dim) || p.parseGreater())
+    return {};
+  if (dim->getFactors().size() != 1) {
+    p.emitError(p.getNameLoc(), "expected one factor");
+    return {};
+  }
+  return OffsetAttr::get(p.getContext(), *mesh, dim->getFactors().front());
+}
+
+//===----------------------------------------------------------------------===//
+// Conversion to and from plain data
+//===----------------------------------------------------------------------===//
+
+static DimAttr dimFromData(MLIRContext *context, const Mesh &mesh,
+                           const DimSharding &dim) {
+  SmallVector<FactorAttr> factors;
+  for (const FactorSharding &factor : dim.factors) {
+    SmallVector<StringAttr> axes;
+    for (int axis : factor.axes)
+      axes.push_back(StringAttr::get(context, mesh.axisNames[axis]));
+    factors.push_back(FactorAttr::get(context, factor.size, axes));
+  }
+  return DimAttr::get(context, factors);
+}
+
+static Result<int> axisOf(const Mesh &mesh, StringAttr name) {
+  int axis = mesh.axis(name.str());
+  if (axis < 0)
+    return makeError(ExitCode::InvalidInput, "dist.unknown-axis",
+                     "@" + mesh.name,
+                     "axis \"" + name.str() + "\" is not in the mesh");
+  return axis;
+}
+
+static Result<FactorSharding> factorToData(const Mesh &mesh, FactorAttr attr) {
+  FactorSharding factor;
+  factor.size = attr.getSize();
+  for (StringAttr name : attr.getAxes()) {
+    PARTITA_TRY(int axis, axisOf(mesh, name));
+    factor.axes.push_back(axis);
+  }
+  return factor;
+}
+
+static Result<DimSharding> dimToData(const Mesh &mesh, DimAttr attr) {
+  DimSharding dim;
+  for (FactorAttr factorAttr : attr.getFactors()) {
+    PARTITA_TRY(FactorSharding factor, factorToData(mesh, factorAttr));
+    dim.factors.push_back(std::move(factor));
+  }
+  return dim;
+}
+
+ShardingAttr ShardingAttr::get(MLIRContext *context, FlatSymbolRefAttr mesh,
+                               const Mesh &data, const Sharding &sharding) {
+  SmallVector<DimAttr> dims;
+  for (const DimSharding &dim : sharding.dims)
+    dims.push_back(dimFromData(context, data, dim));
+  SmallVector<StringAttr> partial;
+  for (int axis : sharding.partialAxes)
+    partial.push_back(StringAttr::get(context, data.axisNames[axis]));
+  return get(context, mesh, dims, partial,
+             StringAttr::get(context, combinerName(sharding.combiner)));
+}
+
+Result<Sharding> ShardingAttr::toData(const Mesh &mesh) const {
+  Sharding sharding;
+  for (DimAttr dimAttr : getDims()) {
+    PARTITA_TRY(DimSharding dim, dimToData(mesh, dimAttr));
+    sharding.dims.push_back(std::move(dim));
+  }
+  for (StringAttr name : getPartial()) {
+    PARTITA_TRY(int axis, axisOf(mesh, name));
+    sharding.partialAxes.push_back(axis);
+  }
+  std::optional<Combiner> combiner = parseCombiner(getCombiner().str());
+  if (!combiner)
+    return makeError(ExitCode::InvalidInput, "dist.unknown-combiner", "",
+                     "'" + getCombiner().str() + "' is not a combiner");
+  sharding.combiner = *combiner;
+  llvm::sort(sharding.partialAxes);
+  return sharding;
+}
+
+StrategyAttr StrategyAttr::get(MLIRContext *context, FlatSymbolRefAttr mesh,
+                               const Mesh &data, const ShardingRule &rule,
+                               const Strategy &strategy) {
+  SmallVector<StringAttr> names;
+  SmallVector<DimAttr> dims;
+  for (auto [factor, dim] : llvm::zip_equal(rule.factors, strategy.factors)) {
+    if (dim.isReplicated())
+      continue;
+    names.push_back(StringAttr::get(context, factor.name));
+    dims.push_back(dimFromData(context, data, dim));
+  }
+  return get(context, mesh, names, dims);
+}
+
+Result<Strategy> StrategyAttr::toData(const Mesh &mesh,
+                                      const ShardingRule &rule) const {
+  Strategy strategy = Strategy::replicated(rule);
+  for (auto [name, dimAttr] : llvm::zip_equal(getNames(), getFactors())) {
+    auto it = llvm::find_if(rule.factors, [&](const partita::Factor &factor) {
+      return factor.name == name.getValue();
+    });
+    if (it == rule.factors.end())
+      return makeError(ExitCode::InvalidInput, "dist.unknown-factor", "",
+                       "'" + name.str() + "' is not a factor of " + rule.str());
+    PARTITA_TRY(DimSharding dim, dimToData(mesh, dimAttr));
+    strategy.factors[it - rule.factors.begin()] = std::move(dim);
+  }
+  return strategy;
+}
+
+Result<ShardOffset> OffsetAttr::toData(const Mesh &mesh) const {
+  PARTITA_TRY(FactorSharding factor, factorToData(mesh, getFactor()));
+  return ShardOffset{factor.size, factor.axes};
+}
+
+//===----------------------------------------------------------------------===//
+// Operations
+//===----------------------------------------------------------------------===//
+
+Mesh MeshOp::getMesh() {
+  Mesh mesh;
+  mesh.name = getSymName().str();
+  for (auto name : getAxes().getAsValueRange<StringAttr>())
+    mesh.axisNames.push_back(name.str());
+  mesh.axisSizes.assign(getSizes().begin(), getSizes().end());
+  return mesh;
+}
+
+LogicalResult MeshOp::verify() {
+  if (getAxes().size() != getSizes().size())
+    return emitOpError("has ") << getAxes().size() << " axis names and "
+                               << getSizes().size() << " sizes";
+  if (getAxes().size() > 16)
+    return emitOpError("has more than 16 axes");
+  llvm::StringSet<> seen;
+  for (auto name : getAxes().getAsValueRange<StringAttr>())
+    if (!seen.insert(name).second)
+      return emitOpError("names axis \"") << name << "\" twice";
+  for (int64_t size : getSizes())
+    if (size < 1)
+      return emitOpError("has an axis of size ") << size;
+  return success();
+}
+
+MeshOp dist::getMesh(Operation *module) {
+  for (Operation &op : module->getRegion(0).front())
+    if (auto mesh = dyn_cast<MeshOp>(op))
+      return mesh;
+  return nullptr;
+}
+
+bool dist::isMove(Operation *op) {
+  return isa<AllGatherOp, ReduceScatterOp, AllReduceOp, AllToAllOp, PermuteOp,
+             SliceOp, ToPartialOp>(op);
+}
+
+namespace {
+/// Both shardings of a move, checked against the tensor's type.
+struct Ends {
+  Mesh mesh;
+  Sharding from, to;
+};
+} // namespace
+
+template <typename Op> static FailureOr<Ends> verifyEnds(Op op) {
+  auto module = op->template getParentOfType<ModuleOp>();
+  MeshOp mesh = module ? getMesh(module) : nullptr;
+  if (!mesh)
+    return op.emitOpError("needs a dist.mesh in its module"), failure();
+  Ends ends{mesh.getMesh(), {}, {}};
+  auto type = cast<RankedTensorType>(op.getInput().getType());
+  if (!type.hasStaticShape())
+    return op.emitOpError("needs a static shape"), failure();
+  std::vector<int64_t> shape(type.getShape().begin(), type.getShape().end());
+  for (auto [attr, out] : {std::pair{op.getFrom(), &ends.from},
+                           std::pair{op.getTo(), &ends.to}}) {
+    if (attr.getMesh().getValue() != mesh.getSymName())
+      return op.emitOpError("names mesh ") << attr.getMesh(), failure();
+    auto data = attr.toData(ends.mesh);
+    if (!data)
+      return op.emitOpError() << data.error().message, failure();
+    auto legal = checkSharding(*data, shape, ends.mesh, "");
+    if (!legal)
+      return op.emitOpError() << legal.error().message, failure();
+    *out = canonical(*data, ends.mesh);
+  }
+  return ends;
+}
+
+static bool isSubset(uint64_t a, uint64_t b) { return (a & ~b) == 0; }
+static uint64_t partialSet(const Sharding &sharding) {
+  uint64_t set = 0;
+  for (int axis : sharding.partialAxes)
+    set |= uint64_t(1) << axis;
+  return set;
+}
+
+LogicalResult ReshardOp::verify() { return verifyEnds(*this); }
+
+LogicalResult AllGatherOp::verify() {
+  FailureOr<Ends> e = verifyEnds(*this);
+  if (failed(e))
+    return failure();
+  if (e->from.partialAxes != e->to.partialAxes ||
+      !isSubset(e->to.dimAxes(), e->from.dimAxes()) ||
+      e->to.dimAxes() == e->from.dimAxes())
+    return emitOpError("must remove axes from dimensions and nothing else");
+  return success();
+}
+
+LogicalResult SliceOp::verify() {
+  FailureOr<Ends> e = verifyEnds(*this);
+  if (failed(e))
+    return failure();
+  if (e->from.partialAxes != e->to.partialAxes ||
+      !isSubset(e->from.dimAxes(), e->to.dimAxes()))
+    return emitOpError("must add axes to dimensions and nothing else");
+  return success();
+}
+
+LogicalResult AllReduceOp::verify() {
+  FailureOr<Ends> e = verifyEnds(*this);
+  if (failed(e))
+    return failure();
+  if (e->from.dims != e->to.dims ||
+      !isSubset(partialSet(e->to), partialSet(e->from)) ||
+      e->from.partialAxes.size() == e->to.partialAxes.size())
+    return emitOpError("must remove partial axes and nothing else");
+  return success();
+}
+
+LogicalResult ToPartialOp::verify() {
+  FailureOr<Ends> e = verifyEnds(*this);
+  if (failed(e))
+    return failure();
+  if (e->from.dims != e->to.dims || e->to.combiner != Combiner::Sum ||
+      !isSubset(partialSet(e->from), partialSet(e->to)))
+    return emitOpError("must add partial axes of a sum and nothing else");
+  return success();
+}
+
+LogicalResult ReduceScatterOp::verify() {
+  FailureOr<Ends> e = verifyEnds(*this);
+  if (failed(e))
+    return failure();
+  uint64_t moved = partialSet(e->from) & ~partialSet(e->to);
+  if (!moved || !isSubset(partialSet(e->to), partialSet(e->from)) ||
+      (e->from.dimAxes() | moved) != e->to.dimAxes())
+    return emitOpError("must move axes from partial to dimensions");
+  return success();
+}
+
+LogicalResult AllToAllOp::verify() {
+  FailureOr<Ends> e = verifyEnds(*this);
+  if (failed(e))
+    return failure();
+  if (e->from.partialAxes != e->to.partialAxes ||
+      e->from.dimAxes() != e->to.dimAxes())
+    return emitOpError("must move axes between factors and nothing else");
+  return success();
+}
+
+LogicalResult PermuteOp::verify() {
+  FailureOr<Ends> e = verifyEnds(*this);
+  if (failed(e))
+    return failure();
+  if (e->from.partialAxes != e->to.partialAxes)
+    return emitOpError("must not change partial axes");
+  for (int64_t rank = 0, n = e->mesh.numRanks(); rank < n; ++rank)
+    if (localShape(e->from, e->mesh, rank) != localShape(e->to, e->mesh, rank))
+      return emitOpError("changes the shard shape of rank ") << rank;
+  return success();
+}

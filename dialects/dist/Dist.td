@@ -1,0 +1,209 @@
+//===- Dist.td - Meshes, shardings and collectives ---------*- tablegen -*-===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM
+// Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef PARTITA_DIST
+#define PARTITA_DIST
+
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/OpBase.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+def Dist_Dialect : Dialect {
+  let name = "dist";
+  let cppNamespace = "::partita::dist";
+  let summary = "Meshes, shardings, strategies and collectives";
+  let description = [{
+    How a program is spread over ranks, while types are still global. A value's
+    type is the whole tensor's; what a rank holds of it follows from the
+    strategy of the operation that makes it, or from the `to` sharding of a
+    collective. Data that moves between ranks is explicit in collectives.
+  }];
+  let useDefaultAttributePrinterParser = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Attributes
+//===----------------------------------------------------------------------===//
+
+class Dist_Attr<string name, string attrMnemonic> : AttrDef<Dist_Dialect, name> {
+  let mnemonic = attrMnemonic;
+}
+
+def Dist_FactorAttr : Dist_Attr<"Factor", "factor"> {
+  let summary = "One factor of a dimension and the axes that split it";
+  let parameters = (ins "int64_t":$size,
+                        ArrayRefParameter<"::mlir::StringAttr">:$axes);
+  let description = [{ `12:"tp"`: twelve units over axis tp. }];
+  let hasCustomAssemblyFormat = 1;
+}
+
+def Dist_DimAttr : Dist_Attr<"Dim", "dim"> {
+  let summary = "The mixed-radix factors of one dimension, major first";
+  let parameters = (ins
+      ArrayRefParameter<"::partita::dist::FactorAttr">:$factors);
+  let description = [{ `{3, 12:"tp", 64}`: their product is the size. }];
+  let hasCustomAssemblyFormat = 1;
+}
+
+def Dist_ShardingAttr : Dist_Attr<"Sharding", "sharding"> {
+  let summary = "What each rank holds of a tensor";
+  let description = [{
+    `#dist.sharding<@m, [{6:"dp"}, {3, 12:"tp", 64} ], partial={"sp"} sum>`
+
+    Constraints, checked where the attribute is attached to a tensor:
+    1. there is one entry for each dimension;
+    2. the factors of an entry multiply to the dimension's size;
+    3. each axis is in the mesh and occurs once, partial axes included;
+    4. no shard is empty: a factor's axes multiply to at most its size;
+    5. a combiner is given if and only if there are partial axes.
+
+    Several axes on a factor nest in order. A block that does not divide gives
+    its first parts one unit more.
+  }];
+  let parameters = (ins "::mlir::FlatSymbolRefAttr":$mesh,
+                        ArrayRefParameter<"::partita::dist::DimAttr">:$dims,
+                        ArrayRefParameter<"::mlir::StringAttr">:$partial,
+                        "::mlir::StringAttr":$combiner);
+  let hasCustomAssemblyFormat = 1;
+  let extraClassDeclaration = [{
+    static ShardingAttr get(::mlir::MLIRContext *context,
+                            ::mlir::FlatSymbolRefAttr mesh,
+                            const ::partita::Mesh &data,
+                            const ::partita::Sharding &sharding);
+    /// As plain data; fails on an unknown axis or combiner.
+    ::partita::Result<::partita::Sharding>
+    toData(const ::partita::Mesh &mesh) const;
+  }];
+}
+
+def Dist_StrategyAttr : Dist_Attr<"Strategy", "strategy"> {
+  let summary = "Which loop of an operation is split over which axis";
+  let description = [{
+    `#dist.strategy<@m, {b = {6:"dp"}, n = {3, 12:"tp", 64}}>`
+
+    Names are factors of the operation's sharding rule; factors that are not
+    named are whole. A linear factor is written `{1:"tp"}`.
+
+    Constraints: 1. each name is a factor of the rule; 2. the parts multiply to
+    the factor's size; 3. each axis occurs once; 4. replicate factors are whole;
+    5. no shard is empty.
+  }];
+  let parameters = (ins "::mlir::FlatSymbolRefAttr":$mesh,
+                        ArrayRefParameter<"::mlir::StringAttr">:$names,
+                        ArrayRefParameter<"::partita::dist::DimAttr">:$factors);
+  let hasCustomAssemblyFormat = 1;
+  let extraClassDeclaration = [{
+    static StrategyAttr get(::mlir::MLIRContext *context,
+                            ::mlir::FlatSymbolRefAttr mesh,
+                            const ::partita::Mesh &data,
+                            const ::partita::ShardingRule &rule,
+                            const ::partita::Strategy &strategy);
+    ::partita::Result<::partita::Strategy>
+    toData(const ::partita::Mesh &mesh,
+           const ::partita::ShardingRule &rule) const;
+  }];
+}
+
+def Dist_OffsetAttr : Dist_Attr<"Offset", "offset"> {
+  let summary = "Where a rank's interval of a factor begins";
+  let description = [{
+    `#dist.offset<@m, 1021:"tp">` is the first of 1021 units that belongs to the
+    rank that evaluates it: the only thing in which local programs of one rank
+    class differ.
+  }];
+  let parameters = (ins "::mlir::FlatSymbolRefAttr":$mesh,
+                        "::partita::dist::FactorAttr":$factor);
+  let hasCustomAssemblyFormat = 1;
+  let extraClassDeclaration = [{
+    ::partita::Result<::partita::ShardOffset>
+    toData(const ::partita::Mesh &mesh) const;
+  }];
+}
+
+//===----------------------------------------------------------------------===//
+// Operations
+//===----------------------------------------------------------------------===//
+
+class Dist_Op<string mnemonic, list<Trait> traits = []>
+    : Op<Dist_Dialect, mnemonic, traits>;
+
+def Dist_MeshOp : Dist_Op<"mesh", [Symbol]> {
+  let summary = "A named grid of ranks";
+  let description = [{
+    Constraints: 1. axis names are unique; 2. sizes are positive; 3. there are
+    at most 16 axes.
+
+    ```mlir
+    dist.mesh @m {axes = ["dp", "tp"], sizes = array<i64: 2, 4>}
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, StrArrayAttr:$axes,
+                       DenseI64ArrayAttr:$sizes);
+  let assemblyFormat = "$sym_name attr-dict";
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{ ::partita::Mesh getMesh(); }];
+}
+
+class Dist_MoveOp<string mnemonic, string what>
+    : Dist_Op<mnemonic, [Pure,
+        AllTypesMatch<["input", "result"]>]> {
+  let summary = what;
+  let arguments = (ins AnyRankedTensor:$input, Dist_ShardingAttr:$from,
+                       Dist_ShardingAttr:$to);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{
+    $input attr-dict `:` type($result) `from` qualified($from) `to`
+    qualified($to)
+  }];
+  let hasVerifier = 1;
+}
+
+def Dist_ReshardOp : Dist_MoveOp<"reshard",
+    "Changes a value's sharding by the cheapest collectives"> {
+  let description = [{
+    Placed where a use demands another sharding than its producer gives. The
+    pass `dist-reshard-to-collectives` replaces it by the cheapest path.
+    Constraints: both shardings are legal for the type on one mesh.
+  }];
+}
+def Dist_AllGatherOp : Dist_MoveOp<"all_gather",
+    "Every rank of a group receives all its members' shards"> {
+  let description = [{ Constraint: `to` is `from` without the last axes of one
+    or more factors. }];
+}
+def Dist_ReduceScatterOp : Dist_MoveOp<"reduce_scatter",
+    "Combines pending values; each rank keeps its shard"> {
+  let description = [{ Constraint: partial axes of `from` become last axes of
+    factors in `to`. }];
+}
+def Dist_AllReduceOp : Dist_MoveOp<"all_reduce",
+    "Combines pending values on every rank of a group"> {
+  let description = [{ Constraint: `to` has fewer partial axes and equal
+    dimensions. }];
+}
+def Dist_AllToAllOp : Dist_MoveOp<"all_to_all",
+    "Moves an axis from one factor to another"> {
+  let description = [{ Constraint: neither side is partial over the axes that
+    move. }];
+}
+def Dist_PermuteOp : Dist_MoveOp<"permute",
+    "Ranks exchange whole shards"> {
+  let description = [{ Constraint: every rank's shard keeps its shape. }];
+}
+def Dist_SliceOp : Dist_MoveOp<"slice",
+    "Each rank keeps a part of what it holds; nothing moves"> {
+  let description = [{ Constraint: `to` is `from` with more axes on factors. }];
+}
+def Dist_ToPartialOp : Dist_MoveOp<"to_partial",
+    "One rank keeps the value, the others of the group hold zero"> {
+  let description = [{ Constraint: `to` is `from` with more partial axes and
+    combiner sum. }];
+}
+
+#endif // PARTITA_DIST

@@ -1,0 +1,37 @@
+//===- Interfaces.h - What makes an operation plannable --------*- C++ -*-===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM
+// Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef PARTITA_DIALECTS_INTERFACES_INTERFACES_H
+#define PARTITA_DIALECTS_INTERFACES_INTERFACES_H
+
+#include "partita/Support/HostTensor.h"
+#include "partita/Support/KernelClass.h"
+#include "partita/Support/ShardingRule.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/OpDefinition.h"
+
+namespace partita {
+
+/// Where a program runs: the rank's place in the mesh. A whole program runs on
+/// a mesh without axes.
+struct RankPlace {
+  Mesh mesh;
+  std::vector<int64_t> coords;
+};
+
+/// The element type of a tensor as stored, or nothing if Partita has none.
+std::optional<DType> getDType(mlir::Type elementType);
+/// The inverse.
+mlir::Type getElementType(mlir::MLIRContext *context, DType dtype);
+
+} // namespace partita
+
+#include "dialects/interfaces/Interfaces.h.inc"
+
+#endif // PARTITA_DIALECTS_INTERFACES_INTERFACES_H

@@ -1,0 +1,73 @@
+//===- NN.cpp - Tensor operations of neural networks ----------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM
+// Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/nn/NN.h"
+
+using namespace mlir;
+using namespace partita;
+using namespace partita::nn;
+
+#include "dialects/nn/NNBaseDialect.cpp.inc"
+
+void NNDialect::initialize() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/nn/Elementwise.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/nn/Linear.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/nn/Module.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/nn/Reduction.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/nn/Shape.cpp.inc"
+      >();
+}
+
+StringRef nn::getId(Operation *op) {
+  auto id = op->getAttrOfType<StringAttr>(idAttrName);
+  return id ? id.getValue() : StringRef();
+}
+
+std::vector<std::string> nn::getNodes(Operation *op) {
+  std::vector<std::string> nodes;
+  if (auto list = op->getAttrOfType<ArrayAttr>(nodesAttrName))
+    for (auto name : list.getAsRange<StringAttr>())
+      nodes.push_back(name.str());
+  return nodes;
+}
+
+void nn::copyIdentity(Operation *from, Operation *to, StringRef suffix) {
+  if (auto id = from->getAttrOfType<StringAttr>(idAttrName))
+    to->setAttr(idAttrName, StringAttr::get(to->getContext(),
+                                            id.getValue() + suffix));
+  if (Attribute nodes = from->getAttr(nodesAttrName))
+    to->setAttr(nodesAttrName, nodes);
+}
+
+std::vector<int64_t> nn::shapeOf(Type type) {
+  ArrayRef<int64_t> shape = cast<RankedTensorType>(type).getShape();
+  return std::vector<int64_t>(shape.begin(), shape.end());
+}
+
+std::vector<int64_t> nn::shapeOf(Value value) {
+  return shapeOf(value.getType());
+}
+
+RankedTensorType nn::withShape(Type type, ArrayRef<int64_t> shape) {
+  return RankedTensorType::get(shape,
+                               cast<RankedTensorType>(type).getElementType());
+}

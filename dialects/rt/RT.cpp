@@ -1,0 +1,124 @@
+//===- RT.cpp - One rank's program ----------------------------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM
+// Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/rt/RT.h"
+#include "mlir/IR/BuiltinOps.h"
+
+using namespace mlir;
+using namespace partita;
+using namespace partita::rt;
+
+#include "dialects/rt/RTDialect.cpp.inc"
+
+#define GET_OP_CLASSES
+#include "dialects/rt/RT.cpp.inc"
+
+void RTDialect::initialize() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/rt/RT.cpp.inc"
+      >();
+}
+
+static std::vector<int64_t> rowMajor(ArrayRef<int64_t> shape) {
+  std::vector<int64_t> strides(shape.size(), 1);
+  for (size_t d = shape.size(); d-- > 1;)
+    strides[d - 1] = strides[d] * shape[d];
+  return strides;
+}
+
+Addressing rt::addressingOf(Value value) {
+  if (auto view = value.getDefiningOp<ViewOp>())
+    return {view.getSource(), view.getOffset(), view.getStrides().vec()};
+  return {value, 0,
+          rowMajor(cast<RankedTensorType>(value.getType()).getShape())};
+}
+
+//===----------------------------------------------------------------------===//
+// Verification
+//===----------------------------------------------------------------------===//
+
+/// `type` is the local type of `sharding` on the first rank of the class.
+static LogicalResult verifyLocal(Operation *op, Attribute sharding, Type type,
+                                 StringRef end) {
+  auto attr = dyn_cast<dist::ShardingAttr>(sharding);
+  if (!attr)
+    return op->emitOpError("needs a #dist.sharding ") << end;
+  auto module = op->getParentOfType<ModuleOp>();
+  dist::MeshOp meshOp = module ? dist::getMesh(module) : nullptr;
+  if (!meshOp)
+    return op->emitOpError("needs a dist.mesh in its module");
+  Mesh mesh = meshOp.getMesh();
+  auto data = attr.toData(mesh);
+  if (!data)
+    return op->emitOpError() << data.error().message;
+  auto legal = checkSharding(*data, data->globalShape(), mesh, "");
+  if (!legal)
+    return op->emitOpError() << legal.error().message;
+  auto ranks = op->getParentOp()->getAttrOfType<DenseI64ArrayAttr>(
+      ranksAttrName);
+  if (!ranks)
+    return success();
+  for (int64_t rank : ranks.asArrayRef())
+    if (ArrayRef<int64_t>(localShape(*data, mesh, rank)) !=
+        cast<RankedTensorType>(type).getShape())
+      return op->emitOpError("has a type that is not the shard of rank ")
+             << rank << ' ' << end;
+  return success();
+}
+
+template <typename Op> static LogicalResult verifyEnds(Op op) {
+  if (failed(verifyLocal(op, op.getFrom(), op.getInput().getType(), "from")) ||
+      failed(verifyLocal(op, op.getTo(), op.getType(), "to")))
+    return failure();
+  return success();
+}
+
+LogicalResult CollectiveOp::verify() {
+  static const StringRef known[] = {"all_reduce", "reduce_scatter",
+                                    "all_gather", "all_to_all", "permute"};
+  if (!llvm::is_contained(known, getKind()))
+    return emitOpError("has unknown kind \"") << getKind() << '"';
+  return verifyEnds(*this);
+}
+
+LogicalResult ShardOp::verify() {
+  if (getKind() != "slice" && getKind() != "to_partial")
+    return emitOpError("has unknown kind \"") << getKind() << '"';
+  return verifyEnds(*this);
+}
+
+LogicalResult ViewOp::verify() {
+  if (getSource().getDefiningOp<ViewOp>())
+    return emitOpError("has a view as its source");
+  auto source = cast<RankedTensorType>(getSource().getType());
+  auto result = cast<RankedTensorType>(getType());
+  if (source.getElementType() != result.getElementType())
+    return emitOpError("must keep the element type");
+  if (getStrides().size() != size_t(result.getRank()))
+    return emitOpError("needs one stride a dimension");
+  int64_t low = getOffset(), high = getOffset();
+  for (auto [size, stride] : llvm::zip_equal(result.getShape(), getStrides())) {
+    if (size == 0)
+      return success();
+    (stride < 0 ? low : high) += (size - 1) * stride;
+  }
+  if (low < 0 || high >= source.getNumElements())
+    return emitOpError("leaves its source");
+  return success();
+}
+
+LogicalResult FusionOp::verify() {
+  Block &body = getBody().front();
+  if (body.getArgumentTypes() != getInputs().getTypes())
+    return emitOpError("needs one region argument an operand");
+  auto yield = dyn_cast<YieldOp>(body.getTerminator());
+  if (!yield || yield.getValues().getTypes() != getResults().getTypes())
+    return emitOpError("must yield its results");
+  return success();
+}

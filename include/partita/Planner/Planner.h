@@ -1,0 +1,103 @@
+//===- Planner.h - From a graph to a plan -----------------------*- C++ -*-===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Chooses a strategy for every operation so that a step takes least time, and
+// proves how far from the best it may be. The way:
+//
+//   DimClasses   which dimensions are one loop, what they are made of, and
+//                which of them are batch or sequence
+//   Strategies   the legal strategies of an operation on a mesh
+//   Problem      those as numbers: variables, prices, pairwise tables
+//   Solver       exact elimination, or the best it finds and a lower bound
+//   verify       cost and legality again, by code of its own
+//
+// The same for every mesh of the topology where none is asked for.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef PARTITA_PLANNER_PLANNER_H
+#define PARTITA_PLANNER_PLANNER_H
+
+#include "partita/Planner/Graph.h"
+#include "partita/Topology/Topology.h"
+#include <optional>
+
+namespace partita {
+
+/// Manual control: the operations that match `glob` take `factor` on `axis`.
+struct Pin {
+  /// Matched against operation ids and the names of ONNX nodes; `*` and `?`.
+  std::string glob;
+  /// The name of a factor, or "name.i" for part i of its refinement. Empty
+  /// with an empty axis: the operation is wholly replicated.
+  std::string factor;
+  std::string axis;
+  std::string text;
+
+  /// Parses "GLOB:factor=axis" or "GLOB:replicated". Errors: exit code 1.
+  static Result<Pin> parse(const std::string &text);
+};
+
+struct PlanOptions {
+  Topology topology;
+  /// Searched for if absent. Its product must be the number of ranks.
+  std::optional<Mesh> mesh;
+  std::vector<Pin> pins;
+  /// Work units of the improving search where exact elimination does not fit.
+  int64_t effort = 32;
+  uint64_t seed = 0;
+  /// Every operation takes a random legal strategy: for tests.
+  bool randomStrategies = false;
+};
+
+/// The parts of a plan's predicted time, of the slowest rank, in picoseconds.
+struct PlanCost {
+  int64_t compute = 0;
+  int64_t communication = 0;
+  /// Of everything that runs once, at load; not part of the step.
+  int64_t load = 0;
+  int64_t step() const { return compute + communication; }
+  bool operator==(const PlanCost &) const = default;
+};
+
+struct PlanResult {
+  Mesh mesh;
+  /// By operation.
+  std::vector<Strategy> strategies;
+  PlanCost cost;
+  /// No plan of `boundSpace` takes a shorter step, in picoseconds.
+  int64_t bound = 0;
+  std::string boundSpace;
+  /// (step - bound) / step.
+  double gap = 0;
+  /// The search was exact: the plan is the best of its space by the planner's
+  /// objective, which is the step's time plus small prices for resident bytes
+  /// and for what runs at load.
+  bool proved = false;
+  /// Bytes of parameters and of what is computed from them at load, rank 0.
+  int64_t residentBytes = 0;
+  /// Remarks for the user: axes that nothing uses, ...
+  std::vector<std::string> notes;
+};
+
+/// Plans. Errors: `plan.mesh-size` (1) if the mesh's product is not the number
+/// of ranks; `plan.pin` (1) for a pin that matches nothing or names what is not
+/// there; `plan.pins-conflict` (4) if no strategy of an operation satisfies its
+/// pins; `plan.axis-unsupported` (3) for pipeline axes; `plan.graph` (70) for a
+/// malformed graph.
+Result<PlanResult> plan(const Graph &graph, const PlanOptions &options);
+
+/// The cost of given strategies under the same model as plan()'s, by
+/// independent code. Errors: `plan.illegal` (2) naming the operation if a
+/// strategy is not legal.
+Result<PlanCost> evaluate(const Graph &graph, const Topology &topology,
+                          const Mesh &mesh,
+                          const std::vector<Strategy> &strategies);
+
+} // namespace partita
+
+#endif // PARTITA_PLANNER_PLANNER_H

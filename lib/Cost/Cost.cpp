@@ -1,0 +1,164 @@
+//===- Cost.cpp - What kernels and collectives cost -----------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Collectives are priced as the threads transport performs them: every rank
+// reads what it needs out of its peers' memory between two barriers. A barrier
+// of p ranks takes ceil(log2 p) latencies. What a rank reads is counted in
+// largest shards, since the last rank to finish ends the collective.
+//
+//===----------------------------------------------------------------------===//
+
+#include "partita/Cost/Cost.h"
+#include <algorithm>
+#include <cmath>
+
+using namespace partita;
+
+static const char *const moveKindNames[] = {
+    "all_gather", "reduce_scatter", "all_reduce", "all_to_all",
+    "permute",    "slice",          "to_partial"};
+
+const char *partita::moveKindName(MoveKind kind) {
+  return moveKindNames[static_cast<int>(kind)];
+}
+
+/// Never less than nothing, never more than what sums of thousands hold.
+static int64_t toPicoseconds(double seconds) {
+  constexpr double limit = 1e15; // A quarter of an hour.
+  return std::llround(std::min(std::max(seconds * 1e12, 0.0), limit));
+}
+
+//===----------------------------------------------------------------------===//
+// Collectives
+//===----------------------------------------------------------------------===//
+
+/// With several levels an axis would name the levels that it crosses; there is
+/// one, or the slowest counts.
+static Link slowestLink(const Topology &topology) {
+  Link link{0, 1e30};
+  for (const Level &level : topology.levels) {
+    link.alphaSeconds = std::max(link.alphaSeconds, level.link.alphaSeconds);
+    link.betaBytesPerSecond =
+        std::min(link.betaBytesPerSecond, level.link.betaBytesPerSecond);
+  }
+  return link;
+}
+
+CollectiveCost::CollectiveCost(const Topology &topology, const Mesh &mesh)
+    : grid(mesh), device(topology.device), link(slowestLink(topology)) {}
+
+int64_t CollectiveCost::picoseconds(MoveKind kind,
+                                    const std::vector<int> &axes,
+                                    int64_t fromBytes, int64_t toBytes) const {
+  int64_t ranks = 1;
+  for (int axis : axes)
+    ranks *= grid.axisSizes[axis];
+  return picoseconds(kind, ranks, fromBytes, toBytes);
+}
+
+int64_t CollectiveCost::picoseconds(MoveKind kind, int64_t ranks,
+                                    int64_t fromBytes, int64_t toBytes) const {
+  if (ranks <= 1)
+    return 0;
+  double p = static_cast<double>(ranks), from = static_cast<double>(fromBytes),
+         to = static_cast<double>(toBytes);
+  double barrier = link.alphaSeconds * std::ceil(std::log2(p));
+  double beta = link.betaBytesPerSecond;
+  switch (kind) {
+  case MoveKind::AllGather:
+    return toPicoseconds(barrier + (p - 1) * from / beta);
+  case MoveKind::ReduceScatter:
+    return toPicoseconds(barrier + (p - 1) * to / beta);
+  case MoveKind::AllReduce: // A reduce-scatter, then an all-gather.
+    return toPicoseconds(2 * barrier +
+                         2 * (p - 1) * std::ceil(from / p) / beta);
+  case MoveKind::AllToAll:
+    return toPicoseconds(barrier +
+                         (p - 1) * std::ceil(std::max(from, to) / p) / beta);
+  case MoveKind::Permute:
+    return toPicoseconds(barrier + to / beta);
+  case MoveKind::Slice: // One local copy, read and written.
+    return toPicoseconds(device.launchSeconds +
+                         2 * to / device.memoryBandwidth);
+  case MoveKind::ToPartial: // Zeros are written, or the data stay.
+    return toPicoseconds(device.launchSeconds + to / device.memoryBandwidth);
+  }
+  return 0;
+}
+
+int64_t partita::maxLocalBytes(const Sharding &sharding, const Mesh &mesh,
+                               DType dtype) {
+  __int128 bytes = static_cast<int64_t>(dtypeSize(dtype));
+  for (const DimSharding &dim : sharding.dims)
+    for (const FactorSharding &factor : dim.factors) {
+      int64_t size = factor.size;
+      for (int axis : factor.axes)
+        size = (size + mesh.axisSizes[axis] - 1) / mesh.axisSizes[axis];
+      bytes *= size;
+      if (bytes > INT64_MAX)
+        return INT64_MAX;
+    }
+  return static_cast<int64_t>(bytes);
+}
+
+//===----------------------------------------------------------------------===//
+// Kernels
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Shares of the device's rates that a class of kernels sustains.
+struct Efficiency {
+  double compute, memory;
+};
+} // namespace
+
+static Efficiency efficiencyOf(KernelClass kernelClass) {
+  switch (kernelClass) {
+  case KernelClass::Gemm:
+    return {0.85, 0.9};
+  case KernelClass::Conv:
+    return {0.7, 0.8};
+  case KernelClass::Attention:
+    return {0.5, 0.8};
+  case KernelClass::Free:
+  case KernelClass::Memory:
+    break;
+  }
+  // Elementwise and reduction kernels: a vector unit without fused products
+  // kept full, transcendentals counted as several operations by their flops.
+  return {0.1, 0.9};
+}
+
+/// Rate of `dtype` against f32 on a CPU: vectors of half the lanes for f64;
+/// halves are converted before and after.
+static double rateOf(DType dtype) {
+  switch (dtype) {
+  case DType::F64:
+  case DType::I64:
+  case DType::U64:
+    return 0.5;
+  case DType::F16:
+  case DType::BF16:
+    return 0.25;
+  default:
+    return 1.0;
+  }
+}
+
+KernelCost::KernelCost(const Topology &topology) : device(topology.device) {}
+
+int64_t KernelCost::picoseconds(KernelClass kernelClass, DType dtype,
+                                int64_t flops, int64_t bytes) const {
+  if (kernelClass == KernelClass::Free)
+    return 0;
+  Efficiency efficiency = efficiencyOf(kernelClass);
+  double compute = static_cast<double>(flops) /
+                   (device.peakFlops * rateOf(dtype) * efficiency.compute);
+  double memory = static_cast<double>(bytes) /
+                  (device.memoryBandwidth * efficiency.memory);
+  return toPicoseconds(std::max(compute, memory) + device.launchSeconds);
+}

@@ -1,0 +1,80 @@
+//===- DimSpace.h - The layouts of one dimension ----------------*- C++ -*-===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Moves of a whole tensor are made of two steps of one dimension: an axis that
+// is the last of a factor is removed, or an axis is appended to a factor. This
+// class numbers the canonical layouts of a dimension and remembers their steps,
+// so that the search over tensors works with small integers.
+//
+// The factors to which an axis may be appended come from *bases*, lists of
+// factor sizes: those of both ends of a reshard and their common refinement. A
+// layout is first expanded on a base, that is, written with the base's factors
+// wherever that describes the same blocks: {2304:2 ranks} cannot be written on
+// {3, 12, 64}, but {2304:3 ranks} can, as {3:3 ranks, 12, 64}.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef PARTITA_LIB_RESHARD_DIMSPACE_H
+#define PARTITA_LIB_RESHARD_DIMSPACE_H
+
+#include "partita/Support/Sharding.h"
+#include <map>
+
+namespace partita::reshard {
+
+/// Factor sizes, major first.
+using Base = std::vector<int64_t>;
+
+/// An axis removed from or added to a layout, and the layout that it gives.
+struct Step {
+  int axis;
+  uint16_t to;
+};
+
+class DimSpace {
+public:
+  DimSpace(int64_t size, std::vector<Base> bases, const Mesh &mesh);
+
+  uint16_t intern(const DimSharding &dim);
+  const DimSharding &layout(uint16_t id) const { return layouts[id].dim; }
+  /// Elements of the largest block.
+  int64_t localSize(uint16_t id) const { return layouts[id].localSize; }
+  uint32_t axes(uint16_t id) const { return layouts[id].axes; }
+  /// In an order that depends on the layout alone, not on its number.
+  const std::vector<Step> &removals(uint16_t id);
+  const std::vector<Step> &additions(uint16_t id);
+  /// The layout with axes `a` and `b`, of equal size, exchanged.
+  uint16_t exchanged(uint16_t id, int a, int b);
+  /// Layouts with the same blocks owned by other ranks, because neighbouring
+  /// axes of a factor nest the other way round; the axes of each that did.
+  std::vector<std::pair<uint32_t, uint16_t>> renested(uint16_t id);
+
+private:
+  struct Layout {
+    DimSharding dim;
+    int64_t localSize;
+    uint32_t axes;
+    bool stepped = false;
+    std::vector<Step> removals, additions;
+  };
+  void step(uint16_t id);
+  std::vector<std::vector<FactorSharding>> expansions(const DimSharding &dim);
+
+  int64_t size;
+  std::vector<Base> bases;
+  const Mesh &mesh;
+  std::vector<Layout> layouts;
+  std::map<DimSharding, uint16_t> numbers;
+};
+
+/// The coarsest list of factors that refines both: {4,6} and {8,3} give
+/// {4,2,3}. Empty if there is none: {4,6} and {6,4} cut at 6 and at 4.
+Base commonRefinement(const Base &a, const Base &b);
+
+} // namespace partita::reshard
+
+#endif // PARTITA_LIB_RESHARD_DIMSPACE_H

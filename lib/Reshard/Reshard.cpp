@@ -1,0 +1,207 @@
+//===- Reshard.cpp - The cheapest way between two shardings ---------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Numbers layouts and the spaces in which they are searched. A space depends
+// only on the factor lists of the two ends, so that the answer to a question
+// never depends on the questions asked before.
+//
+//===----------------------------------------------------------------------===//
+
+#include "partita/Reshard/Reshard.h"
+#include "TensorSpace.h"
+#include <algorithm>
+#include <bit>
+#include <map>
+
+using namespace partita;
+using namespace partita::reshard;
+
+struct ReshardPlanner::Impl {
+  Mesh mesh;
+  CollectiveCost cost;
+  std::map<Sharding, int> layoutNumbers;
+  std::vector<const Sharding *> layouts;
+  /// By layout and dimension: the number of its list of factor sizes.
+  std::vector<std::vector<int>> layoutBases;
+  std::map<Base, int> baseNumbers;
+  std::vector<Base> bases;
+  std::map<std::pair<int, int>, std::unique_ptr<DimSpace>> dimSpaces;
+  std::map<std::vector<int>, std::unique_ptr<TensorSpace>> spaces;
+  std::map<std::tuple<size_t, int, int>, int64_t> prices;
+
+  Impl(const Mesh &mesh, const CollectiveCost &cost)
+      : mesh(mesh), cost(cost) {}
+
+  DimSpace *dimSpace(int a, int b);
+  TensorSpace &space(size_t elementSize, int from, int to);
+};
+
+ReshardPlanner::ReshardPlanner(const Mesh &mesh, const CollectiveCost &cost)
+    : impl(std::make_unique<Impl>(mesh, cost)) {}
+ReshardPlanner::~ReshardPlanner() = default;
+ReshardPlanner::ReshardPlanner(ReshardPlanner &&) noexcept = default;
+ReshardPlanner &ReshardPlanner::operator=(ReshardPlanner &&) noexcept = default;
+
+DimSpace *ReshardPlanner::Impl::dimSpace(int a, int b) {
+  // The order of the bases is that of their contents, not of their numbers.
+  if (bases[b] < bases[a])
+    std::swap(a, b);
+  std::unique_ptr<DimSpace> &space = dimSpaces[{a, b}];
+  if (!space) {
+    std::vector<Base> list{bases[a]};
+    if (a != b) {
+      list.push_back(bases[b]);
+      if (Base both = commonRefinement(bases[a], bases[b]); !both.empty())
+        list.push_back(std::move(both));
+    }
+    int64_t size = 1;
+    for (int64_t factor : bases[a])
+      size *= factor;
+    space = std::make_unique<DimSpace>(size, std::move(list), mesh);
+  }
+  return space.get();
+}
+
+TensorSpace &ReshardPlanner::Impl::space(size_t elementSize, int from, int to) {
+  std::vector<int> key{static_cast<int>(elementSize)};
+  for (size_t d = 0; d < layoutBases[from].size(); ++d) {
+    auto [a, b] = std::minmax(layoutBases[from][d], layoutBases[to][d]);
+    key.push_back(a);
+    key.push_back(b);
+  }
+  std::unique_ptr<TensorSpace> &space = spaces[key];
+  if (!space) {
+    std::vector<DimSpace *> dims;
+    for (size_t i = 1; i < key.size(); i += 2)
+      dims.push_back(dimSpace(key[i], key[i + 1]));
+    space = std::make_unique<TensorSpace>(std::move(dims), elementSize, mesh,
+                                          cost);
+  }
+  return *space;
+}
+
+Result<int> ReshardPlanner::intern(const Sharding &sharding) {
+  const char *place = "reshard";
+  if (sharding.combiner == Combiner::SoftmaxMerge)
+    return makeError(ExitCode::Unsupported, "reshard.unsupported", place,
+                     "softmax_merge pends over two tensors together: a reshard "
+                     "of one cannot resolve it");
+  int axes = 0;
+  for (int64_t size : impl->mesh.axisSizes)
+    axes += size > 1;
+  if (axes > 8 || impl->mesh.numAxes() > 16)
+    return makeError(ExitCode::Unsupported, "reshard.unsupported", place,
+                     "reshards are searched over at most eight mesh axes");
+  if (Status legal =
+          checkSharding(sharding, sharding.globalShape(), impl->mesh, place);
+      !legal) {
+    Error error = legal.takeError();
+    error.code = "reshard.illegal";
+    return error;
+  }
+  auto [it, added] = impl->layoutNumbers.try_emplace(
+      canonical(sharding, impl->mesh), static_cast<int>(impl->layouts.size()));
+  if (!added)
+    return it->second;
+  impl->layouts.push_back(&it->first);
+  std::vector<int> numbers;
+  for (const DimSharding &dim : it->first.dims) {
+    Base base;
+    for (const FactorSharding &factor : dim.factors)
+      base.push_back(factor.size);
+    auto [known, fresh] = impl->baseNumbers.try_emplace(
+        base, static_cast<int>(impl->bases.size()));
+    if (fresh)
+      impl->bases.push_back(base);
+    numbers.push_back(known->second);
+  }
+  impl->layoutBases.push_back(std::move(numbers));
+  return it->second;
+}
+
+const Sharding &ReshardPlanner::layout(int number) const {
+  return *impl->layouts[number];
+}
+
+int64_t ReshardPlanner::picoseconds(DType dtype, int from, int to) {
+  if (from == to)
+    return 0;
+  size_t size = dtypeSize(dtype);
+  auto [it, added] = impl->prices.try_emplace({size, from, to}, 0);
+  if (added) {
+    TensorSpace &space = impl->space(size, from, to);
+    int source = space.vertex(layout(from)), target = space.vertex(layout(to));
+    int64_t distance = space.distance(source, target);
+    it->second = distance < 0 ? unreachable : distance;
+  }
+  return it->second;
+}
+
+Result<ReshardPath> ReshardPlanner::path(DType dtype, const Sharding &from,
+                                         const Sharding &to) {
+  if (from.globalShape() != to.globalShape())
+    return makeError(ExitCode::InvalidInput, "reshard.illegal", "reshard",
+                     "the shardings " + from.str(impl->mesh) + " and " +
+                         to.str(impl->mesh) + " are of different shapes");
+  PARTITA_TRY(int source, intern(from));
+  PARTITA_TRY(int target, intern(to));
+  ReshardPath path;
+  if (source == target)
+    return path;
+  path.picoseconds = picoseconds(dtype, source, target);
+  if (path.picoseconds == unreachable)
+    return makeError(ExitCode::Unsupported, "reshard.unreachable", "reshard",
+                     "there is no way from " + from.str(impl->mesh) + " to " +
+                         to.str(impl->mesh),
+                     "only sums can be made partial");
+  TensorSpace &space = impl->space(dtypeSize(dtype), source, target);
+  for (auto &[at, edge] : space.path(space.vertex(layout(source)),
+                                     space.vertex(layout(target)))) {
+    Move move{edge.kind, {}, space.sharding(at), space.sharding(edge.to),
+              edge.cost};
+    for (int axis = 0; axis < impl->mesh.numAxes(); ++axis)
+      if (edge.axes >> axis & 1)
+        move.axes.push_back(axis);
+    int64_t before = space.localBytes(at), after = space.localBytes(edge.to);
+    path.transientBytes = std::max(
+        path.transientBytes,
+        before > INT64_MAX - after ? INT64_MAX : before + after);
+    path.moves.push_back(std::move(move));
+  }
+  path.moves.front().from = from;
+  path.moves.back().to = to;
+  return path;
+}
+
+Result<Sharding>
+ReshardPlanner::sharedLayout(DType dtype, const Sharding &producer,
+                             const std::vector<Sharding> &uses) {
+  if (uses.size() < 2)
+    return producer;
+  PARTITA_TRY(int source, intern(producer));
+  std::vector<Sharding> candidates{producer};
+  std::vector<int> targets;
+  for (const Sharding &use : uses) {
+    PARTITA_TRY(int target, intern(use));
+    targets.push_back(target);
+    candidates.push_back(use);
+  }
+  candidates.push_back(Sharding::replicated(producer.globalShape()));
+  size_t best = 0;
+  int64_t bestPrice = INT64_MAX;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    PARTITA_TRY(int at, intern(candidates[i]));
+    int64_t price = picoseconds(dtype, source, at);
+    for (int target : targets)
+      price = std::min(price + picoseconds(dtype, at, target), unreachable);
+    if (price < bestPrice) {
+      best = i;
+      bestPrice = price;
+    }
+  }
+  return candidates[best];
+}

@@ -1,0 +1,119 @@
+//===- TensorSpace.h - The layouts of one tensor ----------------*- C++ -*-===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The graph that reshards are shortest paths of: vertices are layouts of a
+// tensor (one number per dimension, a set of partial axes, their combiner),
+// edges are moves. Both come into being as a search reaches them, and are kept.
+//
+// A move of several axes is found as a sequence of steps of one axis each, of
+// the same kind, that one collective does at once. An all-to-all removes axes
+// and then adds the same axes elsewhere; what lies between is never built.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef PARTITA_LIB_RESHARD_TENSORSPACE_H
+#define PARTITA_LIB_RESHARD_TENSORSPACE_H
+
+#include "DimSpace.h"
+#include "partita/Cost/Cost.h"
+#include <queue>
+#include <string>
+#include <unordered_map>
+
+namespace partita::reshard {
+
+/// Dimension numbers, then the partial axes as bits, then the combiner.
+using VertexKey = std::u16string;
+
+struct MoveEdge {
+  int to;
+  int64_t cost;
+  MoveKind kind;
+  uint32_t axes;
+};
+
+class TensorSpace {
+public:
+  TensorSpace(std::vector<DimSpace *> dims, int64_t elementSize,
+              const Mesh &mesh, const CollectiveCost &cost);
+
+  int vertex(const VertexKey &key);
+  /// The vertex of a canonical sharding.
+  int vertex(const Sharding &sharding);
+  Sharding sharding(int vertex) const;
+  int64_t localBytes(int vertex) const { return vertices[vertex].bytes; }
+  /// In an order that depends on the layout alone.
+  const std::vector<MoveEdge> &edges(int vertex);
+
+  /// The least price from `source` to `target`, or -1.
+  int64_t distance(int source, int target);
+  /// Edges of that path in order, as (vertex before, edge).
+  std::vector<std::pair<int, MoveEdge>> path(int source, int target);
+
+private:
+  struct Vertex {
+    VertexKey key;
+    int64_t bytes;
+    bool expanded = false;
+    std::vector<MoveEdge> edges;
+  };
+  /// One Dijkstra run, stopped as soon as a target is settled and gone on with
+  /// for the next.
+  struct Search {
+    struct Label {
+      int64_t cost;
+      int hops;
+      bool settled = false;
+      int from = -1;
+      MoveEdge edge;
+    };
+    struct Entry {
+      int64_t cost;
+      int hops;
+      int64_t sequence;
+      int vertex;
+      bool operator>(const Entry &other) const {
+        return std::tie(cost, hops, sequence) >
+               std::tie(other.cost, other.hops, other.sequence);
+      }
+    };
+    std::unordered_map<int, Label> labels;
+    std::priority_queue<Entry, std::vector<Entry>, std::greater<>> open;
+    int64_t sequence = 0;
+  };
+  /// A layout reached by steps along a set of axes.
+  struct Reached {
+    VertexKey key;
+    uint32_t axes;
+  };
+  /// The edges of one vertex under construction.
+  struct Builder;
+
+  uint32_t usedAxes(const VertexKey &key) const;
+  std::vector<Reached> removeAxes(const VertexKey &key);
+  std::vector<VertexKey> addAxes(const VertexKey &key, uint32_t axes);
+  std::vector<Reached> permuted(const VertexKey &key);
+  int64_t groupSize(uint32_t axes) const;
+  char16_t &partial(VertexKey &key) const { return key[dims.size()]; }
+  char16_t partial(const VertexKey &key) const { return key[dims.size()]; }
+  char16_t &combiner(VertexKey &key) const { return key[dims.size() + 1]; }
+  void expand(int vertex);
+
+  std::vector<DimSpace *> dims;
+  int64_t elementSize;
+  const Mesh &mesh;
+  const CollectiveCost &cost;
+  uint32_t allAxes = 0;
+  int maxAxesPerMove;
+  std::vector<Vertex> vertices;
+  std::unordered_map<VertexKey, int> numbers;
+  std::unordered_map<int, Search> searches;
+};
+
+} // namespace partita::reshard
+
+#endif // PARTITA_LIB_RESHARD_TENSORSPACE_H

@@ -1,0 +1,105 @@
+//===- Program.cpp - The command table as data ----------------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Properties of views and programs, and the names of enumerators.
+//
+//===----------------------------------------------------------------------===//
+
+#include "partita/Runtime/Program.h"
+#include "partita/Support/HostTensor.h"
+
+using namespace partita;
+using namespace partita::runtime;
+
+bool View::isContiguous() const {
+  int64_t expected = 1;
+  for (size_t i = shape.size(); i-- > 0;) {
+    if (shape[i] == 1)
+      continue;
+    if (shape[i] == 0)
+      return true;
+    if (strides[i] != expected)
+      return false;
+    expected *= shape[i];
+  }
+  return true;
+}
+
+int64_t View::numElements() const {
+  int64_t count = 1;
+  for (int64_t size : shape)
+    count *= size;
+  return count;
+}
+
+int64_t View::extentBytes() const {
+  int64_t last = 0;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] == 0)
+      return 0;
+    last += (shape[i] - 1) * strides[i];
+  }
+  return (last + 1) * static_cast<int64_t>(dtypeSize(dtype));
+}
+
+View partita::runtime::contiguousView(Space space, int64_t offset, DType dtype,
+                                      std::vector<int64_t> shape) {
+  View view{space, offset, dtype, std::move(shape), {}};
+  view.strides = rowMajorStrides(view.shape);
+  return view;
+}
+
+const char *partita::runtime::collectiveName(CollectiveKind kind) {
+  switch (kind) {
+  case CollectiveKind::AllReduce:
+    return "all_reduce";
+  case CollectiveKind::ReduceScatter:
+    return "reduce_scatter";
+  case CollectiveKind::AllGather:
+    return "all_gather";
+  case CollectiveKind::AllToAll:
+    return "all_to_all";
+  case CollectiveKind::Permute:
+    return "permute";
+  }
+  return "unknown";
+}
+
+const char *partita::runtime::spaceName(Space space) {
+  switch (space) {
+  case Space::Arena:
+    return "arena";
+  case Space::Persistent:
+    return "persistent";
+  case Space::Constant:
+    return "constant";
+  }
+  return "unknown";
+}
+
+const char *partita::runtime::commandKindName(CommandKind kind) {
+  switch (kind) {
+  case CommandKind::LoadParameter:
+    return "load_parameter";
+  case CommandKind::LoadInput:
+    return "load_input";
+  case CommandKind::StoreOutput:
+    return "store_output";
+  case CommandKind::Kernel:
+    return "kernel";
+  case CommandKind::Call:
+    return "call";
+  case CommandKind::Collective:
+    return "collective";
+  }
+  return "unknown";
+}
+
+int64_t Program::peakBytes(int64_t rank) const {
+  const RankClass &rankClass = classes[classOfRank[rank]];
+  return rankClass.arenaBytes + rankClass.persistentBytes;
+}

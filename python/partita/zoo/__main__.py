@@ -1,0 +1,126 @@
+# Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""python3 -m partita.zoo list | export NAME [--size S] [--no-weights] -o F.onnx"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from .. import metadata, minilm
+from ..errors import USAGE, UserError, run_command
+from . import weights
+from .table import MODELS, Model, Size
+
+_DEFAULT_OPSET = 18
+#: MiniLM's graph without weights ships with the package, so that the model can
+#: be had without torch. It is the output of export --retrace --no-weights.
+_MINILM_GRAPH = os.path.join(os.path.dirname(__file__), "minilm.graph.onnx")
+
+
+def list_models() -> None:
+    """Prints one line a model: its name, its sizes, what it is."""
+    width = max(len(", ".join(model.sizes)) for model in MODELS.values())
+    for name, model in MODELS.items():
+        print(f"{name:8}{', '.join(model.sizes):{width + 2}}{model.summary}")
+
+
+def export(options: argparse.Namespace) -> None:
+    """Writes one model as the options say."""
+    name, model = options.name, MODELS[options.name]
+    if options.size not in model.sizes:
+        raise UserError(
+            f"model '{name}' has no size '{options.size}'",
+            hint=f"its sizes are: {', '.join(model.sizes)}",
+            code=USAGE,
+        )
+    size = model.sizes[options.size]
+    config = dict(size.config)
+    if options.layers is not None:
+        config[model.layers_key] = options.layers
+    proto, kinds = _graph(name, model, config, options)
+    _annotate(proto, model, size)
+    if options.no_weights:
+        source = None
+    elif name == "minilm":
+        source = weights.safetensors_source(minilm.model_file("model.safetensors"))
+    else:
+        source = weights.random_source(kinds, size.gain, options.seed)
+    weights.save(proto, options.output, source, options.external)
+    print(f"{options.output}: {name} {options.size}, {_describe(proto)}", file=sys.stderr)
+
+
+def _graph(name: str, model: Model, config: dict, options: argparse.Namespace):
+    """The graph, as graph.build_graph returns it, from torch or from the package."""
+    plain = options.layers is None and options.opset == _DEFAULT_OPSET
+    if name == "minilm" and plain and not options.retrace:
+        return metadata.load_model(_MINILM_GRAPH), {}
+    from .graph import build_graph
+
+    return build_graph(model, config, options.opset)
+
+
+def _annotate(proto, model: Model, size: Size) -> None:
+    """Sets the default dimensions and the ranges of random inputs."""
+    ranges = {}
+    for name in model.inputs:
+        if name == "input_ids":
+            ranges[name] = f"0:{size.config['vocab_size']}"
+        elif name == "attention_mask":
+            ranges[name] = metadata.MASK
+        elif name == "token_type_ids":
+            ranges[name] = "0:2"
+    del proto.metadata_props[:]
+    metadata.set_property(proto, metadata.DIMS, metadata.format_dims(size.dims))
+    if ranges:
+        text = ",".join(f"{name}={value}" for name, value in ranges.items())
+        metadata.set_property(proto, metadata.INPUT_RANGES, text)
+
+
+def _describe(proto) -> str:
+    count = sum(weights.element_count(tensor) for tensor in proto.graph.initializer)
+    absent = metadata.properties(proto).get(metadata.WEIGHTS) == metadata.WEIGHTS_ABSENT
+    return f"{len(proto.graph.node)} nodes, {count:,} weights" + (" (absent)" if absent else "")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="partita.zoo", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="print the models")
+    one = commands.add_parser("export", help="write a model as ONNX")
+    one.add_argument("name", choices=MODELS, metavar="NAME", help=", ".join(MODELS))
+    one.add_argument("--size", default="tiny", help="tiny (default), full, or another of the list")
+    one.add_argument("--no-weights", action="store_true", help="name the weights, store none")
+    one.add_argument("--layers", type=_positive, metavar="N", help="instead of the size's own")
+    one.add_argument("--external", action="store_true", help="keep the weights in F.onnx.data")
+    one.add_argument("--seed", type=int, default=0, help="of the random weights (default 0)")
+    one.add_argument(
+        "--opset", type=int, default=_DEFAULT_OPSET, choices=range(18, 24), metavar="N"
+    )
+    one.add_argument(
+        "--retrace", action="store_true", help="make minilm's graph anew (needs torch)"
+    )
+    one.add_argument("-o", dest="output", required=True, metavar="F.onnx")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as stop:
+        return USAGE if stop.code else 0
+    body = list_models if options.command == "list" else lambda: export(options)
+    return run_command("partita.zoo", body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

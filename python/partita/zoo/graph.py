@@ -1,0 +1,298 @@
+# Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""From a configuration to an ONNX graph that has no weights yet.
+
+torch.onnx.export sees parameters as fake tensors, which have a shape and no
+storage: a model of any size is exported in the memory of its graph, and the
+graph cannot depend on weight values (by folding a transposition of a small
+weight, or by merging two biases that happen to be equal). The result names
+each parameter as external data; weights.py gives it bytes, or leaves it so.
+
+Attention runs as transformers' "eager" code, which is the plainest graph. The
+mask is handed to the model as it uses it, [batch, 1, 1 or sequence, sequence]:
+what transformers builds itself indexes by the grid of all positions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import warnings
+from typing import Any
+
+from ..errors import missing_package
+from .table import Model
+from .weights import Kind
+
+#: The attribute that holds the model in the wrapper, and so the prefix of all
+#: parameter names and scopes.
+_HELD = "model_"
+#: What constant folding may fold, in elements: shape arithmetic, no weights.
+_FOLD_LIMIT = 1024
+_EXPORT_PIP = "-r python/requirements-export.txt"
+
+
+def build_graph(model: Model, config: dict[str, Any], opset: int):
+    """Exports to (onnx.ModelProto, weights.Kind by parameter name).
+
+    Each parameter is an initializer whose data are external, in no file yet;
+    every other constant of the graph has its value.
+    """
+    for package in ("torch", "transformers", "onnxscript"):
+        if importlib.util.find_spec(package) is None:
+            raise missing_package(package, "exporting this model", _EXPORT_PIP)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    with warnings.catch_warnings(), _quiet_logs():
+        warnings.simplefilter("ignore")
+        module, longest = _make_module(model, config)
+        kinds = _parameter_kinds(module)
+        return _clean_up(_export(module, model, longest, opset)), kinds
+
+
+@contextlib.contextmanager
+def _quiet_logs():
+    """The exporter warns of operators of packages that no model here uses."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(previous)
+
+
+# ===----------------------------------------------------------------------===#
+# torch modules without storage
+# ===----------------------------------------------------------------------===#
+
+
+def _make_module(model: Model, config: dict[str, Any]):
+    """A module on the meta device, and the longest sequence (None for mlp)."""
+    import torch
+
+    with torch.device("meta"):
+        if not model.model_class:
+            return _make_mlp(**config), None
+        import transformers
+
+        configuration = getattr(transformers, model.config_class)(
+            **config, use_cache=False, attn_implementation="eager"
+        )
+        module = getattr(transformers, model.model_class)(configuration, **model.model_arguments)
+    module.tie_weights()
+    for part in module.modules():
+        _compute_buffers(module, part)
+    return module, getattr(configuration, model.positions_key)
+
+
+def _make_mlp(features: int, hidden: int, classes: int, layers: int):
+    """Linear layers of widths features, hidden, ..., hidden, classes."""
+    from collections import OrderedDict
+
+    from torch import nn
+
+    widths = [features] + [hidden] * (layers - 1) + [classes]
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    for index, (width_in, width_out) in enumerate(zip(widths, widths[1:])):
+        parts[f"linear{index}"] = nn.Linear(width_in, width_out)
+        parts[f"relu{index}"] = nn.ReLU()
+    parts.popitem()
+    return nn.Sequential(parts)
+
+
+def _compute_buffers(module, part) -> None:
+    """Gives the buffers of a part (rotary frequencies, position ids) values."""
+    import torch
+
+    buffers = dict(part.named_buffers(recurse=False))
+    for name, buffer in buffers.items():
+        part._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype)
+    if buffers:
+        module._init_weights(part)
+
+
+def _make_parameters_fake(module, mode) -> None:
+    """Replaces meta parameters by fake ones of the CPU; tied ones stay tied."""
+    import torch
+
+    fakes: dict[int, Any] = {}
+    with mode:
+        for part in module.modules():
+            for name, parameter in list(part.named_parameters(recurse=False)):
+                if id(parameter) not in fakes:
+                    fakes[id(parameter)] = torch.nn.Parameter(
+                        torch.empty(parameter.shape, dtype=parameter.dtype, device="cpu"),
+                        requires_grad=False,
+                    )
+                part._parameters[name] = fakes[id(parameter)]
+
+
+def _parameter_kinds(module) -> dict[str, Kind]:
+    """How each parameter is used, which decides how it is drawn."""
+    import torch
+
+    kinds = {}
+    for path, part in module.named_modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            full_name = f"{path}.{name}" if path else name
+            if isinstance(part, torch.nn.Embedding):
+                kinds[full_name] = Kind("embedding")
+            elif name == "bias":
+                kinds[full_name] = Kind("bias")
+            elif parameter.dim() == 1:
+                kinds[full_name] = Kind("scale")
+            else:
+                # GPT-2's Conv1D keeps [in, out] where Linear keeps [out, in].
+                axis = 1 if isinstance(part, torch.nn.Linear) else 0
+                kinds[full_name] = Kind("linear", parameter.shape[axis])
+    return kinds
+
+
+# ===----------------------------------------------------------------------===#
+# Export
+# ===----------------------------------------------------------------------===#
+
+
+def _make_wrapper(module, model: Model):
+    """The module whose forward has exactly the model's inputs and outputs."""
+    import torch
+
+    class TextModel(torch.nn.Module):
+        def forward(self, input_ids, attention_mask, token_type_ids=None):
+            keep = attention_mask[:, None, None, :].to(torch.bool)
+            if model.causal:
+                position = torch.arange(input_ids.shape[1])
+                keep = keep & (position[None, :] <= position[:, None])
+            mask = torch.where(keep, 0.0, torch.finfo(torch.float32).min)
+            types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+            result = self.model_(input_ids=input_ids, attention_mask=mask, **types)
+            return tuple(result[name] for name in model.outputs)
+
+    class PlainModel(torch.nn.Module):
+        def forward(self, x):
+            return self.model_(x)
+
+    wrapper = (TextModel if model.model_class else PlainModel)()
+    setattr(wrapper, _HELD, module)
+    return wrapper.eval()
+
+
+def _example_inputs(module, model: Model):
+    """Inputs of sizes that the exporter does not take for special ones."""
+    import torch
+
+    if not model.model_class:
+        return (torch.ones(3, module[0].in_features),)
+    return tuple(torch.ones(3, 11, dtype=torch.int64) for _ in model.inputs)
+
+
+def _export(module, model: Model, longest: int | None, opset: int):
+    """The exporter's onnx_ir.Model, not yet optimised."""
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    mode = FakeTensorMode()
+    _make_parameters_fake(module, mode)
+    wrapper = _make_wrapper(module, model)
+    with mode:
+        inputs = _example_inputs(module, model)
+    dims, names = {0: torch.export.Dim("batch")}, {0: "batch"}
+    if longest is not None:
+        dims[1], names[1] = torch.export.Dim("sequence", max=longest), "sequence"
+    program = torch.export.export(
+        wrapper, inputs, dynamic_shapes=tuple(dims for _ in inputs), strict=False
+    )
+    return torch.onnx.export(
+        program,
+        dynamo=True,
+        opset_version=opset,
+        input_names=list(model.inputs),
+        output_names=list(model.outputs),
+        # The program knows its dimensions; this brings their names back.
+        dynamic_shapes=tuple(names for _ in inputs),
+        optimize=False,
+        verbose=False,
+    ).model
+
+
+# ===----------------------------------------------------------------------===#
+# Clean-up
+# ===----------------------------------------------------------------------===#
+
+
+def _clean_up(graph_model):
+    """Takes parameters out, optimises, and gives nodes names that mean something.
+
+    The passes are those that torch.onnx.export(optimize=True) runs, with a
+    lower limit for folding.
+    """
+    import onnx_ir as ir
+    import onnx_ir.passes.common as passes
+    import torch
+    from onnxscript import optimizer, rewriter
+
+    fake = torch._subclasses.fake_tensor.FakeTensor
+    initializers = graph_model.graph.initializers
+    parameters = [
+        value for value in initializers.values() if isinstance(value.const_value.raw, fake)
+    ]
+    for value in parameters:
+        value.const_value = None
+    passes.InlinePass()(graph_model)
+    for _ in range(2):
+        optimizer.fold_constants_ir(
+            graph_model, input_size_limit=_FOLD_LIMIT, output_size_limit=_FOLD_LIMIT
+        )
+        rewriter.rewrite(graph_model)
+    ir.passes.Sequential(
+        passes.RemoveUnusedNodesPass(),
+        passes.RemoveUnusedFunctionsPass(),
+        passes.RemoveUnusedOpsetsPass(),
+        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        passes.DeduplicateInitializersPass(),
+        passes.CommonSubexpressionEliminationPass(),
+        passes.OutputFixPass(),
+        passes.NameFixPass(),
+    )(graph_model)
+    for value in list(initializers.values()):
+        # Setting a name keeps the graph's own table of initializers right.
+        value.name = value.name.removeprefix(_HELD + ".")
+    for value in parameters:
+        if value.name in initializers:
+            value.const_value = ir.ExternalTensor(
+                "absent", 0, 0, value.dtype, shape=value.shape, name=value.name
+            )
+    _name_nodes(graph_model)
+    _drop_annotations(graph_model)
+    return ir.to_proto(graph_model)
+
+
+def _name_nodes(graph_model) -> None:
+    """Names each node after its module and operator, as in layer.0.attn/Softmax."""
+    import ast
+
+    taken: dict[str, int] = {}
+    for node in graph_model.graph:
+        scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
+        module = next((scope for scope in reversed(scopes[:-1]) if scope.startswith(_HELD)), "")
+        name = module.removeprefix(_HELD).removeprefix(".") + "/" + node.op_type
+        taken[name] = taken.get(name, -1) + 1
+        node.name = f"{name}_{taken[name]}" if taken[name] else name
+
+
+def _drop_annotations(graph_model) -> None:
+    """Removes stack traces and the like: paths of the machine that exported."""
+    graph = graph_model.graph
+    graph.metadata_props.clear()
+    graph_model.metadata_props.clear()
+    graph.name = "main"
+    graph.doc_string = graph_model.doc_string = None
+    for node in graph:
+        node.metadata_props.clear()
+        node.doc_string = None
+        for value in node.outputs:
+            value.metadata_props.clear()
+    for value in [*graph.inputs, *graph.initializers.values()]:
+        value.metadata_props.clear()
+        value.doc_string = None
