@@ -103,18 +103,25 @@ include_directories(
 # Precompiled headers
 #===----------------------------------------------------------------------===#
 
-# Both are built from a source file without content of its own.
-function(partita_add_pch name header)
-  add_library(${name} OBJECT "${PROJECT_SOURCE_DIR}/cmake/pch/Empty.cpp")
-  target_precompile_headers(${name} PRIVATE
-    "${PROJECT_SOURCE_DIR}/cmake/pch/${header}")
-endfunction()
-
-if(PARTITA_PCH)
-  partita_add_pch(PartitaStdPCH Std.h)
-  partita_add_pch(PartitaMLIRPCH MLIR.h)
-  target_link_libraries(PartitaMLIRPCH PRIVATE PartitaMLIR)
-endif()
+# Clang takes a precompiled header only with the optimisation level that it was
+# built with, so there are four: of Std.h and of MLIR.h, each plain and at -O3.
+# One that no target uses is not built. A target needs a source file, so each
+# has one without content.
+foreach(header Std MLIR)
+  foreach(level "" Optimized)
+    set(pch Partita${header}PCH${level})
+    add_library(${pch} OBJECT EXCLUDE_FROM_ALL
+      "${PROJECT_SOURCE_DIR}/cmake/pch/Empty.cpp")
+    target_precompile_headers(${pch} PRIVATE
+      "${PROJECT_SOURCE_DIR}/cmake/pch/${header}.h")
+    if(header STREQUAL "MLIR")
+      target_link_libraries(${pch} PRIVATE PartitaMLIR)
+    endif()
+    if(level)
+      target_compile_options(${pch} PRIVATE -O3)
+    endif()
+  endforeach()
+endforeach()
 
 #===----------------------------------------------------------------------===#
 # Declaring targets
@@ -141,20 +148,18 @@ endmacro()
 # Gives a target its libraries and the precompiled header that fits it.
 function(partita_configure_target name visibility mlir no_pch optimize)
   target_link_libraries(${name} ${visibility} ${ARGN})
+  set(pch PartitaStdPCH)
   if(mlir)
+    set(pch PartitaMLIRPCH)
     target_link_libraries(${name} ${visibility} PartitaMLIR)
   endif()
   if(optimize)
+    string(APPEND pch Optimized)
     # Kernels and the interpreter are too slow to test at -O1.
     target_compile_options(${name} PRIVATE -O3)
   endif()
-  if(NOT PARTITA_PCH OR no_pch)
-    return()
-  endif()
-  if(mlir)
-    target_precompile_headers(${name} REUSE_FROM PartitaMLIRPCH)
-  else()
-    target_precompile_headers(${name} REUSE_FROM PartitaStdPCH)
+  if(PARTITA_PCH AND NOT no_pch)
+    target_precompile_headers(${name} REUSE_FROM ${pch})
   endif()
 endfunction()
 

@@ -75,18 +75,22 @@ fi
 
 [[ -x .venv/bin/python3 ]] || python3 -m venv .venv
 
-# Installs a requirements file unless this environment has that very content.
+# install_requirements FILE [PIP-OPTION...] installs a requirements file unless
+# this environment has that very content.
 install_requirements() {
   local file=$1 stamp
+  shift
   stamp=.venv/.$(basename "$file").sha256
   sha256sum --status -c "$stamp" 2>/dev/null && return
   say "installing $file"
   .venv/bin/python3 -m pip install --quiet --disable-pip-version-check \
-    -r "$file" >&2
+    "$@" -r "$file" >&2
   sha256sum "$file" >"$stamp"
 }
 
-install_requirements python/requirements.txt
+# The first list is complete in itself; what MiniLM's weights would pull in
+# besides is some gigabytes that nothing here uses.
+install_requirements python/requirements.txt --no-deps
 [[ $export_requirements == no ]] ||
   install_requirements python/requirements-export.txt
 

@@ -63,7 +63,7 @@ fi
 
 say "build of the preset '$preset'"
 cmake --preset "$preset" || give_up "the configuration failed"
-cmake --build "$build" || give_up "the build failed"
+cmake --build "$build" -- -k 0 || give_up "the build failed"
 
 rm -rf "$results"
 mkdir -p "$results"

@@ -150,7 +150,7 @@ def Dist_MeshOp : Dist_Op<"mesh", [Symbol]> {
   let extraClassDeclaration = [{ ::partita::Mesh getMesh(); }];
 }
 
-class Dist_MoveOp<string mnemonic, string what>
+class Dist_ReshardBase<string mnemonic, string what>
     : Dist_Op<mnemonic, [Pure,
         AllTypesMatch<["input", "result"]>]> {
   let summary = what;
@@ -164,7 +164,18 @@ class Dist_MoveOp<string mnemonic, string what>
   let hasVerifier = 1;
 }
 
-def Dist_ReshardOp : Dist_MoveOp<"reshard",
+/// One collective or free move among ranks that differ along `axes` only.
+class Dist_MoveOp<string mnemonic, string what>
+    : Dist_ReshardBase<mnemonic, what> {
+  let arguments = (ins AnyRankedTensor:$input, StrArrayAttr:$axes,
+                       Dist_ShardingAttr:$from, Dist_ShardingAttr:$to);
+  let assemblyFormat = [{
+    $input `axes` $axes attr-dict `:` type($result) `from` qualified($from) `to`
+    qualified($to)
+  }];
+}
+
+def Dist_ReshardOp : Dist_ReshardBase<"reshard",
     "Changes a value's sharding by the cheapest collectives"> {
   let description = [{
     Placed where a use demands another sharding than its producer gives. The

@@ -106,6 +106,8 @@ ShardingRule AttentionOp::getShardingRule() {
                  withMask({{1, 2}, {2, 2}}, 3, v[2]))
       .replicate("d", q[3], {{0, 3}, {1, 3}}, {})
       .parallel("e", v[3], {{2, 3}}, {{0, 3}})
+      .contiguous(getCausal() ? "s" : "")
+      .contiguous(getCausal() ? "t" : "")
       .build();
 }
 

@@ -22,10 +22,10 @@ LogicalResult ParameterOp::verify() {
   std::optional<DType> dtype = getDType(type.getElementType());
   if (!dtype)
     return emitOpError("has an element type that cannot be stored");
-  if (getOffset() < 0 || getLength() < 0)
+  if (int64_t(getOffset()) < 0 || int64_t(getLength()) < 0)
     return emitOpError("has a negative offset or length");
-  if (getFile() >= 0 &&
-      getLength() != type.getNumElements() * int64_t(dtypeSize(*dtype)))
+  if (int64_t(getFile()) >= 0 &&
+      int64_t(getLength()) != type.getNumElements() * int64_t(dtypeSize(*dtype)))
     return emitOpError("has length ") << getLength() << ", its type needs "
                                       << type.getNumElements() *
                                              int64_t(dtypeSize(*dtype));

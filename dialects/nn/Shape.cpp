@@ -286,7 +286,7 @@ ShardingRule GatherOp::getShardingRule() {
     builder.parallel("p" + std::to_string(d), data[d], {{0, d}},
                      {{0, d + rank - 1}});
   builder.reduction("v", data[axis], Combiner::Sum, {{0, axis}});
-  return builder.linear({0}).build();
+  return builder.contiguous("v").linear({0}).build();
 }
 
 LogicalResult GatherOp::inferReturnTypes(MLIRContext *,
@@ -323,22 +323,25 @@ Operation *GatherOp::localize(OpBuilder &builder, ValueRange operands,
 // Iota and constants
 //===----------------------------------------------------------------------===//
 
-static ShardingRule sourceRule(Value result, function_ref<bool(unsigned)> whole) {
+static RuleBuilder sourceRule(Value result,
+                              function_ref<bool(unsigned)> whole) {
   std::vector<int64_t> shape = shapeOf(result);
   RuleBuilder builder({}, {shape.size()});
   for (unsigned d = 0; d < shape.size(); ++d)
     whole(d) ? builder.replicate(dimName(d), shape[d], {}, {{0, d}})
              : builder.parallel(dimName(d), shape[d], {}, {{0, d}});
-  return builder.build();
+  return builder;
 }
 
 ShardingRule IotaOp::getShardingRule() {
-  return sourceRule(getResult(), [](unsigned) { return false; });
+  return sourceRule(getResult(), [](unsigned) { return false; })
+      .contiguous(dimName(getAxis()))
+      .build();
 }
 
 LogicalResult IotaOp::verify() {
-  if (getAxis() < 0 ||
-      getAxis() >= cast<RankedTensorType>(getType()).getRank())
+  if (int64_t(getAxis()) < 0 ||
+      int64_t(getAxis()) >= cast<RankedTensorType>(getType()).getRank())
     return emitOpError("has axis ") << getAxis() << " out of range";
   return success();
 }
@@ -346,14 +349,13 @@ LogicalResult IotaOp::verify() {
 Operation *IotaOp::localize(OpBuilder &builder, ValueRange, TypeRange results,
                             function_ref<Attribute(StringRef)> offset) {
   return IotaOp::create(builder, getLoc(), results[0], getAxis(),
-                        getStart().convertToDouble(),
-                        getStep().convertToDouble(),
+                        getStart(), getStep(),
                         offset(dimName(getAxis())));
 }
 
 ShardingRule ConstantOp::getShardingRule() {
   bool splat = isa<SplatElementsAttr>(getValue());
-  return sourceRule(getResult(), [&](unsigned) { return !splat; });
+  return sourceRule(getResult(), [&](unsigned) { return !splat; }).build();
 }
 
 LogicalResult ConstantOp::verify() {

@@ -34,7 +34,8 @@ static std::vector<int64_t> rowMajor(ArrayRef<int64_t> shape) {
 
 Addressing rt::addressingOf(Value value) {
   if (auto view = value.getDefiningOp<ViewOp>())
-    return {view.getSource(), view.getOffset(), view.getStrides().vec()};
+    return {view.getSource(), int64_t(view.getOffset()),
+            view.getStrides().vec()};
   return {value, 0,
           rowMajor(cast<RankedTensorType>(value.getType()).getShape())};
 }
@@ -113,12 +114,74 @@ LogicalResult ViewOp::verify() {
   return success();
 }
 
+/// `permutations` has one order of dimensions, maybe empty, for each result.
+static LogicalResult verifyPermutations(Operation *op, ArrayAttr permutations) {
+  if (!permutations)
+    return success();
+  if (permutations.size() != op->getNumResults())
+    return op->emitOpError("needs one permutation a result");
+  for (auto [attr, type] : llvm::zip_equal(permutations, op->getResultTypes())) {
+    auto order = dyn_cast<DenseI64ArrayAttr>(attr);
+    if (!order)
+      return op->emitOpError("needs permutations that are i64 arrays");
+    if (order.empty())
+      continue;
+    int64_t rank = cast<RankedTensorType>(type).getRank();
+    SmallVector<bool> seen(rank, false);
+    if (order.size() != rank)
+      return op->emitOpError("has a permutation of the wrong rank");
+    for (int64_t dim : order.asArrayRef()) {
+      if (dim < 0 || dim >= rank || seen[dim])
+        return op->emitOpError("has a permutation that is none");
+      seen[dim] = true;
+    }
+  }
+  return success();
+}
+
+RankedTensorType rt::calleeType(Type buffer, ArrayAttr permutations,
+                                unsigned i) {
+  auto type = cast<RankedTensorType>(buffer);
+  if (!permutations)
+    return type;
+  auto order = cast<DenseI64ArrayAttr>(permutations[i]).asArrayRef();
+  if (order.empty())
+    return type;
+  SmallVector<int64_t> shape;
+  for (int64_t dim : order)
+    shape.push_back(type.getDimSize(dim));
+  return type.clone(shape);
+}
+
+SmallVector<int64_t> rt::calleeStrides(Type buffer, ArrayAttr permutations,
+                                       unsigned i) {
+  std::vector<int64_t> all =
+      rowMajor(cast<RankedTensorType>(buffer).getShape());
+  SmallVector<int64_t> strides(all.begin(), all.end());
+  if (!permutations)
+    return strides;
+  auto order = cast<DenseI64ArrayAttr>(permutations[i]).asArrayRef();
+  for (auto [d, dim] : llvm::enumerate(order))
+    strides[d] = all[dim];
+  return strides;
+}
+
+LogicalResult CallOp::verify() {
+  return verifyPermutations(*this, getPermutationsAttr());
+}
+
 LogicalResult FusionOp::verify() {
   Block &body = getBody().front();
   if (body.getArgumentTypes() != getInputs().getTypes())
     return emitOpError("needs one region argument an operand");
+  if (failed(verifyPermutations(*this, getPermutationsAttr())))
+    return failure();
   auto yield = dyn_cast<YieldOp>(body.getTerminator());
-  if (!yield || yield.getValues().getTypes() != getResults().getTypes())
+  if (!yield || yield.getValues().size() != getResults().size())
     return emitOpError("must yield its results");
+  for (auto [i, value] : llvm::enumerate(yield.getValues()))
+    if (value.getType() !=
+        calleeType(getResult(i).getType(), getPermutationsAttr(), i))
+      return emitOpError("must yield its results");
   return success();
 }

@@ -35,6 +35,14 @@ struct Addressing {
 /// Of a buffer: itself, row-major. Of a view: as the view says.
 Addressing addressingOf(mlir::Value value);
 
+/// What the callee of an rt.call or the body of an rt.fusion writes as result
+/// `i`, whose buffer has type `buffer`: its type, and its strides in the buffer.
+mlir::RankedTensorType calleeType(mlir::Type buffer,
+                                  mlir::ArrayAttr permutations, unsigned i);
+llvm::SmallVector<int64_t> calleeStrides(mlir::Type buffer,
+                                         mlir::ArrayAttr permutations,
+                                         unsigned i);
+
 } // namespace partita::rt
 
 #endif // PARTITA_DIALECTS_RT_RT_H

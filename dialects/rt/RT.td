@@ -51,7 +51,7 @@ def RT_CollectiveOp : RT_Op<"collective", [Pure]> {
     ```mlir
     %r = rt.collective "all_reduce" %x axes ["tp"] : tensor<4x8xf32> to
          tensor<4x8xf32> from #dist.sharding<@m, [{4}, {8} ], partial={"tp"} sum>
-         to #dist.sharding<@m, [{4}, {8}]>
+         to #dist.sharding<@m, [{4}, {8} ]>
     ```
   }];
   let arguments = (ins StrAttr:$kind, AnyRankedTensor:$input,
@@ -126,6 +126,7 @@ def RT_CallOp : RT_Op<"call", [Pure]> {
   let assemblyFormat = [{
     $callee `(` $inputs `)` attr-dict `:` functional-type($inputs, $results)
   }];
+  let hasVerifier = 1;
 }
 
 def RT_FusionOp : RT_Op<"fusion", [Pure, IsolatedFromAbove, SingleBlock]> {
@@ -135,9 +136,11 @@ def RT_FusionOp : RT_Op<"fusion", [Pure, IsolatedFromAbove, SingleBlock]> {
     operations are elementwise nn operations, nn.broadcast, nn.constant,
     nn.reduce along trailing dimensions, nn.softmax over the last dimension and
     norms; all share the leading (row) dimensions. Equal regions with equal
-    operand addressing share one kernel.
+    operand addressing share one kernel. `permutations` are those of rt.call:
+    what the region yields, transposed, is the result buffer.
   }];
-  let arguments = (ins Variadic<AnyRankedTensor>:$inputs);
+  let arguments = (ins Variadic<AnyRankedTensor>:$inputs,
+                       OptionalAttr<ArrayAttr>:$permutations);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{

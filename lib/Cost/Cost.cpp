@@ -51,17 +51,50 @@ static Link slowestLink(const Topology &topology) {
 CollectiveCost::CollectiveCost(const Topology &topology, const Mesh &mesh)
     : grid(mesh), device(topology.device), link(slowestLink(topology)) {}
 
-int64_t CollectiveCost::picoseconds(MoveKind kind,
-                                    const std::vector<int> &axes,
-                                    int64_t fromBytes, int64_t toBytes) const {
+int64_t partita::overlap(const DimSharding &a, const DimSharding &b,
+                         const Mesh &mesh, const std::vector<int64_t> &coords) {
+  auto box = [&](const DimSharding &dim) {
+    Sharding sharding;
+    sharding.dims.push_back(dim);
+    return boxOf(sharding, mesh, coords);
+  };
+  int64_t count = 0;
+  for (const SharedRun &run : intersect(box(a), box(b)))
+    count += run.count;
+  return count;
+}
+
+/// The most elements that a rank does not have yet.
+static int64_t fetchedElements(const Sharding &from, const Sharding &to,
+                               const Mesh &mesh) {
+  int64_t most = 0;
+  for (int64_t rank = 0; rank < mesh.numRanks(); ++rank) {
+    std::vector<int64_t> coords = mesh.coordinates(rank);
+    int64_t kept = 1;
+    for (size_t d = 0; d < to.dims.size(); ++d)
+      kept *= overlap(from.dims[d], to.dims[d], mesh, coords);
+    most = std::max(most, boxOf(to, mesh, coords).numElements() - kept);
+  }
+  return most;
+}
+
+int64_t CollectiveCost::picoseconds(MoveKind kind, const std::vector<int> &axes,
+                                    DType dtype, const Sharding &from,
+                                    const Sharding &to) const {
   int64_t ranks = 1;
   for (int axis : axes)
     ranks *= grid.axisSizes[axis];
-  return picoseconds(kind, ranks, fromBytes, toBytes);
+  int64_t fromBytes = maxLocalBytes(from, grid, dtype);
+  int64_t toBytes = maxLocalBytes(to, grid, dtype), fetched = toBytes;
+  if (kind == MoveKind::AllToAll && grid.numRanks() <= maxRanksForOverlap)
+    fetched = fetchedElements(from, to, grid) *
+              static_cast<int64_t>(dtypeSize(dtype));
+  return picoseconds(kind, ranks, fromBytes, toBytes, fetched);
 }
 
 int64_t CollectiveCost::picoseconds(MoveKind kind, int64_t ranks,
-                                    int64_t fromBytes, int64_t toBytes) const {
+                                    int64_t fromBytes, int64_t toBytes,
+                                    int64_t fetchedBytes) const {
   if (ranks <= 1)
     return 0;
   double p = static_cast<double>(ranks), from = static_cast<double>(fromBytes),
@@ -77,8 +110,7 @@ int64_t CollectiveCost::picoseconds(MoveKind kind, int64_t ranks,
     return toPicoseconds(2 * barrier +
                          2 * (p - 1) * std::ceil(from / p) / beta);
   case MoveKind::AllToAll:
-    return toPicoseconds(barrier +
-                         (p - 1) * std::ceil(std::max(from, to) / p) / beta);
+    return toPicoseconds(barrier + static_cast<double>(fetchedBytes) / beta);
   case MoveKind::Permute:
     return toPicoseconds(barrier + to / beta);
   case MoveKind::Slice: // One local copy, read and written.

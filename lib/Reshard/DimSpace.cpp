@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "DimSpace.h"
+#include "partita/Cost/Cost.h"
 #include <algorithm>
 
 using namespace partita;
@@ -222,4 +223,13 @@ std::vector<std::pair<uint32_t, uint16_t>> DimSpace::renested(uint16_t id) {
       factor.axes = before;
     }
   return out;
+}
+
+const std::vector<int64_t> &DimSpace::overlaps(uint16_t a, uint16_t b) {
+  auto [it, added] = known.try_emplace(static_cast<uint32_t>(a) << 16 | b);
+  if (added)
+    for (int64_t rank = 0; rank < mesh.numRanks(); ++rank)
+      it->second.push_back(overlap(layouts[a].dim, layouts[b].dim, mesh,
+                                   mesh.coordinates(rank)));
+  return it->second;
 }

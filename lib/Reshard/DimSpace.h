@@ -23,6 +23,7 @@
 
 #include "partita/Support/Sharding.h"
 #include <map>
+#include <unordered_map>
 
 namespace partita::reshard {
 
@@ -53,6 +54,11 @@ public:
   /// axes of a factor nest the other way round; the axes of each that did.
   std::vector<std::pair<uint32_t, uint16_t>> renested(uint16_t id);
 
+  /// By rank, the elements owned under both layouts. For small meshes.
+  const std::vector<int64_t> &overlaps(uint16_t a, uint16_t b);
+  /// By rank, the elements owned. For small meshes.
+  const std::vector<int64_t> &sizes(uint16_t id) { return overlaps(id, id); }
+
 private:
   struct Layout {
     DimSharding dim;
@@ -69,6 +75,7 @@ private:
   const Mesh &mesh;
   std::vector<Layout> layouts;
   std::map<DimSharding, uint16_t> numbers;
+  std::unordered_map<uint32_t, std::vector<int64_t>> known;
 };
 
 /// The coarsest list of factors that refines both: {4,6} and {8,3} give

@@ -173,8 +173,23 @@ std::vector<TensorSpace::Reached> TensorSpace::permuted(const VertexKey &key) {
 // Edges
 //===----------------------------------------------------------------------===//
 
+int64_t TensorSpace::fetchedBytes(const VertexKey &from,
+                                  const VertexKey &to) const {
+  int64_t most = 0;
+  for (int64_t rank = 0; rank < mesh.numRanks(); ++rank) {
+    int64_t kept = elementSize, all = elementSize;
+    for (size_t d = 0; d < dims.size(); ++d) {
+      kept *= dims[d]->overlaps(from[d], to[d])[rank];
+      all *= dims[d]->sizes(to[d])[rank];
+    }
+    most = std::max(most, all - kept);
+  }
+  return most;
+}
+
 struct TensorSpace::Builder {
   TensorSpace &space;
+  const VertexKey &from;
   int64_t fromBytes;
   std::vector<MoveEdge> edges;
   std::unordered_map<int, size_t> cheapest;
@@ -182,8 +197,12 @@ struct TensorSpace::Builder {
   /// Of several moves to one vertex the cheapest counts, the first on a tie.
   void add(const VertexKey &key, MoveKind kind, uint32_t axes) {
     int to = space.vertex(key);
+    int64_t toBytes = space.localBytes(to), fetched = toBytes;
+    if (kind == MoveKind::AllToAll &&
+        space.mesh.numRanks() <= maxRanksForOverlap)
+      fetched = space.fetchedBytes(from, key);
     int64_t price = space.cost.picoseconds(kind, space.groupSize(axes),
-                                           fromBytes, space.localBytes(to));
+                                           fromBytes, toBytes, fetched);
     auto [it, added] = cheapest.try_emplace(to, edges.size());
     if (added)
       edges.push_back({to, price, kind, axes});
@@ -203,7 +222,7 @@ static void forEachSubset(uint32_t axes, int most, const Fn &fn) {
 
 void TensorSpace::expand(int number) {
   VertexKey key = vertices[number].key;
-  Builder builder{*this, vertices[number].bytes, {}, {}};
+  Builder builder{*this, key, vertices[number].bytes, {}, {}};
   uint32_t pending = partial(key), unused = allAxes & ~usedAxes(key);
 
   forEachSubset(pending, std::popcount(pending), [&](uint32_t axes) {
@@ -227,15 +246,14 @@ void TensorSpace::expand(int number) {
       builder.add(to, MoveKind::ToPartial, axes);
     }
   });
+  for (const Reached &to : permuted(key))
+    builder.add(to.key, MoveKind::Permute, to.axes);
   for (const Reached &removed : removeAxes(key)) {
     builder.add(removed.key, MoveKind::AllGather, removed.axes);
     for (const VertexKey &to : addAxes(removed.key, removed.axes))
       if (to != key)
         builder.add(to, MoveKind::AllToAll, removed.axes);
   }
-  for (const Reached &to : permuted(key))
-    builder.add(to.key, MoveKind::Permute, to.axes);
-
   vertices[number].edges = std::move(builder.edges);
   vertices[number].expanded = true;
 }

@@ -98,6 +98,8 @@ private:
   std::vector<VertexKey> addAxes(const VertexKey &key, uint32_t axes);
   std::vector<Reached> permuted(const VertexKey &key);
   int64_t groupSize(uint32_t axes) const;
+  /// The most bytes that a rank lacks of what it owns under `to`.
+  int64_t fetchedBytes(const VertexKey &from, const VertexKey &to) const;
   char16_t &partial(VertexKey &key) const { return key[dims.size()]; }
   char16_t partial(const VertexKey &key) const { return key[dims.size()]; }
   char16_t &combiner(VertexKey &key) const { return key[dims.size() + 1]; }

@@ -75,7 +75,7 @@ void RuleBuilder::add(Factor factor, const Places &operands,
 RuleBuilder &RuleBuilder::parallel(std::string name, int64_t size,
                                    const Places &operands,
                                    const Places &results) {
-  add({std::move(name), size, FactorKind::Parallel, Combiner::None, {}},
+  add({std::move(name), size, FactorKind::Parallel, Combiner::None, {}, false},
       operands, results);
   return *this;
 }
@@ -83,7 +83,7 @@ RuleBuilder &RuleBuilder::parallel(std::string name, int64_t size,
 RuleBuilder &RuleBuilder::reduction(std::string name, int64_t size,
                                     Combiner combiner,
                                     const Places &operands) {
-  add({std::move(name), size, FactorKind::Reduction, combiner, {}}, operands,
+  add({std::move(name), size, FactorKind::Reduction, combiner, {}, false}, operands,
       {});
   return *this;
 }
@@ -91,7 +91,7 @@ RuleBuilder &RuleBuilder::reduction(std::string name, int64_t size,
 RuleBuilder &RuleBuilder::replicate(std::string name, int64_t size,
                                     const Places &operands,
                                     const Places &results) {
-  add({std::move(name), size, FactorKind::Replicate, Combiner::None, {}},
+  add({std::move(name), size, FactorKind::Replicate, Combiner::None, {}, false},
       operands, results);
   return *this;
 }
@@ -101,8 +101,15 @@ RuleBuilder &RuleBuilder::linear(std::vector<unsigned> operands) {
   for (unsigned operand : operands)
     name += std::to_string(operand);
   add({std::move(name), 1, FactorKind::Linear, Combiner::Sum,
-       std::move(operands)},
+       std::move(operands), false},
       {}, {});
+  return *this;
+}
+
+RuleBuilder &RuleBuilder::contiguous(const std::string &name) {
+  for (Factor &factor : rule.factors)
+    if (factor.name == name)
+      factor.contiguous = true;
   return *this;
 }
 
@@ -117,7 +124,7 @@ ShardingRule RuleBuilder::build() {
           rule.factors.push_back({prefix + std::to_string(t) + "_" +
                                       std::to_string(d),
                                   1, FactorKind::Replicate, Combiner::None,
-                                  {}});
+                                  {}, false});
         }
   };
   fill(rule.operands, "one");
@@ -296,6 +303,12 @@ Status partita::checkStrategy(const ShardingRule &rule,
       continue;
     if (factor.kind == FactorKind::Replicate)
       return fail("factor '" + factor.name + "' cannot be split");
+    if (factor.contiguous &&
+        canonical(Sharding{{parts}, {}, Combiner::None}, mesh)
+                .dims[0]
+                .factors.size() != 1)
+      return fail("each share of factor '" + factor.name +
+                  "' must be one interval");
     if (factor.kind == FactorKind::Reduction ||
         factor.kind == FactorKind::Linear) {
       if (combiner != Combiner::None && combiner != factor.combiner)

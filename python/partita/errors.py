@@ -9,12 +9,13 @@ stderr, a hint, and the exit code that the compiler's own tools use too.
 from __future__ import annotations
 
 import sys
-from typing import Callable
+from collections.abc import Callable
 
 OK = 0
 USAGE = 1
 INVALID_INPUT = 2
 UNSUPPORTED = 3  # A missing package counts as an unsupported environment.
+MISMATCH = 5
 
 
 class UserError(Exception):

@@ -13,10 +13,10 @@ The compiler reads the same keys, so that both sides bind the same shapes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Iterable, Union
 
-from .errors import UserError
+from .errors import UNSUPPORTED, UserError, missing_package
 
 DIMS = "partita.dims"
 INPUT_RANGES = "partita.input_ranges"
@@ -26,7 +26,7 @@ WEIGHTS_ABSENT = "absent"
 #: Integers without a hint are drawn from here: valid for most index inputs.
 DEFAULT_RANGE = (0, 2)
 MASK = "mask"
-Range = Union[str, tuple[int, int]]
+Range = str | tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def parse_ranges(text: str) -> dict[str, Range]:
     ranges: dict[str, Range] = {}
     for item in (part for part in text.split(",") if part):
         name, equals, value = item.partition("=")
-        low, colon, high = value.partition(":")
+        low, _, high = value.partition(":")
         try:
             parsed = MASK if value == MASK else (int(low), int(high))
         except ValueError:
@@ -139,8 +139,6 @@ def load_model(path: str):
         import onnx
         from google.protobuf.message import DecodeError
     except ImportError:
-        from .errors import missing_package
-
         raise missing_package("onnx", "reading a model", "onnx") from None
     try:
         model = onnx.load(path, load_external_data=False)
@@ -158,3 +156,20 @@ def set_property(model, key: str, value: str) -> None:
             entry.value = value
             return
     model.metadata_props.add(key=key, value=value)
+
+
+def numpy_type(entry: Input):
+    """The numpy dtype of an input; UserError where numpy has none."""
+    import numpy
+    import onnx
+
+    try:
+        dtype = numpy.dtype(onnx.helper.tensor_dtype_to_np_dtype(entry.element_type))
+    except KeyError:
+        dtype = None
+    if dtype is None or dtype.kind not in "biuf":
+        raise UserError(
+            f"input '{entry.name}' has element type {entry.element_type}, which numpy lacks",
+            code=UNSUPPORTED,
+        )
+    return dtype

@@ -52,13 +52,14 @@ class CollectiveCost {
 public:
   CollectiveCost(const Topology &topology, const Mesh &mesh);
 
-  /// The time of one move along `axes`, where `fromBytes` and `toBytes` are the
-  /// sizes of the largest local shard before and after it.
-  int64_t picoseconds(MoveKind kind, const std::vector<int> &axes,
-                      int64_t fromBytes, int64_t toBytes) const;
-  /// The same for groups of `ranks`, when the axes do not matter.
+  /// The time of a move along `axes` from one sharding to another.
+  int64_t picoseconds(MoveKind kind, const std::vector<int> &axes, DType dtype,
+                      const Sharding &from, const Sharding &to) const;
+  /// The same for groups of `ranks`, where the largest local shard has
+  /// `fromBytes` before the move and `toBytes` after it, and the rank that
+  /// fetches most in an all-to-all fetches `fetchedBytes`.
   int64_t picoseconds(MoveKind kind, int64_t ranks, int64_t fromBytes,
-                      int64_t toBytes) const;
+                      int64_t toBytes, int64_t fetchedBytes) const;
 
   const Mesh &mesh() const { return grid; }
 
@@ -85,6 +86,14 @@ private:
 /// Bytes of the largest shard under `sharding`, which is rank 0's: blocks that
 /// do not divide give their first parts the extra unit. Overflow saturates.
 int64_t maxLocalBytes(const Sharding &sharding, const Mesh &mesh, DType dtype);
+
+/// Elements of a dimension that the rank at `coords` owns under both layouts.
+int64_t overlap(const DimSharding &a, const DimSharding &b, const Mesh &mesh,
+                const std::vector<int64_t> &coords);
+
+/// Above this many ranks an all-to-all is priced as if no rank had anything of
+/// what it needs: looking at each is no longer worth it.
+inline constexpr int64_t maxRanksForOverlap = 256;
 
 } // namespace partita
 

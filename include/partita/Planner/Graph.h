@@ -39,6 +39,9 @@ struct GraphOp {
   /// Whole operation, in floating point operations. Zero for data movement.
   int64_t flops = 0;
   KernelClass kernelClass = KernelClass::Memory;
+  /// Operands of which no more is read than results are written: the table of
+  /// a gather.
+  std::vector<unsigned> sampledOperands;
   /// Depends on parameters and constants alone: runs once, at load.
   bool atLoad = false;
 };

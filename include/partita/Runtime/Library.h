@@ -39,6 +39,8 @@
 //   rope         operands x [b,h,s,d], cos, sin (views shaped [b,h,s,d'], d' =
 //                d or d/2, broadcast by stride 0); attrs interleaved=[0|1]
 //   cumsum       attrs axis, exclusive, reverse
+//   shard_slice  operand (contiguous) in sharding `from` -> the part of it that
+//                this rank holds in `to`
 //   zero_unless_first   operand -> result: the operand on the rank whose
 //                coordinates along `axes` are all zero, zeros elsewhere
 //                (replicated -> partial)

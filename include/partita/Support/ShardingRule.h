@@ -43,6 +43,9 @@ struct Factor {
   FactorKind kind = FactorKind::Parallel;
   Combiner combiner = Combiner::None;
   std::vector<unsigned> linearOperands;
+  /// The operation computes with the factor's index (a position, a row number):
+  /// each rank's share must be one interval of it.
+  bool contiguous = false;
 };
 
 /// Factors walked by each dimension of one tensor.
@@ -76,6 +79,8 @@ public:
   RuleBuilder &replicate(std::string name, int64_t size, const Places &operands,
                          const Places &results);
   RuleBuilder &linear(std::vector<unsigned> operands);
+  /// Marks a factor named before as contiguous.
+  RuleBuilder &contiguous(const std::string &name);
   ShardingRule build();
 
 private:
@@ -110,7 +115,8 @@ Sharding resultSharding(const ShardingRule &rule, const Strategy &strategy,
                         unsigned i);
 
 /// Legal: refinements multiply to the factor sizes, axes occur once over all
-/// factors, no shard is empty, replicate factors are whole.
+/// factors, no shard is empty, replicate factors are whole, shares of contiguous
+/// factors are intervals.
 Status checkStrategy(const ShardingRule &rule, const Strategy &strategy,
                      const Mesh &mesh, const std::string &place);
 

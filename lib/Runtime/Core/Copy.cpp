@@ -144,8 +144,8 @@ StridedCopy::StridedCopy(const std::vector<int64_t> &shape,
   std::vector<size_t> order(shape.size());
   for (size_t i = 0; i < order.size(); ++i)
     order[i] = i;
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return toStrides[a] > toStrides[b];
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return std::pair(-toStrides[a], a) < std::pair(-toStrides[b], b);
   });
   LoopNest sorted;
   sorted.strides.resize(2);

@@ -26,6 +26,7 @@ static const CallImpl *findCallee(const std::string &name) {
       {"rope", &ropeImpl},
       {"cumsum", &cumsumImpl},
       {"zero_unless_first", &zeroUnlessFirstImpl},
+      {"shard_slice", &shardSliceImpl},
   };
   auto found = table.find(name);
   return found == table.end() ? nullptr : found->second;

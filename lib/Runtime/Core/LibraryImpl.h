@@ -32,7 +32,8 @@ struct CallImpl {
 };
 
 extern const CallImpl matmulImpl, packWeightImpl, attentionImpl, gatherImpl,
-    copyImpl, fillImpl, iotaImpl, ropeImpl, cumsumImpl, zeroUnlessFirstImpl;
+    copyImpl, fillImpl, iotaImpl, ropeImpl, cumsumImpl, zeroUnlessFirstImpl,
+    shardSliceImpl;
 
 /// Workspace begins and is divided at multiples of this many bytes.
 constexpr int64_t workspaceAlignment = 64;

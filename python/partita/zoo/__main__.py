@@ -79,7 +79,10 @@ def _annotate(proto, model: Model, size: Size) -> None:
 
 
 def _describe(proto) -> str:
-    count = sum(weights.element_count(tensor) for tensor in proto.graph.initializer)
+    import onnx
+
+    parameters = [t for t in proto.graph.initializer if t.data_type == onnx.TensorProto.FLOAT]
+    count = sum(map(weights.element_count, parameters))
     absent = metadata.properties(proto).get(metadata.WEIGHTS) == metadata.WEIGHTS_ABSENT
     return f"{len(proto.graph.node)} nodes, {count:,} weights" + (" (absent)" if absent else "")
 

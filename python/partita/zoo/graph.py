@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import logging
 import os
 import warnings
@@ -94,7 +95,7 @@ def _make_mlp(features: int, hidden: int, classes: int, layers: int):
 
     widths = [features] + [hidden] * (layers - 1) + [classes]
     parts: OrderedDict[str, nn.Module] = OrderedDict()
-    for index, (width_in, width_out) in enumerate(zip(widths, widths[1:])):
+    for index, (width_in, width_out) in enumerate(itertools.pairwise(widths)):
         parts[f"linear{index}"] = nn.Linear(width_in, width_out)
         parts[f"relu{index}"] = nn.ReLU()
     parts.popitem()

@@ -115,7 +115,10 @@ MODELS: dict[str, Model] = {
         layers_key="num_hidden_layers",
         config_class="BertConfig",
         model_class="BertModel",
-        sizes={"tiny": Size(_TINY_BERT, TINY_DIMS, TINY_GAIN), "full": Size(dict(vocab_size=30522), FULL_DIMS)},
+        sizes={
+            "tiny": Size(_TINY_BERT, TINY_DIMS, TINY_GAIN),
+            "full": Size(dict(vocab_size=30522), FULL_DIMS),
+        },
     ),
     "gpt2": Model(
         summary="decoder with fused query, key and value; full: gpt2, 124M",
@@ -126,7 +129,10 @@ MODELS: dict[str, Model] = {
         model_class="GPT2LMHeadModel",
         causal=True,
         positions_key="n_positions",
-        sizes={"tiny": Size(_TINY_GPT2, TINY_DIMS, TINY_GAIN), "full": Size(dict(vocab_size=50257), FULL_DIMS)},
+        sizes={
+            "tiny": Size(_TINY_GPT2, TINY_DIMS, TINY_GAIN),
+            "full": Size(dict(vocab_size=50257), FULL_DIMS),
+        },
     ),
     "llama": Model(
         summary="decoder with grouped queries, rotary positions, RMS norm; full: TinyLlama 1.1B",

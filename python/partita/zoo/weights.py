@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import os
 import zlib
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable, Iterator
+from typing import BinaryIO
 
 import numpy
 
 from .. import metadata
 from ..errors import UserError
+from ..files import written_whole
 
 #: (name, shape) -> the values, as float32 in C order.
 Source = Callable[[str, tuple[int, ...]], numpy.ndarray]
@@ -92,30 +93,34 @@ def save(model, path: str, source: Source | None, external: bool = False) -> Non
         if tensor.data_location == onnx.TensorProto.EXTERNAL
     ]
     location = os.path.basename(path) + ".data"
-    data_path = os.path.join(os.path.dirname(path), location)
-    external = external or source is None or sum(map(_byte_size, parameters)) > INLINE_LIMIT
     if source is None:
         metadata.set_property(model, metadata.WEIGHTS, metadata.WEIGHTS_ABSENT)
-    elif not external:
+    elif not external and sum(map(_byte_size, parameters)) <= INLINE_LIMIT:
         for tensor in parameters:
             _make_inline(tensor, source)
-    if not external or source is None:
-        _place(parameters, location)
-        with _written_whole(path) as file:
-            file.write(_serialize(model))
-        _remove_if_there(data_path)
-        return
+        parameters = []
     _place(parameters, location)
-    with _written_whole(data_path) as data, _written_whole(path) as file:
-        for tensor in parameters:
-            data.seek(_entry(tensor, "offset"))
-            data.write(_bytes_of(tensor, source))
-        file.write(_serialize(model))
+    if source is not None and parameters:
+        # If the model cannot be written, its weights get no name either.
+        with written_whole(os.path.join(os.path.dirname(path), location)) as data:
+            _write_data(parameters, data, source)
+            _write_model(model, path)
+    else:
+        _write_model(model, path)
 
 
-def _serialize(model) -> bytes:
-    """Deterministic bytes: protobuf promises no order of maps without asking."""
-    return model.SerializeToString(deterministic=True)
+def _write_data(parameters, data: BinaryIO, source: Source) -> None:
+    for tensor in parameters:
+        data.seek(_entry(tensor, "offset"))
+        data.write(_bytes_of(tensor, source))
+    # A full disk shows here, and not after the model has got its name.
+    data.flush()
+
+
+def _write_model(model, path: str) -> None:
+    with written_whole(path) as file:
+        # Protobuf promises no order of maps, and so no equal bytes, without asking.
+        file.write(model.SerializeToString(deterministic=True))
 
 
 def element_count(tensor) -> int:
@@ -142,11 +147,9 @@ def _make_inline(tensor, source: Source) -> None:
 
 
 def _place(parameters, location: str) -> None:
-    """Lays the tensors that are still external out in one file."""
+    """Gives external tensors their places in one file."""
     offset = 0
     for tensor in parameters:
-        if not tensor.HasField("data_location"):
-            continue
         offset = -(-offset // _ALIGNMENT) * _ALIGNMENT
         length = _byte_size(tensor)
         del tensor.external_data[:]
@@ -157,23 +160,3 @@ def _place(parameters, location: str) -> None:
 
 def _entry(tensor, key: str) -> int:
     return next(int(entry.value) for entry in tensor.external_data if entry.key == key)
-
-
-@contextmanager
-def _written_whole(path: str) -> Iterator:
-    """A file that gets its name only when it is written to the end."""
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-        os.replace(temporary, path)
-    except BaseException:
-        _remove_if_there(temporary)
-        raise
-
-
-def _remove_if_there(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass

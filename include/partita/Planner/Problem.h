@@ -1,0 +1,91 @@
+//===- Problem.h - Choices and prices as numbers ----------------*- C++ -*-===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The problem that solvers see: variables with finite domains, a price for each
+// value, and a table of prices for some pairs of variables. No graph, no mesh,
+// no names. Prices are integers, so sums do not depend on their order.
+//
+// The three parties are kept apart: a Problem is built by one, solved by another
+// and checked by a third (verify), which shares no code with the solver.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef PARTITA_PLANNER_PROBLEM_H
+#define PARTITA_PLANNER_PROBLEM_H
+
+#include "partita/Support/Error.h"
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace partita {
+
+/// Prices from here on mean "not allowed". Sums stop here.
+inline constexpr int64_t forbidden = 1'000'000'000'000'000'000;
+
+/// The sum of two prices below or at `forbidden`.
+inline int64_t addPrices(int64_t a, int64_t b) {
+  return a + b < forbidden ? a + b : forbidden;
+}
+
+/// Row-major prices, rows of the edge's first variable.
+struct PriceTable {
+  int rows = 0, columns = 0;
+  std::vector<int64_t> prices;
+  int64_t at(int row, int column) const {
+    return prices[static_cast<size_t>(row) * columns + column];
+  }
+};
+
+struct PriceEdge {
+  int first = 0, second = 0;
+  std::shared_ptr<const PriceTable> table;
+};
+
+/// Minimise the sum of all prices. Prices are from 0 to `forbidden`.
+struct Problem {
+  /// By variable and value.
+  std::vector<std::vector<int64_t>> unary;
+  /// Between different variables; several between the same two add up.
+  std::vector<PriceEdge> edges;
+};
+
+/// A value for each variable, its price, and what is known of the best price.
+struct Solution {
+  std::vector<int> values;
+  int64_t price = 0;
+  /// At most the price of every assignment.
+  int64_t bound = 0;
+  /// The bound equals the price.
+  bool proved = false;
+};
+
+struct SolverOptions {
+  /// Entries visited to eliminate one variable: above it, the elimination is
+  /// relaxed for the bound and conditioned for the solution.
+  int64_t bucketLimit = int64_t(1) << 22;
+  /// Rounds of conditioned elimination where the first pass was not exact.
+  int64_t rounds = 32;
+  uint64_t seed = 0;
+};
+
+/// Eliminates variables one after another, cheapest first. Exact where every
+/// step fits; else the best assignment found, with a lower bound that holds.
+/// Deterministic. A solution of price `forbidden` means that none was found.
+Solution solve(const Problem &problem, const SolverOptions &options);
+
+/// Checks a solution from the problem alone: values in range, the price summed
+/// again, the bound no greater than it. Errors: `solve.verify` (70).
+Status verify(const Problem &problem, const Solution &solution);
+
+/// Values that some other value can replace in every assignment at no loss,
+/// marked with 1. Exact, for domains of any size; quadratic in them.
+std::vector<std::vector<char>> dominatedValues(const Problem &problem);
+
+} // namespace partita
+
+#endif // PARTITA_PLANNER_PROBLEM_H

@@ -1,0 +1,161 @@
+//===- Communicator.h - Moving shards between ranks ------------*- C++ -*-===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM
+// Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A collective turns shards in one sharding into shards in another, among ranks
+// that differ only along some mesh axes. What has to move follows from the two
+// shardings: planExchange() says, for one rank, which runs of its result come
+// from which rank. All kinds of collectives, even or uneven, on any sub-group,
+// are executions of such a plan.
+//
+//   Transport      messages between ranks, with tag and deadline
+//   Communicator   prepares collectives for one rank. TransportCommunicator
+//                  works on any transport; the threads backend reads the
+//                  operands of its peers in place
+//
+// Results are reproducible: pending values combine in ascending order of ranks.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef PARTITA_RUNTIME_COMMUNICATOR_H
+#define PARTITA_RUNTIME_COMMUNICATOR_H
+
+#include "partita/Runtime/Program.h"
+#include <chrono>
+#include <memory>
+
+namespace partita::runtime {
+
+using Clock = std::chrono::steady_clock;
+
+/// A collective as every rank of its group describes it.
+struct CollectiveSpec {
+  CollectiveKind kind = CollectiveKind::AllReduce;
+  DType dtype = DType::F32;
+  Sharding from, to;
+  std::vector<int> axes;
+  /// Operation and ONNX nodes, for messages.
+  std::string what;
+};
+
+//===----------------------------------------------------------------------===//
+// What moves
+//===----------------------------------------------------------------------===//
+
+/// `repeat` runs of `count` elements; each begins a step after the one before.
+struct RunGroup {
+  int64_t from = 0, to = 0, count = 0;
+  int64_t repeat = 1, fromStep = 0, toStep = 0;
+  int64_t elements() const { return count * repeat; }
+};
+
+/// Runs that one rank provides.
+struct Piece {
+  int64_t source = 0;
+  std::vector<RunGroup> runs;
+  int64_t elements() const;
+};
+
+/// What one rank's result is made of. Each term covers the whole result once;
+/// the result is the terms combined in order. Without pending axes there is one
+/// term.
+struct ExchangePlan {
+  std::vector<std::vector<Piece>> terms;
+  int64_t operandElements = 0, resultElements = 0;
+  Combiner combiner = Combiner::None;
+};
+
+/// The plan of `rank`. Fails if the ranks of the group do not own what the
+/// result needs, or if the result is pending where the operand is not.
+Result<ExchangePlan> planExchange(const CollectiveSpec &spec, const Mesh &mesh,
+                                  int64_t rank);
+
+/// into[i] = into[i] (combiner) from[i].
+void combineElements(Combiner combiner, DType dtype, std::byte *into,
+                     const std::byte *from, int64_t count);
+
+/// Fails for what combineElements cannot do.
+Status checkCombiner(Combiner combiner, DType dtype, const std::string &place);
+
+//===----------------------------------------------------------------------===//
+// Interfaces
+//===----------------------------------------------------------------------===//
+
+/// A collective made ready for one rank.
+class PreparedCollective {
+public:
+  virtual ~PreparedCollective() = default;
+  /// Contiguous local shards of the specification's two shardings. The two may
+  /// be the same memory only for an all-reduce.
+  virtual Status execute(const std::byte *operand, std::byte *result) = 0;
+};
+
+/// One rank's way to the others. All ranks of a group prepare the same
+/// collectives in the same order and execute them in the same order.
+class Communicator {
+public:
+  virtual ~Communicator() = default;
+  virtual Result<std::unique_ptr<PreparedCollective>>
+  prepare(const CollectiveSpec &spec) = 0;
+};
+
+/// Messages between the ranks of a program.
+class Transport {
+public:
+  virtual ~Transport() = default;
+  virtual int64_t rank() const = 0;
+  /// Sends `out` to rank `to` while receiving `in` from rank `from`; either may
+  /// be left out by a rank of -1. Messages with equal sender, receiver and tag
+  /// arrive in order and with the size that was sent. An error if that is not
+  /// done at `deadline`.
+  virtual Status exchange(int64_t to, std::span<const std::byte> out,
+                          int64_t from, std::span<std::byte> in, uint64_t tag,
+                          Clock::time_point deadline) = 0;
+};
+
+/// Collectives over any transport.
+std::unique_ptr<Communicator>
+makeTransportCommunicator(Transport &transport, const Mesh &mesh,
+                          std::chrono::duration<double> timeout);
+
+//===----------------------------------------------------------------------===//
+// Ranks as threads of one process
+//===----------------------------------------------------------------------===//
+
+/// What a rank waits for, for messages when something hangs.
+struct WaitState {
+  bool waiting = false;
+  /// Ranks of the group that have not arrived.
+  std::vector<int64_t> missing;
+};
+
+/// The state shared by the ranks of a process. One rank's failure ends every
+/// wait of the others at once.
+class ThreadWorld {
+public:
+  ThreadWorld(const Mesh &mesh, std::chrono::duration<double> timeout);
+  ~ThreadWorld();
+
+  /// The communicator of one rank; lives no longer than the world.
+  std::unique_ptr<Communicator> communicator(int64_t rank);
+  /// A transport between the same ranks, in memory.
+  std::unique_ptr<Transport> transport(int64_t rank);
+
+  /// Ends all waits now and later, with an error of code "run.aborted".
+  void abort();
+  bool aborted() const;
+  WaitState waitState(int64_t rank) const;
+
+  struct Impl;
+
+private:
+  std::unique_ptr<Impl> impl;
+};
+
+} // namespace partita::runtime
+
+#endif // PARTITA_RUNTIME_COMMUNICATOR_H

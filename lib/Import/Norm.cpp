@@ -1,0 +1,169 @@
+//===- Norm.cpp - Import of normalisations ------------------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM
+// Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "NodeImport.h"
+
+using namespace mlir;
+using namespace partita;
+using namespace partita::importer;
+using namespace partita::nn;
+
+namespace {
+/// The normalised dimensions, from `axis` on, as one last dimension.
+struct Rows {
+  Shape shape, flat;
+  int64_t size;
+};
+} // namespace
+
+static Rows rowsOf(NodeImport &n) {
+  int64_t axis = n.axis(n.integer("axis", -1), n.rank(0));
+  Rows rows{n.shape(0), {}, 1};
+  for (int64_t d = 0; d < n.rank(0); ++d)
+    if (d < axis)
+      rows.flat.push_back(rows.shape[d]);
+    else
+      rows.size *= rows.shape[d];
+  rows.flat.push_back(rows.size);
+  return rows;
+}
+
+/// Scale or bias, which broadcasts to the normalised dimensions, as a vector.
+static Value vectorInput(NodeImport &n, size_t i, const Rows &rows) {
+  size_t normalised = rows.shape.size() - rows.flat.size() + 1;
+  Shape from = n.shape(i);
+  while (from.size() > normalised && from.front() == 1)
+    from.erase(from.begin());
+  if (from.size() > normalised)
+    n.unsupported("its input " + std::to_string(i) +
+                  " differs between the rows");
+  Value value = n.reshape(n.input(i), from);
+  value = n.broadcast(value, Shape(rows.shape.end() - normalised,
+                                   rows.shape.end()));
+  return n.reshape(value, {rows.size});
+}
+
+static void refuseStatistics(NodeImport &n) {
+  for (size_t i = 1; i < n.numOutputs(); ++i)
+    if (n.wants(i))
+      n.unsupported("its statistics are used");
+}
+
+static void importLayerNorm(NodeImport &n) {
+  refuseStatistics(n);
+  Rows rows = rowsOf(n);
+  Value x = n.reshape(n.input(0), rows.flat);
+  Value scale = vectorInput(n, 1, rows);
+  Value bias = n.has(2) ? vectorInput(n, 2, rows) : Value();
+  Value result = n.create<LayerNormOp>(
+      x.getType(), x, scale, bias,
+      n.builder.getF64FloatAttr(n.real("epsilon", 1e-5f)));
+  n.set(0, n.reshape(result, rows.shape));
+}
+
+static void importRMSNorm(NodeImport &n) {
+  refuseStatistics(n);
+  Rows rows = rowsOf(n);
+  Value x = n.reshape(n.input(0), rows.flat);
+  Value result = n.create<RMSNormOp>(
+      x.getType(), x, vectorInput(n, 1, rows),
+      n.builder.getF64FloatAttr(n.real("epsilon", 1e-5f)));
+  n.set(0, n.reshape(result, rows.shape));
+}
+
+/// ONNX Runtime's fusion of an addition and a norm: input, skip, scale, (bias
+/// of the norm), bias of the addition; the sum is the last output.
+static ImportFunction skipNorm(bool rms) {
+  return [rms](NodeImport &n) {
+    size_t bias = rms ? 3 : 4;
+    Rows rows{n.shape(0), n.shape(0), n.shape(0).back()};
+    Value sum = n.binary<AddOp>(n.input(0), n.inputAs(1, n.shape(0)));
+    if (n.has(bias))
+      sum = n.binary<AddOp>(sum, n.inputAs(bias, n.shape(0)));
+    if (n.wants(1) || n.wants(2))
+      n.unsupported("its statistics are used");
+    auto epsilon = n.builder.getF64FloatAttr(n.real("epsilon", 1e-12f));
+    Value scale = vectorInput(n, 2, rows);
+    if (rms)
+      n.set(0, n.create<RMSNormOp>(sum.getType(), sum, scale, epsilon));
+    else
+      n.set(0, n.create<LayerNormOp>(
+                   sum.getType(), sum, scale,
+                   n.has(3) ? vectorInput(n, 3, rows) : Value(), epsilon));
+    for (size_t i : {size_t(1), size_t(2)})
+      if (i < n.numOutputs())
+        n.set(i, Imported());
+    if (n.wants(3))
+      n.set(3, sum);
+  };
+}
+
+/// With the running statistics it is a scale and a shift of each channel.
+static void importBatchNorm(NodeImport &n) {
+  if (n.integer("training_mode", 0))
+    n.unsupported("training_mode is set");
+  for (size_t i = 1; i < n.numOutputs(); ++i)
+    if (n.wants(i))
+      n.unsupported("its statistics are used");
+  if (n.rank(0) < 2)
+    n.invalid("its input has no channels");
+  Value variance = n.input(4);
+  Value inverse = n.unary<RsqrtOp>(n.binary<AddOp>(
+      variance, n.splatLike(variance, n.real("epsilon", 1e-5f))));
+  Value scale = n.cast(n.input(1), getElementTypeOrSelf(inverse));
+  scale = n.binary<MulOp>(scale, inverse);
+  Value shift = n.binary<SubOp>(
+      n.cast(n.input(2), getElementTypeOrSelf(inverse)),
+      n.binary<MulOp>(n.input(3), scale));
+  Shape shape = n.shape(0);
+  scale = n.broadcast(n.cast(scale, n.element(0)), shape, {1});
+  shift = n.broadcast(n.cast(shift, n.element(0)), shape, {1});
+  n.set(0, n.binary<AddOp>(n.binary<MulOp>(n.input(0), scale), shift));
+}
+
+/// Groups of channels, or with one channel a group instances, are rows of a
+/// layer norm of their own; scale and bias come after it.
+static void normaliseGroups(NodeImport &n, int64_t groups) {
+  Shape shape = n.shape(0);
+  if (shape.size() < 2 || groups < 1 || shape[1] % groups != 0)
+    n.invalid("its channels do not divide into groups");
+  int64_t size = 1;
+  for (size_t d = 1; d < shape.size(); ++d)
+    size *= shape[d];
+  size /= groups;
+  Value x = n.reshape(n.input(0), {shape[0], groups, size});
+  Value one = n.splat(n.makeType({size}, n.element(0)), 1);
+  x = n.create<LayerNormOp>(
+      x.getType(), x, one, Value(),
+      n.builder.getF64FloatAttr(n.real("epsilon", 1e-5f)));
+  x = n.reshape(x, shape);
+  x = n.binary<MulOp>(x, n.broadcast(n.input(1), shape, {1}));
+  n.set(0, n.binary<AddOp>(x, n.broadcast(n.input(2), shape, {1})));
+}
+
+static void importInstanceNorm(NodeImport &n) {
+  normaliseGroups(n, n.shape(0).size() > 1 ? n.shape(0)[1] : 0);
+}
+
+static void importGroupNorm(NodeImport &n) {
+  normaliseGroups(n, n.integer("num_groups", 0));
+}
+
+void importer::addNorm(ImportTable &table) {
+  table.add("LayerNormalization", 17, importLayerNorm);
+  table.add("LayerNormalization", 1, importLayerNorm, "com.microsoft");
+  table.add("RMSNormalization", 23, importRMSNorm);
+  table.add("SimplifiedLayerNormalization", 1, importRMSNorm);
+  table.add("SimplifiedLayerNormalization", 1, importRMSNorm, "com.microsoft");
+  table.add("SkipLayerNormalization", 1, skipNorm(false), "com.microsoft");
+  table.add("SkipSimplifiedLayerNormalization", 1, skipNorm(true),
+            "com.microsoft");
+  table.add("BatchNormalization", 9, importBatchNorm);
+  table.add("InstanceNormalization", 6, importInstanceNorm);
+  table.add("GroupNormalization", 21, importGroupNorm);
+}

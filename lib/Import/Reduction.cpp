@@ -1,0 +1,139 @@
+//===- Reduction.cpp - Import of reductions and softmax -----------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM
+// Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "NodeImport.h"
+
+using namespace mlir;
+using namespace partita;
+using namespace partita::importer;
+using namespace partita::nn;
+
+/// The reduced dimensions: an attribute in older versions, an input in newer;
+/// none given means all, or none with noop_with_empty_axes.
+static std::vector<int64_t> reducedAxes(NodeImport &n) {
+  std::vector<int64_t> axes = n.integers("axes", 1).value_or(
+      std::vector<int64_t>());
+  if (axes.empty() && !n.integer("noop_with_empty_axes", 0))
+    for (int64_t d = 0; d < n.rank(0); ++d)
+      axes.push_back(d);
+  axes = n.axes(axes, n.rank(0));
+  llvm::sort(axes);
+  return axes;
+}
+
+static bool keepsDims(NodeImport &n) { return n.integer("keepdims", 1); }
+
+static ImportFunction reduceBy(const char *kind) {
+  return [kind](NodeImport &n) {
+    n.set(0, n.reduce(kind, n.input(0), reducedAxes(n), keepsDims(n)));
+  };
+}
+
+/// A mean is a sum and a scale, so that partial sums flow through it.
+static void importReduceMean(NodeImport &n) {
+  std::vector<int64_t> axes = reducedAxes(n);
+  Value sum = n.reduce("sum", n.input(0), axes, keepsDims(n));
+  int64_t count = 1;
+  for (int64_t axis : axes)
+    count *= n.shape(0)[axis];
+  if (isa<FloatType>(n.element(0)))
+    n.set(0, n.binary<MulOp>(sum, n.splatLike(sum, 1.0 / double(count))));
+  else
+    n.set(0, n.binary<DivOp>(sum, n.splatLike(sum, double(count))));
+}
+
+static void importReduceSumSquare(NodeImport &n) {
+  Value x = n.input(0);
+  n.set(0, n.reduce("sum", n.binary<MulOp>(x, x), reducedAxes(n),
+                    keepsDims(n)));
+}
+
+static void importReduceL1(NodeImport &n) {
+  n.set(0, n.reduce("sum", n.unary<AbsOp>(n.input(0)), reducedAxes(n),
+                    keepsDims(n)));
+}
+
+static void importReduceL2(NodeImport &n) {
+  Value x = n.input(0);
+  n.set(0, n.unary<SqrtOp>(n.reduce("sum", n.binary<MulOp>(x, x),
+                                    reducedAxes(n), keepsDims(n))));
+}
+
+static void importReduceLogSum(NodeImport &n) {
+  n.set(0, n.unary<LogOp>(
+               n.reduce("sum", n.input(0), reducedAxes(n), keepsDims(n))));
+}
+
+/// The maximum is taken out, so that no exponential overflows.
+static void importReduceLogSumExp(NodeImport &n) {
+  Value x = n.input(0);
+  std::vector<int64_t> axes = reducedAxes(n);
+  Value top = n.reduce("max", x, axes, true);
+  Value shifted = n.binary<SubOp>(x, n.broadcast(top, n.shape(0)));
+  Value log = n.unary<LogOp>(
+      n.reduce("sum", n.unary<ExpOp>(shifted), axes, true));
+  Value result = n.binary<AddOp>(log, top);
+  Shape shape;
+  for (int64_t d = 0; d < n.rank(0); ++d)
+    if (!llvm::is_contained(axes, d))
+      shape.push_back(n.shape(0)[d]);
+  n.set(0, keepsDims(n) ? result : n.reshape(result, shape));
+}
+
+/// Before version 13, softmax treats its input as a matrix whose columns begin
+/// at the axis.
+static ImportFunction softmax(bool log) {
+  return [log](NodeImport &n) {
+    bool flattens = n.version < 13;
+    int64_t axis = n.axis(n.integer("axis", flattens ? 1 : -1), n.rank(0));
+    Shape shape = n.shape(0);
+    Value x = n.input(0);
+    if (!flattens || axis + 1 == n.rank(0))
+      return n.set(0, n.create<SoftmaxOp>(x.getType(), x, axis, log));
+    int64_t rows = 1, columns = 1;
+    for (int64_t d = 0; d < n.rank(0); ++d)
+      (d < axis ? rows : columns) *= shape[d];
+    x = n.reshape(x, {rows, columns});
+    n.set(0, n.reshape(n.create<SoftmaxOp>(x.getType(), x, 1, log), shape));
+  };
+}
+
+static void importCumSum(NodeImport &n) {
+  int64_t axis = n.axis(int64_t(n.scalar(1)), n.rank(0));
+  n.set(0, n.create<CumSumOp>(n.type(0), n.input(0), axis,
+                              n.integer("exclusive", 0) != 0,
+                              n.integer("reverse", 0) != 0));
+}
+
+static void importGlobalAveragePool(NodeImport &n) {
+  std::vector<int64_t> axes;
+  int64_t count = 1;
+  for (int64_t d = 2; d < n.rank(0); ++d) {
+    axes.push_back(d);
+    count *= n.shape(0)[d];
+  }
+  Value sum = n.reduce("sum", n.input(0), axes, true);
+  n.set(0, n.binary<MulOp>(sum, n.splatLike(sum, 1.0 / double(count))));
+}
+
+void importer::addReduction(ImportTable &table) {
+  table.add("ReduceSum", 1, reduceBy("sum"));
+  table.add("ReduceMax", 1, reduceBy("max"));
+  table.add("ReduceMin", 1, reduceBy("min"));
+  table.add("ReduceProd", 1, reduceBy("prod"));
+  table.add("ReduceMean", 1, importReduceMean);
+  table.add("ReduceSumSquare", 1, importReduceSumSquare);
+  table.add("ReduceL1", 1, importReduceL1);
+  table.add("ReduceL2", 1, importReduceL2);
+  table.add("ReduceLogSum", 1, importReduceLogSum);
+  table.add("ReduceLogSumExp", 1, importReduceLogSumExp);
+  table.add("Softmax", 1, softmax(false));
+  table.add("LogSoftmax", 1, softmax(true));
+  table.add("CumSum", 11, importCumSum);
+  table.add("GlobalAveragePool", 1, importGlobalAveragePool);
+}

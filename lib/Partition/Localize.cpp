@@ -1,0 +1,221 @@
+//===- Localize.cpp - One function for each rank class --------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM
+// Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Ranks whose local shapes are equal everywhere share one function; where their
+// shards begin is the only difference, and operations that need to know carry a
+// #dist.offset. With shards that divide there is one class, with uneven ones as
+// many as there are combinations of larger and smaller shards.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Shardings.h"
+#include "dialects/nn/NN.h"
+#include "dialects/rt/RT.h"
+#include "partita/Partition/Partition.h"
+#include "mlir/IR/IRMapping.h"
+#include <map>
+
+using namespace mlir;
+using namespace partita;
+
+namespace {
+class Localizer {
+public:
+  Localizer(ModuleOp module, ShardingReader &reader)
+      : module(module), reader(reader), entry(reader.entry()) {}
+  Status run();
+
+private:
+  Status collectShardings();
+  std::vector<std::vector<int64_t>> rankClasses() const;
+  Status buildClass(unsigned index, const std::vector<int64_t> &ranks);
+  Status buildOp(OpBuilder &builder, Operation *op, IRMapping &map,
+                 int64_t rank);
+  Result<Operation *> buildPlanned(OpBuilder &builder, Operation *op,
+                                   ValueRange operands, TypeRange results);
+  Operation *buildMove(OpBuilder &builder, Operation *op, Value operand,
+                       Type result);
+  Type localType(Value value, int64_t rank) const;
+
+  ModuleOp module;
+  ShardingReader &reader;
+  func::FuncOp entry;
+  llvm::DenseMap<Value, Sharding> shardings;
+};
+} // namespace
+
+Status Localizer::collectShardings() {
+  Block &body = entry.getBody().front();
+  std::vector<Value> values(body.args_begin(), body.args_end());
+  for (Operation &op : body) {
+    if (isa<dist::ReshardOp>(op))
+      return makeError(ExitCode::Internal, "partition.reshard", placeOf(&op),
+                       "reshards must be lowered first");
+    values.insert(values.end(), op.result_begin(), op.result_end());
+    for (unsigned i = 0; i < op.getNumOperands(); ++i) {
+      PARTITA_TRY(Sharding wanted, reader.demanded(&op, i));
+      PARTITA_TRY(Sharding have, reader.of(op.getOperand(i)));
+      if (canonical(wanted, reader.mesh()) != canonical(have, reader.mesh()))
+        return makeError(ExitCode::Internal, "partition.mismatch", placeOf(&op),
+                         "operand " + std::to_string(i) + " arrives as " +
+                             have.str(reader.mesh()) + ", demanded is " +
+                             wanted.str(reader.mesh()),
+                         "insert reshards first");
+    }
+  }
+  for (Value value : values) {
+    PARTITA_TRY(shardings[value], reader.of(value));
+  }
+  return ok();
+}
+
+Type Localizer::localType(Value value, int64_t rank) const {
+  return nn::withShape(
+      value.getType(),
+      localShape(shardings.find(value)->second, reader.mesh(), rank));
+}
+
+/// Ranks in classes, in the order of their first rank.
+std::vector<std::vector<int64_t>> Localizer::rankClasses() const {
+  std::vector<Sharding> distinct;
+  for (const auto &entry : shardings)
+    distinct.push_back(canonical(entry.second, reader.mesh()));
+  llvm::sort(distinct);
+  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+  std::map<std::vector<int64_t>, size_t> byShapes;
+  std::vector<std::vector<int64_t>> classes;
+  for (int64_t rank = 0, n = reader.mesh().numRanks(); rank < n; ++rank) {
+    std::vector<int64_t> key;
+    for (const Sharding &sharding : distinct) {
+      std::vector<int64_t> shape = localShape(sharding, reader.mesh(), rank);
+      key.insert(key.end(), shape.begin(), shape.end());
+    }
+    auto [it, isNew] = byShapes.try_emplace(std::move(key), classes.size());
+    if (isNew)
+      classes.emplace_back();
+    classes[it->second].push_back(rank);
+  }
+  return classes;
+}
+
+Operation *Localizer::buildMove(OpBuilder &builder, Operation *op,
+                                Value operand, Type result) {
+  bool local = isa<dist::SliceOp, dist::ToPartialOp>(op);
+  OperationState state(op->getLoc(),
+                       local ? rt::ShardOp::getOperationName()
+                             : rt::CollectiveOp::getOperationName());
+  state.addOperands(operand);
+  state.addTypes(result);
+  state.addAttribute("kind",
+                     builder.getStringAttr(op->getName().stripDialect()));
+  for (StringRef name : {"axes", "from", "to"})
+    state.addAttribute(name, op->getAttr(name));
+  return builder.create(state);
+}
+
+Result<Operation *> Localizer::buildPlanned(OpBuilder &builder, Operation *op,
+                                            ValueRange operands,
+                                            TypeRange results) {
+  PARTITA_TRY(const ShardingReader::Planned *plan, reader.planned(op));
+  if (auto get = dyn_cast<nn::GetParameterOp>(op))
+    return nn::GetParameterOp::create(
+               builder, op->getLoc(), results[0], get.getParameterAttr(),
+               reader.attr(shardings[get.getResult()]))
+        .getOperation();
+  auto offset = [&](StringRef name) -> Attribute {
+    for (size_t f = 0; f < plan->rule.factors.size(); ++f) {
+      const DimSharding &parts = plan->strategy.factors[f];
+      if (plan->rule.factors[f].name != name || parts.isReplicated())
+        continue;
+      Sharding merged =
+          canonical(Sharding{{parts}, {}, Combiner::None}, reader.mesh());
+      const FactorSharding &part = merged.dims[0].factors[0];
+      if (part.axes.empty())
+        continue;
+      SmallVector<StringAttr> axes;
+      for (int axis : part.axes)
+        axes.push_back(builder.getStringAttr(reader.mesh().axisNames[axis]));
+      return dist::OffsetAttr::get(
+          builder.getContext(), reader.meshRef(),
+          dist::FactorAttr::get(builder.getContext(), part.size, axes));
+    }
+    return nullptr;
+  };
+  if (auto local = dyn_cast<LocalizeOpInterface>(op))
+    return local.localize(builder, operands, results, offset);
+  OperationState state(op->getLoc(), op->getName(), operands, results,
+                       op->getDiscardableAttrDictionary().getValue());
+  state.propertiesAttr = op->getPropertiesAsAttribute();
+  Operation *clone = builder.create(state);
+  clone->removeAttr(dist::strategyAttrName);
+  return clone;
+}
+
+Status Localizer::buildOp(OpBuilder &builder, Operation *op, IRMapping &map,
+                          int64_t rank) {
+  SmallVector<Value> operands;
+  for (Value operand : op->getOperands())
+    operands.push_back(map.lookup(operand));
+  if (isa<func::ReturnOp>(op)) {
+    func::ReturnOp::create(builder, op->getLoc(), operands);
+    return ok();
+  }
+  SmallVector<Type> types;
+  for (Value result : op->getResults())
+    types.push_back(localType(result, rank));
+  Operation *local;
+  if (dist::isMove(op)) {
+    local = buildMove(builder, op, operands[0], types[0]);
+  } else {
+    PARTITA_TRY(local, buildPlanned(builder, op, operands, types));
+  }
+  nn::copyIdentity(op, local);
+  map.map(op->getResults(), local->getResults());
+  return ok();
+}
+
+Status Localizer::buildClass(unsigned index, const std::vector<int64_t> &ranks) {
+  Block &body = entry.getBody().front();
+  auto typesOf = [&](ValueRange values) {
+    SmallVector<Type> types;
+    for (Value value : values)
+      types.push_back(localType(value, ranks[0]));
+    return types;
+  };
+  OpBuilder builder(entry);
+  auto type = builder.getFunctionType(
+      typesOf(body.getArguments()),
+      typesOf(body.getTerminator()->getOperands()));
+  auto function = func::FuncOp::create(
+      builder, entry.getLoc(), "step_class" + std::to_string(index), type);
+  for (unsigned i = 0; i < entry.getNumArguments(); ++i)
+    function.setArgAttrs(i, entry.getArgAttrDict(i));
+  for (unsigned i = 0; i < entry.getNumResults(); ++i)
+    function.setResultAttrs(i, entry.getResultAttrDict(i));
+  function->setAttr(rt::ranksAttrName, builder.getDenseI64ArrayAttr(ranks));
+  Block *block = function.addEntryBlock();
+  IRMapping map;
+  map.map(body.getArguments(), block->getArguments());
+  builder.setInsertionPointToStart(block);
+  for (Operation &op : body)
+    PARTITA_CHECK(buildOp(builder, &op, map, ranks[0]));
+  return ok();
+}
+
+Status Localizer::run() {
+  PARTITA_CHECK(collectShardings());
+  for (auto [index, ranks] : llvm::enumerate(rankClasses()))
+    PARTITA_CHECK(buildClass(index, ranks));
+  entry.erase();
+  return ok();
+}
+
+Status partita::localize(ModuleOp module) {
+  PARTITA_TRY(ShardingReader reader, ShardingReader::create(module));
+  return Localizer(module, reader).run();
+}

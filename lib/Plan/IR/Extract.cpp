@@ -1,0 +1,204 @@
+//===- Extract.cpp - Between a module and the planner's data --------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM
+// Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialects/dist/Dist.h"
+#include "dialects/nn/NN.h"
+#include "partita/Plan/IR.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+using namespace mlir;
+using namespace partita;
+
+static Result<func::FuncOp> findEntry(ModuleOp module) {
+  auto entry = module.lookupSymbol<func::FuncOp>("step");
+  if (!entry || !entry.getBody().hasOneBlock())
+    return makeError(ExitCode::InvalidInput, "plan.entry", "module",
+                     "there is no function @step of one block");
+  return entry;
+}
+
+/// The rule of an argument or a result: each dimension is parallel.
+static ShardingRule portRule(Type type, bool isInput) {
+  std::vector<int64_t> shape = nn::shapeOf(type);
+  std::vector<size_t> rank = {shape.size()}, none;
+  RuleBuilder builder(isInput ? none : rank, isInput ? rank : none);
+  for (unsigned d = 0; d < shape.size(); ++d) {
+    RuleBuilder::Places place = {{0, d}};
+    builder.parallel("d" + std::to_string(d), shape[d],
+                     isInput ? RuleBuilder::Places() : place,
+                     isInput ? place : RuleBuilder::Places());
+  }
+  return builder.build();
+}
+
+static std::string portName(func::FuncOp entry, unsigned i, bool isInput) {
+  auto attr = isInput
+                  ? entry.getArgAttrOfType<StringAttr>(i, nn::nameAttrName)
+                  : entry.getResultAttrOfType<StringAttr>(i, nn::nameAttrName);
+  return attr ? attr.str() : std::to_string(i);
+}
+
+namespace {
+class Extractor {
+public:
+  explicit Extractor(func::FuncOp entry) : entry(entry) {}
+  Result<Graph> run();
+
+private:
+  int addValue(Value value, std::string name);
+  void addInput(BlockArgument arg);
+  void addOutput(unsigned i, Value value);
+  Status addOp(Operation *op);
+
+  func::FuncOp entry;
+  Graph graph;
+  llvm::DenseMap<Value, int> numbers;
+  llvm::DenseSet<Value> dependsOnInput;
+};
+} // namespace
+
+int Extractor::addValue(Value value, std::string name) {
+  auto type = cast<RankedTensorType>(value.getType());
+  GraphValue out;
+  out.name = std::move(name);
+  out.shape = nn::shapeOf(type);
+  out.dtype = *getDType(type.getElementType());
+  numbers[value] = graph.values.size();
+  graph.values.push_back(std::move(out));
+  return numbers[value];
+}
+
+void Extractor::addInput(BlockArgument arg) {
+  unsigned i = arg.getArgNumber();
+  GraphOp op;
+  op.id = "input:" + portName(entry, i, true);
+  op.kind = "input";
+  op.role = OpRole::Input;
+  op.rule = portRule(arg.getType(), true);
+  op.results.push_back(addValue(arg, portName(entry, i, true)));
+  op.kernelClass = KernelClass::Free;
+  if (auto dims = entry.getArgAttrOfType<ArrayAttr>(i, nn::dimsAttrName))
+    for (auto name : dims.getAsRange<StringAttr>())
+      graph.values.back().dimNames.push_back(name.str());
+  graph.ops.push_back(std::move(op));
+  dependsOnInput.insert(arg);
+}
+
+void Extractor::addOutput(unsigned i, Value value) {
+  GraphOp op;
+  op.id = "output:" + portName(entry, i, false);
+  op.kind = "output";
+  op.role = OpRole::Output;
+  op.rule = portRule(value.getType(), false);
+  op.operands.push_back(numbers.lookup(value));
+  op.kernelClass = KernelClass::Free;
+  graph.ops.push_back(std::move(op));
+}
+
+Status Extractor::addOp(Operation *op) {
+  auto ruleOp = dyn_cast<ShardingRuleOpInterface>(op);
+  if (!ruleOp)
+    return makeError(ExitCode::Unsupported, "plan.no-rule",
+                     op->getName().getStringRef().str() + " '" +
+                         nn::getId(op).str() + "'",
+                     "the operation has no sharding rule");
+  GraphOp out;
+  out.id = nn::getId(op).str();
+  out.nodes = nn::getNodes(op);
+  out.kind = op->getName().getStringRef().str();
+  out.rule = ruleOp.getShardingRule();
+  out.atLoad = true;
+  if (isa<nn::GetParameterOp>(op))
+    out.role = OpRole::Parameter;
+  if (auto cost = dyn_cast<CostOpInterface>(op)) {
+    out.flops = cost.getFlops();
+    out.kernelClass = cost.getKernelClass();
+  }
+  for (Value operand : op->getOperands()) {
+    out.operands.push_back(numbers.lookup(operand));
+    out.atLoad &= !dependsOnInput.contains(operand);
+  }
+  for (OpResult result : op->getResults()) {
+    out.results.push_back(addValue(
+        result, op->getNumResults() == 1
+                    ? out.id
+                    : out.id + "#" + std::to_string(result.getResultNumber())));
+    if (!out.atLoad)
+      dependsOnInput.insert(result);
+  }
+  graph.ops.push_back(std::move(out));
+  return ok();
+}
+
+Result<Graph> Extractor::run() {
+  Block &body = entry.getBody().front();
+  for (BlockArgument arg : body.getArguments())
+    addInput(arg);
+  for (Operation &op : body.without_terminator())
+    PARTITA_CHECK(addOp(&op));
+  for (auto [i, value] : llvm::enumerate(body.getTerminator()->getOperands()))
+    addOutput(i, value);
+  if (auto name = entry->getParentOfType<ModuleOp>()->getAttrOfType<StringAttr>(
+          "nn.model"))
+    graph.modelName = name.str();
+  return std::move(graph);
+}
+
+Result<Graph> partita::extractGraph(ModuleOp module) {
+  PARTITA_TRY(func::FuncOp entry, findEntry(module));
+  return Extractor(entry).run();
+}
+
+//===----------------------------------------------------------------------===//
+// Attaching a plan
+//===----------------------------------------------------------------------===//
+
+Status partita::attachPlan(ModuleOp module, const Mesh &mesh,
+                           const std::vector<Strategy> &strategies) {
+  PARTITA_TRY(func::FuncOp entry, findEntry(module));
+  Block &body = entry.getBody().front();
+  size_t bodySize = body.getOperations().size() - 1;
+  if (strategies.size() !=
+      entry.getNumArguments() + bodySize + entry.getNumResults())
+    return makeError(ExitCode::InvalidInput, "plan.count", "plan",
+                     "the plan has another number of operations",
+                     "it was made for another model");
+  MLIRContext *context = module.getContext();
+  if (dist::MeshOp old = dist::getMesh(module))
+    old.erase();
+  OpBuilder builder(context);
+  builder.setInsertionPointToStart(module.getBody());
+  SmallVector<Attribute> axes;
+  for (const std::string &name : mesh.axisNames)
+    axes.push_back(builder.getStringAttr(name));
+  dist::MeshOp::create(builder, module.getLoc(), "m",
+                       builder.getArrayAttr(axes),
+                       builder.getDenseI64ArrayAttr(mesh.axisSizes));
+  auto ref = FlatSymbolRefAttr::get(context, "m");
+  auto sharding = [&](Type type, const Strategy &strategy, bool isInput) {
+    ShardingRule rule = portRule(type, isInput);
+    return dist::ShardingAttr::get(
+        context, ref, mesh,
+        isInput ? resultSharding(rule, strategy, 0)
+                : operandSharding(rule, strategy, 0));
+  };
+  auto next = strategies.begin();
+  for (unsigned i = 0; i < entry.getNumArguments(); ++i)
+    entry.setArgAttr(i, dist::shardingAttrName,
+                     sharding(entry.getArgumentTypes()[i], *next++, true));
+  for (Operation &op : body.without_terminator()) {
+    ShardingRule rule = cast<ShardingRuleOpInterface>(op).getShardingRule();
+    PARTITA_CHECK(checkStrategy(rule, *next, mesh, nn::getId(&op).str()));
+    op.setAttr(dist::strategyAttrName,
+               dist::StrategyAttr::get(context, ref, mesh, rule, *next++));
+  }
+  for (unsigned i = 0; i < entry.getNumResults(); ++i)
+    entry.setResultAttr(i, dist::shardingAttrName,
+                        sharding(entry.getResultTypes()[i], *next++, false));
+  return ok();
+}

@@ -1,0 +1,314 @@
+//===- DimClasses.cpp - What dimensions are made of -----------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "DimClasses.h"
+#include <algorithm>
+#include <deque>
+#include <numeric>
+
+using namespace partita;
+using namespace partita::planner;
+
+//===----------------------------------------------------------------------===//
+// Well-formed graphs
+//===----------------------------------------------------------------------===//
+
+static Status checkTensorMap(const GraphOp &op, const TensorMap &map,
+                             const std::vector<int64_t> &shape) {
+  auto fail = [&](const std::string &what) {
+    return makeError(ExitCode::Internal, "plan.graph", op.id, what);
+  };
+  if (map.size() != shape.size())
+    return fail("the rule " + op.rule.str() + " does not fit the tensors' ranks");
+  for (size_t d = 0; d < shape.size(); ++d) {
+    int64_t product = 1;
+    for (unsigned factor : map[d]) {
+      if (factor >= op.rule.factors.size())
+        return fail("the rule names a factor that it does not have");
+      product *= op.rule.factors[factor].size;
+    }
+    if (product != shape[d])
+      return fail("the factors of dimension " + std::to_string(d) +
+                  " multiply to " + std::to_string(product) + ", not to " +
+                  std::to_string(shape[d]));
+  }
+  return ok();
+}
+
+Status planner::checkGraph(const Graph &graph) {
+  int numValues = static_cast<int>(graph.values.size());
+  std::vector<char> defined(numValues, 0);
+  for (const GraphOp &op : graph.ops) {
+    auto fail = [&](const std::string &what) {
+      return makeError(ExitCode::Internal, "plan.graph", op.id, what);
+    };
+    if (op.operands.size() != op.rule.operands.size() ||
+        op.results.size() != op.rule.results.size())
+      return fail("the rule has another number of operands or results");
+    for (size_t i = 0; i < op.operands.size(); ++i) {
+      int value = op.operands[i];
+      if (value < 0 || value >= numValues || !defined[value])
+        return fail("an operand is used before it is computed");
+      PARTITA_CHECK(
+          checkTensorMap(op, op.rule.operands[i], graph.values[value].shape));
+    }
+    for (size_t i = 0; i < op.results.size(); ++i) {
+      int value = op.results[i];
+      if (value < 0 || value >= numValues || defined[value]++)
+        return fail("a value has two producers, or is not in the graph");
+      PARTITA_CHECK(
+          checkTensorMap(op, op.rule.results[i], graph.values[value].shape));
+    }
+  }
+  return ok();
+}
+
+//===----------------------------------------------------------------------===//
+// Refinement
+//===----------------------------------------------------------------------===//
+
+/// Cut points of a dimension or factor: products of what is minor to them,
+/// ascending, strictly between one and the size.
+using Cuts = std::vector<int64_t>;
+
+/// Adds a cut if it fits the divisor chain. True if the chain changed.
+static bool addCut(Cuts &cuts, int64_t size, int64_t cut) {
+  if (cut <= 1 || cut >= size || size % cut != 0)
+    return false;
+  auto it = std::lower_bound(cuts.begin(), cuts.end(), cut);
+  if (it != cuts.end() && (*it == cut || *it % cut != 0))
+    return false;
+  if (it != cuts.begin() && cut % *std::prev(it) != 0)
+    return false;
+  cuts.insert(it, cut);
+  return true;
+}
+
+namespace {
+/// One place where a factor lies in a dimension: in units of `low`.
+struct Place {
+  int value, dim;
+  unsigned factor;
+  int64_t low;
+};
+
+class Analysis {
+public:
+  explicit Analysis(const Graph &graph);
+  DimClasses run();
+
+private:
+  void refine();
+  bool refineOp(int op, std::vector<int> &touched);
+  void numberPieces();
+  void join();
+  void joinPlace(int op, const Place &place);
+  void seedKinds();
+
+  int find(int node) {
+    while (parent[node] != node)
+      node = parent[node] = parent[parent[node]];
+    return node;
+  }
+  void unite(int a, int b) {
+    a = find(a);
+    b = find(b);
+    parent[std::max(a, b)] = std::min(a, b);
+  }
+
+  const Graph &graph;
+  std::vector<std::vector<Place>> places; // by operation
+  std::vector<std::vector<int>> opsOfValue;
+  std::vector<std::vector<Cuts>> dimCuts, factorCuts;
+  std::vector<std::vector<int>> firstDimNode, firstFactorNode;
+  std::vector<int> parent;
+  std::vector<uint8_t> kinds; // by root
+};
+} // namespace
+
+Analysis::Analysis(const Graph &graph) : graph(graph) {
+  opsOfValue.resize(graph.values.size());
+  for (const GraphValue &value : graph.values)
+    dimCuts.emplace_back(value.shape.size());
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    const GraphOp &op = graph.ops[o];
+    factorCuts.emplace_back(op.rule.factors.size());
+    places.emplace_back();
+    auto walk = [&](int value, const TensorMap &map) {
+      opsOfValue[value].push_back(static_cast<int>(o));
+      for (size_t d = 0; d < map.size(); ++d) {
+        int64_t low = 1;
+        for (size_t i = map[d].size(); i-- > 0;) {
+          places[o].push_back({value, static_cast<int>(d), map[d][i], low});
+          low *= op.rule.factors[map[d][i]].size;
+        }
+      }
+    };
+    for (size_t i = 0; i < op.operands.size(); ++i)
+      walk(op.operands[i], op.rule.operands[i]);
+    for (size_t i = 0; i < op.results.size(); ++i)
+      walk(op.results[i], op.rule.results[i]);
+  }
+}
+
+/// Carries cuts between an operation's factors and dimensions until they agree.
+/// True if a dimension changed; `touched` gets the values.
+bool Analysis::refineOp(int o, std::vector<int> &touched) {
+  const GraphOp &op = graph.ops[o];
+  bool any = false;
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (const Place &place : places[o]) {
+      Cuts &dim = dimCuts[place.value][place.dim];
+      Cuts &factor = factorCuts[o][place.factor];
+      int64_t dimSize = graph.values[place.value].shape[place.dim];
+      int64_t size = op.rule.factors[place.factor].size;
+      for (int64_t cut : Cuts(dim))
+        if (cut % place.low == 0)
+          changed |= addCut(factor, size, cut / place.low);
+      bool dimChanged = addCut(dim, dimSize, place.low);
+      dimChanged |= addCut(dim, dimSize, place.low * size);
+      for (int64_t cut : factor)
+        dimChanged |= addCut(dim, dimSize, cut * place.low);
+      if (dimChanged) {
+        changed = any = true;
+        touched.push_back(place.value);
+      }
+    }
+  }
+  return any;
+}
+
+void Analysis::refine() {
+  std::deque<int> queue(graph.ops.size());
+  std::iota(queue.begin(), queue.end(), 0);
+  std::vector<char> queued(graph.ops.size(), 1);
+  while (!queue.empty()) {
+    int op = queue.front();
+    queue.pop_front();
+    queued[op] = 0;
+    std::vector<int> touched;
+    refineOp(op, touched);
+    for (int value : touched)
+      for (int other : opsOfValue[value])
+        if (other != op && !queued[other]) {
+          queued[other] = 1;
+          queue.push_back(other);
+        }
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Classes
+//===----------------------------------------------------------------------===//
+
+void Analysis::numberPieces() {
+  int count = 0;
+  auto number = [&](const std::vector<std::vector<Cuts>> &cuts,
+                    std::vector<std::vector<int>> &first) {
+    for (const std::vector<Cuts> &list : cuts) {
+      first.emplace_back();
+      for (const Cuts &chain : list) {
+        first.back().push_back(count);
+        count += static_cast<int>(chain.size()) + 1;
+      }
+    }
+  };
+  number(dimCuts, firstDimNode);
+  number(factorCuts, firstFactorNode);
+  parent.resize(count);
+  std::iota(parent.begin(), parent.end(), 0);
+  kinds.assign(count, KindOther);
+}
+
+/// Joins the pieces of a factor with those of the dimension that it lies in,
+/// where they overlap. Pieces are numbered minor first here. With equal cuts,
+/// as everywhere but at dropped ones, each piece meets exactly one other.
+void Analysis::joinPlace(int o, const Place &place) {
+  const Cuts &dim = dimCuts[place.value][place.dim];
+  const Cuts &factor = factorCuts[o][place.factor];
+  int64_t dimSize = graph.values[place.value].shape[place.dim];
+  int64_t size = graph.ops[o].rule.factors[place.factor].size;
+  if (size <= 1)
+    return;
+  auto low = [](const Cuts &cuts, size_t i) { return i ? cuts[i - 1] : 1; };
+  auto high = [](const Cuts &cuts, size_t i, int64_t size) {
+    return i < cuts.size() ? cuts[i] : size;
+  };
+  for (size_t i = 0; i <= factor.size(); ++i)
+    for (size_t j = 0; j <= dim.size(); ++j)
+      if (place.low * low(factor, i) < high(dim, j, dimSize) &&
+          low(dim, j) < place.low * high(factor, i, size))
+        unite(firstFactorNode[o][place.factor] + static_cast<int>(i),
+              firstDimNode[place.value][place.dim] + static_cast<int>(j));
+}
+
+void Analysis::join() {
+  for (size_t o = 0; o < graph.ops.size(); ++o)
+    for (const Place &place : places[o])
+      joinPlace(static_cast<int>(o), place);
+}
+
+static uint8_t kindOfInputDim(const GraphValue &value, size_t d) {
+  std::string name = d < value.dimNames.size() ? value.dimNames[d] : "";
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
+  if (name.find("batch") != std::string::npos)
+    return KindBatch;
+  if (name.find("seq") != std::string::npos)
+    return KindSequence;
+  if (!name.empty())
+    return KindOther;
+  if (d == 0)
+    return KindBatch;
+  bool tokens = value.shape.size() == 2 && !isFloat(value.dtype);
+  return tokens && d == 1 ? KindSequence : KindOther;
+}
+
+void Analysis::seedKinds() {
+  for (const GraphOp &op : graph.ops) {
+    if (op.role != OpRole::Input)
+      continue;
+    for (int number : op.results) {
+      const GraphValue &value = graph.values[number];
+      for (size_t d = 0; d < value.shape.size(); ++d)
+        for (size_t i = 0; i <= dimCuts[number][d].size(); ++i)
+          if (value.shape[d] > 1)
+            kinds[find(firstDimNode[number][d] + static_cast<int>(i))] |=
+                kindOfInputDim(value, d);
+    }
+  }
+}
+
+DimClasses Analysis::run() {
+  refine();
+  numberPieces();
+  join();
+  seedKinds();
+  DimClasses classes;
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    classes.factors.emplace_back();
+    for (size_t f = 0; f < factorCuts[o].size(); ++f) {
+      const Cuts &cuts = factorCuts[o][f];
+      std::vector<Piece> pieces;
+      int64_t high = graph.ops[o].rule.factors[f].size;
+      for (size_t i = cuts.size() + 1; i-- > 0;) {
+        int64_t low = i ? cuts[i - 1] : 1;
+        pieces.push_back({high / low,
+                          kinds[find(firstFactorNode[o][f] +
+                                     static_cast<int>(i))]});
+        high = low;
+      }
+      classes.factors.back().push_back(std::move(pieces));
+    }
+  }
+  return classes;
+}
+
+DimClasses planner::analyseDims(const Graph &graph) {
+  return Analysis(graph).run();
+}

@@ -1,0 +1,323 @@
+//===- Attention.cpp - Blocked attention ----------------------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// out = softmax(scale q k^T + mask) v without ever holding the scores of more
+// than one block of queries and keys:
+//
+//   for each block of queries of each head
+//     for each block of keys (those behind every query are skipped if causal)
+//       S = q k^T                              one product
+//       row maximum m', P = exp(S - m'), row sums; what was accumulated under
+//       the old maximum m is scaled by exp(m - m')
+//       O = O + P v                            one product
+//     O = O / l, lse = m + log l
+//
+// Short sequences fit one block of keys: then there is no rescaling and O is
+// written once. The workspace holds one block of scores per thread, whatever
+// the sequence.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Gemm.h"
+#include "LibraryImpl.h"
+#include "Simd.h"
+#include <cmath>
+
+using namespace partita;
+using namespace partita::runtime;
+
+namespace {
+
+/// Everything about a call that does not depend on addresses.
+struct AttentionShape {
+  View q, k, v, mask, out, lse;
+  bool hasMask = false, hasLse = false, causal = false;
+  double scale = 1;
+  int64_t batch, heads, groups, queries, keys, depth, outDepth;
+  int64_t queryBlock, keyBlock;
+  /// Elements of a thread's workspace: scores, accumulator, maxima and sums.
+  int64_t scores, accumulator, rows;
+
+  int64_t threadBytes() const {
+    int64_t size = dtypeSize(q.dtype);
+    return alignWorkspace((scores + accumulator + 2 * rows) * size);
+  }
+};
+
+} // namespace
+
+static Status checkMask(const Command &call, const AttentionShape &shape) {
+  const View &mask = shape.mask;
+  if (mask.shape != std::vector<int64_t>{shape.batch, shape.heads,
+                                         shape.queries, shape.keys})
+    return callError(call, "the mask is a view shaped [b,h,s,t]");
+  if (mask.dtype != shape.q.dtype && mask.dtype != DType::Bool)
+    return callError(call, "the mask is bool or of the queries' type");
+  return ok();
+}
+
+static Result<AttentionShape> shapeOf(const Command &call) {
+  PARTITA_CHECK(checkCounts(call, 3, 1));
+  AttentionShape a;
+  a.q = call.operands[0];
+  a.k = call.operands[1];
+  a.v = call.operands[2];
+  a.out = call.results[0];
+  for (const View *view : {&a.q, &a.k, &a.v, &a.out})
+    if (view->shape.size() != 4 || view->dtype != a.q.dtype)
+      return callError(call, "operands have four dimensions and one type");
+  a.batch = a.q.shape[0], a.heads = a.q.shape[1], a.queries = a.q.shape[2];
+  a.depth = a.q.shape[3], a.groups = a.k.shape[1], a.keys = a.k.shape[2];
+  a.outDepth = a.v.shape[3];
+  if (a.k.shape != std::vector<int64_t>{a.batch, a.groups, a.keys, a.depth} ||
+      a.v.shape != std::vector<int64_t>{a.batch, a.groups, a.keys,
+                                        a.outDepth} ||
+      a.out.shape != std::vector<int64_t>{a.batch, a.heads, a.queries,
+                                          a.outDepth} ||
+      a.groups == 0 || a.heads % a.groups != 0)
+    return callError(call, "the shapes do not fit attention");
+  if (a.q.dtype != DType::F32 && a.q.dtype != DType::F64)
+    return callError(call, "attention is f32 or f64");
+  a.hasMask = intAttr(call, "has_mask", 0) != 0;
+  a.causal = intAttr(call, "causal", 0) != 0;
+  a.scale = doubleAttr(call, "scale", 1);
+  if (a.hasMask) {
+    PARTITA_CHECK(checkCounts(call, 4, 1));
+    a.mask = call.operands[3];
+    PARTITA_CHECK(checkMask(call, a));
+  }
+  a.hasLse = call.results.size() > 1;
+  if (a.hasLse) {
+    a.lse = call.results[1];
+    if (a.lse.shape !=
+            std::vector<int64_t>{a.batch, a.heads, a.queries} ||
+        a.lse.dtype != a.q.dtype)
+      return callError(call, "lse is shaped [b,h,s]");
+  }
+  // A block of scores stays in the second-level cache.
+  a.queryBlock = std::min<int64_t>(a.queries, 128);
+  a.keyBlock = std::min<int64_t>(a.keys, 512);
+  auto round = [](int64_t elements) { return (elements + 15) / 16 * 16; };
+  a.scores = round(a.queryBlock * a.keyBlock);
+  a.accumulator =
+      a.out.strides[3] == 1 ? 0 : round(a.queryBlock * a.outDepth);
+  a.rows = round(a.queryBlock);
+  return a;
+}
+
+//===----------------------------------------------------------------------===//
+// One block of queries
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+template <typename T> struct QueryBlock {
+  const AttentionShape &a;
+  std::byte *const *bases;
+  int64_t b, h, first, count;     ///< queries first .. first + count
+  int64_t firstQuery, firstKey;   ///< global positions of query 0 and key 0
+  T *scores, *accumulator, *maxima, *sums;
+  int64_t accumulatorStride = 0;
+
+  T *at(const View &view, int64_t i, int64_t j, int64_t row) const {
+    return reinterpret_cast<T *>(addressOf(view, bases)) +
+           i * view.strides[0] + j * view.strides[1] + row * view.strides[2];
+  }
+  void run();
+  void keyBlock(int64_t begin, int64_t size, bool firstBlock);
+  void softmaxRow(int64_t row, int64_t begin, int64_t size, bool firstBlock);
+  void finish();
+  /// Keys that query `row` of the block may see, from key 0 on.
+  int64_t visible(int64_t row) const {
+    if (!a.causal)
+      return a.keys;
+    int64_t count = firstQuery + first + row - firstKey + 1;
+    return std::clamp<int64_t>(count, 0, a.keys);
+  }
+};
+
+} // namespace
+
+/// Scales row `row` of the scores, adds the mask, and turns it into
+/// exp(score - maximum), updating the running maximum and sum.
+template <typename T>
+void QueryBlock<T>::softmaxRow(int64_t row, int64_t begin, int64_t size,
+                               bool firstBlock) {
+  T *x = scores + row * size;
+  int64_t count = std::clamp<int64_t>(visible(row) - begin, 0, size);
+  const void *mask = nullptr;
+  int64_t maskStride = 0;
+  bool maskIsBool = false;
+  if (a.hasMask) {
+    const View &view = a.mask;
+    maskIsBool = view.dtype == DType::Bool;
+    maskStride = view.strides[3];
+    mask = addressOf(view, bases) +
+           (b * view.strides[0] + h * view.strides[1] +
+            (first + row) * view.strides[2] + begin * maskStride) *
+               static_cast<int64_t>(dtypeSize(view.dtype));
+  }
+  T maximum = scaleMaskMax(x, count, static_cast<T>(a.scale), mask, maskStride,
+                           maskIsBool);
+  T previous = firstBlock ? -std::numeric_limits<T>::infinity() : maxima[row];
+  maximum = std::max(maximum, previous);
+  T sum = 0, rescale = 1;
+  if (maximum == -std::numeric_limits<T>::infinity()) {
+    std::fill(x, x + count, T(0));
+  } else {
+    sum = expSum(x, count, maximum);
+    rescale = std::exp(previous - maximum);
+  }
+  std::fill(x + count, x + size, T(0));
+  maxima[row] = maximum;
+  if (firstBlock) {
+    sums[row] = sum;
+    return;
+  }
+  sums[row] = sums[row] * rescale + sum;
+  if (rescale != T(1))
+    for (int64_t i = 0; i < a.outDepth; ++i)
+      accumulator[row * accumulatorStride + i] *= rescale;
+}
+
+template <typename T>
+void QueryBlock<T>::keyBlock(int64_t begin, int64_t size, bool firstBlock) {
+  int64_t group = h / (a.heads / a.groups);
+  Matrix<const T> q{at(a.q, b, h, first), count, a.depth, a.q.strides[2],
+                    a.q.strides[3]};
+  Matrix<const T> kT{at(a.k, b, group, begin), a.depth, size, a.k.strides[3],
+                     a.k.strides[2]};
+  gemm(q, kT, Matrix<T>{scores, count, size, size, 1}, T(0));
+  for (int64_t row = 0; row < count; ++row)
+    softmaxRow(row, begin, size, firstBlock);
+  Matrix<const T> p{scores, count, size, size, 1};
+  Matrix<const T> v{at(a.v, b, group, begin), size, a.outDepth,
+                    a.v.strides[2], a.v.strides[3]};
+  gemm(p, v, Matrix<T>{accumulator, count, a.outDepth, accumulatorStride, 1},
+       T(firstBlock ? 0 : 1));
+}
+
+template <typename T> void QueryBlock<T>::finish() {
+  for (int64_t row = 0; row < count; ++row) {
+    T factor = sums[row] > 0 ? T(1) / sums[row] : T(0);
+    const T *from = accumulator + row * accumulatorStride;
+    T *to = at(a.out, b, h, first + row);
+    if (a.out.strides[3] == 1)
+      for (int64_t i = 0; i < a.outDepth; ++i)
+        to[i] = from[i] * factor;
+    else
+      for (int64_t i = 0; i < a.outDepth; ++i)
+        to[i * a.out.strides[3]] = from[i] * factor;
+    if (a.hasLse)
+      *(reinterpret_cast<T *>(addressOf(a.lse, bases)) +
+        b * a.lse.strides[0] + h * a.lse.strides[1] +
+        (first + row) * a.lse.strides[2]) =
+          sums[row] > 0 ? maxima[row] + std::log(sums[row])
+                        : -std::numeric_limits<T>::infinity();
+  }
+}
+
+template <typename T> void QueryBlock<T>::run() {
+  if (a.out.strides[3] == 1) {
+    accumulator = at(a.out, b, h, first);
+    accumulatorStride = count == 1 ? a.outDepth : a.out.strides[2];
+  } else {
+    accumulatorStride = a.outDepth;
+  }
+  int64_t keys = visible(count - 1);
+  // With nothing visible one empty block still defines the result.
+  if (keys == 0) {
+    std::fill(sums, sums + count, T(0));
+    for (int64_t row = 0; row < count; ++row)
+      std::fill_n(accumulator + row * accumulatorStride, a.outDepth, T(0));
+  }
+  for (int64_t begin = 0; begin < keys; begin += a.keyBlock)
+    keyBlock(begin, std::min(a.keyBlock, keys - begin), begin == 0);
+  finish();
+}
+
+//===----------------------------------------------------------------------===//
+// The call
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+class PreparedAttention : public PreparedCall {
+public:
+  PreparedAttention(const Command &call, AttentionShape shape,
+                    const PrepareContext &context)
+      : a(std::move(shape)), workspace(call.workspace[0]),
+        threads(context.threads) {
+    if (call.offsets.size() > 0)
+      firstQuery = call.offsets[0].evaluate(*context.mesh, context.coords);
+    if (call.offsets.size() > 1)
+      firstKey = call.offsets[1].evaluate(*context.mesh, context.coords);
+  }
+  Status execute(std::byte *const bases[3]) override {
+    if (a.q.dtype == DType::F64)
+      runAll<double>(bases);
+    else
+      runAll<float>(bases);
+    return ok();
+  }
+
+private:
+  template <typename T> void runAll(std::byte *const bases[3]);
+  AttentionShape a;
+  View workspace;
+  int threads;
+  int64_t firstQuery = 0, firstKey = 0;
+};
+
+} // namespace
+
+template <typename T>
+void PreparedAttention::runAll(std::byte *const bases[3]) {
+  if (a.queries == 0)
+    return;
+  int64_t blocks = (a.queries + a.queryBlock - 1) / a.queryBlock;
+  int64_t tasks = a.batch * a.heads * blocks;
+  parallelFor(threads, tasks, [&](int64_t begin, int64_t end, int part) {
+    T *memory = reinterpret_cast<T *>(addressOf(workspace, bases) +
+                                      part * a.threadBytes());
+    for (int64_t task = begin; task < end; ++task) {
+      int64_t first = task % blocks * a.queryBlock;
+      int64_t head = task / blocks;
+      QueryBlock<T> block{a,
+                          bases,
+                          head / a.heads,
+                          head % a.heads,
+                          first,
+                          std::min(a.queryBlock, a.queries - first),
+                          firstQuery,
+                          firstKey,
+                          memory,
+                          memory + a.scores,
+                          memory + a.scores + a.accumulator,
+                          memory + a.scores + a.accumulator + a.rows};
+      block.run();
+    }
+  });
+}
+
+static Result<int64_t> attentionWorkspace(const Command &call, int threads) {
+  PARTITA_TRY(AttentionShape shape, shapeOf(call));
+  return shape.threadBytes() * threads;
+}
+
+static Result<std::unique_ptr<PreparedCall>>
+prepareAttention(const Command &call, const PrepareContext &context) {
+  PARTITA_TRY(AttentionShape shape, shapeOf(call));
+  PARTITA_CHECK(checkWorkspace(call, shape.threadBytes() * context.threads));
+  if (call.workspace.empty())
+    return callError(call, "has no workspace");
+  return std::unique_ptr<PreparedCall>(
+      std::make_unique<PreparedAttention>(call, std::move(shape), context));
+}
+
+const CallImpl partita::runtime::attentionImpl = {attentionWorkspace,
+                                                  prepareAttention};

@@ -1,0 +1,613 @@
+//===- Matmul.cpp - Matrix products ---------------------------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// f32 products run in oneDNN, in one of two ways:
+//
+//   primitive   a matmul primitive on dense operands, with bias and epilogues
+//               fused and weights in oneDNN's own packed layout
+//   loop        dnnl_sgemm on each matrix of a batch: takes any leading
+//               dimension, packs nothing
+//
+// oneDNN 2.6 has fast kernels for the primitive only where rows are dense; where
+// they are not, an operand that is small beside the product is first copied to
+// the workspace. A plan decides all of this once, from shapes and strides; the
+// workspace's size and the execution both follow from it. f64 is a plain
+// blocked loop: it exists for checking, not for speed.
+//
+// Leading dimensions: if B has none, those of A and C become rows.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Epilogue.h"
+#include "Gemm.h"
+#include "LibraryImpl.h"
+#include <cstring>
+#include <oneapi/dnnl/dnnl.hpp>
+
+using namespace partita;
+using namespace partita::runtime;
+
+static const dnnl::engine &cpuEngine() {
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+static constexpr auto f32 = dnnl::memory::data_type::f32;
+
+//===----------------------------------------------------------------------===//
+// Packed weights
+//===----------------------------------------------------------------------===//
+
+/// The layout that oneDNN chooses for a weight [k,n] under m rows.
+static dnnl::memory::desc packedDesc(int64_t m, int64_t k, int64_t n) {
+  using Desc = dnnl::memory::desc;
+  using Tag = dnnl::memory::format_tag;
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  dnnl::matmul::desc desc(Desc({m, k}, f32, Tag::ab),
+                          Desc({k, n}, f32, Tag::any),
+                          Desc({m, n}, f32, Tag::ab));
+  return dnnl::matmul::primitive_desc(desc, attr, cpuEngine()).weights_desc();
+}
+
+Result<int64_t> partita::runtime::packedWeightBytes(int64_t m, int64_t k,
+                                                    int64_t n, int threads) {
+  try {
+    ThreadCount guard(threads);
+    return static_cast<int64_t>(packedDesc(m, k, n).get_size());
+  } catch (const dnnl::error &e) {
+    return makeError(ExitCode::Unsupported, "library.onednn", "pack_weight",
+                     e.what());
+  }
+}
+
+namespace {
+/// [m,k,n] of the attribute `packed`.
+struct PackedShape {
+  int64_t m, k, n;
+};
+} // namespace
+
+static Result<PackedShape> packedShape(const Command &call) {
+  std::vector<int64_t> packed = intsAttr(call, "packed");
+  if (packed.size() != 3 || packed[0] < 1 || packed[1] < 1 || packed[2] < 1)
+    return callError(call, "attribute 'packed' is not [m,k,n]");
+  return PackedShape{packed[0], packed[1], packed[2]};
+}
+
+/// Fails unless the blob has the size of the packed weight on this machine.
+static Status checkBlob(const Command &call, const View &blob, size_t bytes) {
+  if (blob.isContiguous() && blob.extentBytes() == static_cast<int64_t>(bytes))
+    return ok();
+  return makeError(ExitCode::Unsupported, "library.packed", describeCall(call),
+                   "packed weights take " + std::to_string(bytes) +
+                       " bytes on this machine, the model was compiled with " +
+                       std::to_string(blob.extentBytes()),
+                   "compile the model on a machine with the same processor");
+}
+
+namespace {
+class PreparedPack : public PreparedCall {
+public:
+  PreparedPack(const Command &call, const dnnl::memory::desc &from,
+               const dnnl::memory::desc &to)
+      : weight(call.operands[0]), blob(call.results[0]), stream(cpuEngine()),
+        in(from, cpuEngine(), nullptr), out(to, cpuEngine(), nullptr),
+        reorder(in, out) {}
+  Status execute(std::byte *const bases[3]) override {
+    in.set_data_handle(addressOf(weight, bases));
+    out.set_data_handle(addressOf(blob, bases));
+    reorder.execute(stream, in, out);
+    stream.wait();
+    return ok();
+  }
+
+private:
+  View weight, blob;
+  dnnl::stream stream;
+  dnnl::memory in, out;
+  dnnl::reorder reorder;
+};
+} // namespace
+
+static Result<int64_t> packWorkspace(const Command &call, int) {
+  PARTITA_CHECK(checkCounts(call, 1, 1));
+  return int64_t(0);
+}
+
+static Result<std::unique_ptr<PreparedCall>>
+preparePack(const Command &call, const PrepareContext &context) {
+  PARTITA_CHECK(checkCounts(call, 1, 1));
+  PARTITA_TRY(PackedShape shape, packedShape(call));
+  const View &weight = call.operands[0];
+  if (weight.dtype != DType::F32 ||
+      weight.shape != std::vector<int64_t>{shape.k, shape.n})
+    return callError(call, "the weight is not f32 [k,n]");
+  ThreadCount guard(context.threads);
+  dnnl::memory::desc to = packedDesc(shape.m, shape.k, shape.n);
+  PARTITA_CHECK(checkBlob(call, call.results[0], to.get_size()));
+  dnnl::memory::desc from({shape.k, shape.n}, f32,
+                          {weight.strides[0], weight.strides[1]});
+  return std::unique_ptr<PreparedCall>(
+      std::make_unique<PreparedPack>(call, from, to));
+}
+
+//===----------------------------------------------------------------------===//
+// The plan
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// A matrix operand: where it is, or the copy of it in the workspace.
+struct Operand {
+  View view;
+  bool copied = false;
+  StridedCopy copy;
+  int64_t workspaceOffset = 0;
+};
+
+struct MatmulPlan {
+  Operand a, b, c;
+  /// With operands as views of the result's shape, and the same with leading
+  /// dimensions merged into rows (nothing where strides forbid it).
+  std::vector<Epilogue> epilogues;
+  std::vector<std::optional<View>> merged;
+  /// The result, or its copy in the workspace, before rows were merged.
+  View unmerged;
+  /// How many of the epilogues the primitive applies.
+  size_t fused = 0;
+  bool packed = false, primitive = false;
+  PackedShape pack{};
+  /// Loops over the matrices of a batch; strides of A, B, C. Empty for one.
+  LoopNest batch;
+  int64_t m = 0, k = 0, n = 0;
+  dnnl::matmul::primitive_desc desc;
+  int64_t scratchpadOffset = 0, workspace = 0;
+};
+
+class MatmulPlanner {
+public:
+  explicit MatmulPlanner(const Command &call) : call(call) {}
+  Result<MatmulPlan> run();
+
+private:
+  Status checkShapes();
+  void copyOperand(Operand &operand);
+  void rowsFromLeading();
+  void planBatch();
+  void planPrimitive();
+  bool createPrimitive(size_t fused);
+  bool fusible(size_t position) const;
+
+  const Command &call;
+  MatmulPlan plan;
+};
+
+} // namespace
+
+/// A view with the same elements in row-major order.
+static View denseLike(const View &view) {
+  return contiguousView(view.space, 0, view.dtype, view.shape);
+}
+
+Status MatmulPlanner::checkShapes() {
+  PARTITA_CHECK(checkCounts(call, 2, 1));
+  plan.a.view = call.operands[0];
+  plan.b.view = call.operands[1];
+  plan.c.view = call.results[0];
+  PARTITA_TRY(plan.epilogues, parseEpilogues(call));
+  const View &a = plan.a.view, &c = plan.c.view;
+  View &b = plan.b.view;
+  if (c.dtype != DType::F32 && c.dtype != DType::F64)
+    return callError(call, "products are f32 or f64");
+  if (call.attrs.count("packed")) {
+    PARTITA_TRY(plan.pack, packedShape(call));
+    plan.packed = true;
+    if (c.dtype != DType::F32)
+      return callError(call, "packed products are f32");
+    // The matrix that the blob holds; its address is the blob's.
+    b = contiguousView(b.space, b.offset, DType::F32,
+                       {plan.pack.k, plan.pack.n});
+  }
+  if (a.dtype != c.dtype || b.dtype != c.dtype)
+    return callError(call, "element types differ");
+  size_t rank = c.shape.size();
+  if (rank < 2 || a.shape.size() != rank ||
+      (b.shape.size() != rank && b.shape.size() != 2))
+    return callError(call, "the operands' ranks do not fit a product");
+  for (size_t d = 0; d + 2 < rank; ++d)
+    if (a.shape[d] != c.shape[d] ||
+        (b.shape.size() == rank && b.shape[d] != c.shape[d]))
+      return callError(call, "leading dimensions differ");
+  plan.m = c.shape[rank - 2];
+  plan.n = c.shape[rank - 1];
+  plan.k = a.shape[rank - 1];
+  if (a.shape[rank - 2] != plan.m || b.shape[b.shape.size() - 2] != plan.k ||
+      b.shape.back() != plan.n)
+    return callError(call, "the shapes do not fit a product");
+  return ok();
+}
+
+/// Places a dense copy of the operand in the workspace.
+void MatmulPlanner::copyOperand(Operand &operand) {
+  View dense = denseLike(operand.view);
+  bool isResult = &operand == &plan.c;
+  operand.copy = isResult ? StridedCopy(dense, operand.view)
+                          : StridedCopy(operand.view, dense);
+  operand.copied = true;
+  operand.workspaceOffset = plan.workspace;
+  plan.workspace += alignWorkspace(dense.extentBytes());
+  operand.view = dense;
+  if (isResult)
+    plan.unmerged = contiguousView(dense.space, 0, dense.dtype,
+                                   call.results[0].shape);
+}
+
+/// The view's leading dimensions and rows as one dimension, or nothing.
+static std::optional<View> mergeRows(const View &view) {
+  size_t rank = view.shape.size();
+  LoopNest nest;
+  nest.shape.assign(view.shape.begin(), view.shape.end() - 1);
+  nest.strides = {{view.strides.begin(), view.strides.end() - 1}};
+  int64_t rows = 1;
+  for (int64_t size : nest.shape)
+    rows *= size;
+  nest = coalesce(std::move(nest));
+  if (nest.rank() > 1)
+    return std::nullopt;
+  View merged = view;
+  merged.shape = {rows, view.shape[rank - 1]};
+  merged.strides = {nest.shape.empty() ? view.shape[rank - 1]
+                                       : nest.strides[0][0],
+                    view.strides[rank - 1]};
+  return merged;
+}
+
+/// B has no leading dimensions: those of A and C become rows.
+void MatmulPlanner::rowsFromLeading() {
+  if (plan.c.view.shape.size() == 2)
+    return;
+  for (Operand *operand : {&plan.a, &plan.c}) {
+    if (!mergeRows(operand->view))
+      copyOperand(*operand);
+    operand->view = *mergeRows(operand->view);
+  }
+  plan.m = plan.c.view.shape[0];
+}
+
+/// Whether sgemm can read the matrix in place: one unit stride.
+static bool hasUnitStride(const View &view) {
+  size_t rank = view.shape.size();
+  return view.strides[rank - 1] == 1 || view.strides[rank - 2] == 1 ||
+         view.shape[rank - 1] == 1 || view.shape[rank - 2] == 1;
+}
+
+void MatmulPlanner::planBatch() {
+  if (!hasUnitStride(plan.a.view))
+    copyOperand(plan.a);
+  if (!plan.packed && !hasUnitStride(plan.b.view))
+    copyOperand(plan.b);
+  int64_t rank = plan.c.view.shape.size();
+  if (plan.c.view.strides[rank - 1] != 1 && plan.n != 1)
+    copyOperand(plan.c);
+  auto leading = [&](const View &view) {
+    if (static_cast<int64_t>(view.shape.size()) != rank)
+      return std::vector<int64_t>(rank - 2, 0);
+    return std::vector<int64_t>(view.strides.begin(), view.strides.end() - 2);
+  };
+  const std::vector<int64_t> &shape = plan.c.view.shape;
+  plan.batch = coalesce(
+      {{shape.begin(), shape.end() - 2},
+       {leading(plan.a.view), leading(plan.b.view), leading(plan.c.view)}});
+}
+
+/// Whether the operand of an epilogue is one row for all rows.
+static bool isPerColumn(const MatmulPlan &plan, size_t position) {
+  return plan.merged[position] &&
+         (plan.m == 1 || plan.merged[position]->strides[0] == 0);
+}
+
+/// Whether oneDNN can apply the epilogue to a dense two-dimensional result.
+bool MatmulPlanner::fusible(size_t position) const {
+  if (plan.epilogues[position].operand < 0)
+    return true;
+  if (!plan.merged[position])
+    return false;
+  const View &view = *plan.merged[position], &c = plan.c.view;
+  // An operand in the result's own memory would be overwritten while partial
+  // products accumulate there.
+  bool overlaps = view.space == c.space &&
+                  view.offset < c.offset + c.extentBytes() &&
+                  c.offset < view.offset + view.extentBytes();
+  if (overlaps && !plan.c.copied)
+    return false;
+  bool unit = view.strides[1] == 1 || plan.n == 1;
+  return unit && (isPerColumn(plan, position) || view.strides[0] == plan.n);
+}
+
+static dnnl::algorithm eltwiseOf(EpilogueKind kind) {
+  switch (kind) {
+  case EpilogueKind::GeluErf:
+    return dnnl::algorithm::eltwise_gelu_erf;
+  case EpilogueKind::GeluTanh:
+    return dnnl::algorithm::eltwise_gelu_tanh;
+  case EpilogueKind::Silu:
+    return dnnl::algorithm::eltwise_swish;
+  case EpilogueKind::Tanh:
+    return dnnl::algorithm::eltwise_tanh;
+  case EpilogueKind::Sigmoid:
+    return dnnl::algorithm::eltwise_logistic;
+  default:
+    return dnnl::algorithm::eltwise_relu;
+  }
+}
+
+/// A bias that comes first goes through the primitive's own argument.
+static bool hasBiasArgument(const MatmulPlan &plan, size_t fused) {
+  return fused > 0 && plan.epilogues[0].operand >= 0 &&
+         plan.epilogues[0].kind != EpilogueKind::Mul && isPerColumn(plan, 0);
+}
+
+static dnnl::memory::desc epilogueDesc(const MatmulPlan &plan,
+                                       size_t position) {
+  return dnnl::memory::desc({isPerColumn(plan, position) ? 1 : plan.m, plan.n},
+                            f32, dnnl::memory::format_tag::ab);
+}
+
+static bool isDense(const View &view) { return view.isContiguous(); }
+
+bool MatmulPlanner::createPrimitive(size_t fused) {
+  using Desc = dnnl::memory::desc;
+  using Tag = dnnl::memory::format_tag;
+  Desc b({plan.k, plan.n}, f32,
+         isDense(plan.b.view) ? Tag::ab : Tag::ba);
+  dnnl::post_ops ops;
+  bool bias = hasBiasArgument(plan, fused);
+  for (size_t i = bias ? 1 : 0; i < fused; ++i) {
+    const Epilogue &epilogue = plan.epilogues[i];
+    if (epilogue.operand < 0)
+      ops.append_eltwise(1.f, eltwiseOf(epilogue.kind),
+                         epilogue.kind == EpilogueKind::Silu ? 1.f : 0.f, 0.f);
+    else
+      ops.append_binary(epilogue.kind == EpilogueKind::Mul
+                            ? dnnl::algorithm::binary_mul
+                            : dnnl::algorithm::binary_add,
+                        epilogueDesc(plan, i));
+  }
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  attr.set_post_ops(ops);
+  Desc a({plan.m, plan.k}, f32, Tag::ab), c({plan.m, plan.n}, f32, Tag::ab);
+  if (plan.packed)
+    b = packedDesc(plan.pack.m, plan.k, plan.n);
+  try {
+    dnnl::matmul::desc desc =
+        bias ? dnnl::matmul::desc(a, b, epilogueDesc(plan, 0),
+                                  c)
+             : dnnl::matmul::desc(a, b, c);
+    plan.desc = dnnl::matmul::primitive_desc(desc, attr, cpuEngine());
+  } catch (const dnnl::error &) {
+    return false;
+  }
+  // The reference implementation is a hundred times slower than what follows.
+  if (std::strstr(plan.desc.impl_info_str(), "ref"))
+    return false;
+  plan.fused = fused;
+  plan.primitive = true;
+  return true;
+}
+
+/// Decides whether to use a primitive, which wants dense A and C.
+void MatmulPlanner::planPrimitive() {
+  bool single = plan.c.view.shape.size() == 2;
+  if (!single)
+    return;
+  const View &b = plan.b.view;
+  bool plainB = plan.packed || isDense(b) ||
+                (b.strides[0] == 1 && b.strides[1] == plan.k);
+  // Without packed weights sgemm does as well on strided operands.
+  bool dense = isDense(plan.a.view) && isDense(plan.c.view);
+  if (!plan.packed && !(plainB && dense))
+    return;
+  if (!isDense(plan.a.view))
+    copyOperand(plan.a);
+  if (!isDense(plan.c.view))
+    copyOperand(plan.c);
+  for (const Epilogue &epilogue : plan.epilogues)
+    plan.merged.push_back(epilogue.operand < 0 ? std::nullopt
+                                               : mergeRows(epilogue.view));
+  size_t fused = 0;
+  while (fused < plan.epilogues.size() &&
+         fusible(fused))
+    ++fused;
+  if (!createPrimitive(fused) && fused > 0)
+    createPrimitive(0);
+  if (!plan.primitive)
+    return;
+  plan.scratchpadOffset = plan.workspace;
+  plan.workspace += alignWorkspace(
+      static_cast<int64_t>(plan.desc.scratchpad_desc().get_size()));
+}
+
+Result<MatmulPlan> MatmulPlanner::run() {
+  PARTITA_CHECK(checkShapes());
+  plan.unmerged = plan.c.view;
+  if (plan.b.view.shape.size() == 2)
+    rowsFromLeading();
+  if (plan.c.view.dtype == DType::F32 && plan.c.view.numElements() > 0 &&
+      plan.k > 0)
+    planPrimitive();
+  if (plan.packed && !plan.primitive)
+    return callError(call, "oneDNN has no product with this packed weight");
+  if (!plan.primitive)
+    planBatch();
+  return std::move(plan);
+}
+
+//===----------------------------------------------------------------------===//
+// Execution
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+class PreparedMatmul : public PreparedCall {
+public:
+  PreparedMatmul(const Command &call, MatmulPlan given, int threads);
+  Status execute(std::byte *const bases[3]) override;
+
+private:
+  std::byte *address(const Operand &operand, std::byte *const bases[3]) const;
+  void runPrimitive(std::byte *const bases[3]);
+  void runLoop(std::byte *const bases[3]);
+
+  MatmulPlan plan;
+  View a, b, c, workspace;
+  int threads;
+  dnnl::stream stream;
+  dnnl::matmul primitive;
+  std::unordered_map<int, dnnl::memory> arguments;
+};
+
+} // namespace
+
+PreparedMatmul::PreparedMatmul(const Command &call, MatmulPlan given,
+                               int threads)
+    : plan(std::move(given)), a(call.operands[0]), b(call.operands[1]),
+      c(call.results[0]), threads(threads), stream(cpuEngine()) {
+  if (!call.workspace.empty())
+    workspace = call.workspace[0];
+  if (!plan.primitive)
+    return;
+  primitive = dnnl::matmul(plan.desc);
+  auto add = [&](int name, const dnnl::memory::desc &desc) {
+    arguments.emplace(name, dnnl::memory(desc, cpuEngine(), nullptr));
+  };
+  add(DNNL_ARG_SRC, plan.desc.src_desc());
+  add(DNNL_ARG_WEIGHTS, plan.desc.weights_desc());
+  add(DNNL_ARG_DST, plan.desc.dst_desc());
+  add(DNNL_ARG_SCRATCHPAD, plan.desc.scratchpad_desc());
+  bool bias = hasBiasArgument(plan, plan.fused);
+  for (size_t i = 0; i < plan.fused; ++i)
+    if (plan.epilogues[i].operand >= 0)
+      add(bias && i == 0
+              ? DNNL_ARG_BIAS
+              : DNNL_ARG_ATTR_MULTIPLE_POST_OP(static_cast<int>(i - bias)) |
+                    DNNL_ARG_SRC_1,
+          epilogueDesc(plan, i));
+}
+
+std::byte *PreparedMatmul::address(const Operand &operand,
+                                   std::byte *const bases[3]) const {
+  if (operand.copied)
+    return addressOf(workspace, bases) + operand.workspaceOffset;
+  return addressOf(operand.view, bases);
+}
+
+void PreparedMatmul::runPrimitive(std::byte *const bases[3]) {
+  arguments[DNNL_ARG_SRC].set_data_handle(address(plan.a, bases));
+  arguments[DNNL_ARG_WEIGHTS].set_data_handle(address(plan.b, bases));
+  arguments[DNNL_ARG_DST].set_data_handle(address(plan.c, bases));
+  if (plan.desc.scratchpad_desc().get_size() > 0)
+    arguments[DNNL_ARG_SCRATCHPAD].set_data_handle(
+        addressOf(workspace, bases) + plan.scratchpadOffset);
+  bool bias = hasBiasArgument(plan, plan.fused);
+  for (size_t i = 0; i < plan.fused; ++i)
+    if (plan.epilogues[i].operand >= 0)
+      arguments[bias && i == 0
+                    ? DNNL_ARG_BIAS
+                    : DNNL_ARG_ATTR_MULTIPLE_POST_OP(
+                          static_cast<int>(i - bias)) |
+                          DNNL_ARG_SRC_1]
+          .set_data_handle(addressOf(plan.epilogues[i].view, bases));
+  primitive.execute(stream, arguments);
+  stream.wait();
+}
+
+/// One matrix of the batch.
+template <typename T>
+static void oneProduct(const MatmulPlan &plan, const std::byte *a,
+                       const std::byte *b, std::byte *c) {
+  auto matrix = [](auto *data, const View &view) {
+    size_t rank = view.shape.size();
+    return Matrix<std::remove_pointer_t<decltype(data)>>{
+        data, view.shape[rank - 2], view.shape[rank - 1],
+        view.strides[rank - 2], view.strides[rank - 1]};
+  };
+  gemm(matrix(reinterpret_cast<const T *>(a), plan.a.view),
+       matrix(reinterpret_cast<const T *>(b), plan.b.view),
+       matrix(reinterpret_cast<T *>(c), plan.c.view), T(0));
+}
+
+void PreparedMatmul::runLoop(std::byte *const bases[3]) {
+  int64_t size = dtypeSize(plan.c.view.dtype);
+  std::byte *aBase = address(plan.a, bases), *bBase = address(plan.b, bases);
+  std::byte *cBase = address(plan.c, bases);
+  auto product = plan.c.view.dtype == DType::F64 ? oneProduct<double>
+                                                 : oneProduct<float>;
+  forEachIndex(plan.batch, plan.batch.rank(), [&](const int64_t *offsets) {
+    product(plan, aBase + offsets[0] * size, bBase + offsets[1] * size,
+            cBase + offsets[2] * size);
+  });
+}
+
+Status PreparedMatmul::execute(std::byte *const bases[3]) {
+  if (c.numElements() == 0)
+    return ok();
+  for (auto [operand, view] : {std::pair{&plan.a, &a}, std::pair{&plan.b, &b}})
+    if (operand->copied)
+      operand->copy.run(addressOf(*view, bases), address(*operand, bases),
+                        threads);
+  if (plan.primitive)
+    runPrimitive(bases);
+  else
+    runLoop(bases);
+  std::vector<Epilogue> &epilogues = plan.epilogues;
+  if (plan.fused < epilogues.size()) {
+    std::vector<Epilogue> rest(epilogues.begin() + plan.fused,
+                               epilogues.end());
+    applyEpilogues(rest, plan.unmerged, address(plan.c, bases), bases);
+  }
+  if (plan.c.copied)
+    plan.c.copy.run(address(plan.c, bases), addressOf(c, bases), threads);
+  return ok();
+}
+
+static Result<MatmulPlan> makePlan(const Command &call, int threads) {
+  ThreadCount guard(threads);
+  try {
+    return MatmulPlanner(call).run();
+  } catch (const dnnl::error &e) {
+    return makeError(ExitCode::Internal, "library.onednn", describeCall(call),
+                     e.what());
+  }
+}
+
+static Result<int64_t> matmulWorkspace(const Command &call, int threads) {
+  PARTITA_TRY(MatmulPlan plan, makePlan(call, threads));
+  return plan.workspace;
+}
+
+static Result<std::unique_ptr<PreparedCall>>
+prepareMatmul(const Command &call, const PrepareContext &context) {
+  PARTITA_TRY(MatmulPlan plan, makePlan(call, context.threads));
+  PARTITA_CHECK(checkWorkspace(call, plan.workspace));
+  if (plan.packed)
+    PARTITA_CHECK(checkBlob(call, call.operands[1],
+                            plan.desc.weights_desc().get_size()));
+  ThreadCount guard(context.threads);
+  try {
+    return std::unique_ptr<PreparedCall>(
+        std::make_unique<PreparedMatmul>(call, std::move(plan),
+                                         context.threads));
+  } catch (const dnnl::error &e) {
+    return makeError(ExitCode::Internal, "library.onednn", describeCall(call),
+                     e.what());
+  }
+}
+
+const CallImpl partita::runtime::matmulImpl = {matmulWorkspace, prepareMatmul};
+const CallImpl partita::runtime::packWeightImpl = {packWorkspace, preparePack};

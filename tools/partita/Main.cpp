@@ -1,0 +1,90 @@
+//===- Main.cpp - The command line of Partita -----------------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Parses the command line, runs one command, prints its error if it has one,
+// and exits with the error's code. Every way out leads through here, exceptions
+// of the standard library included.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Commands.h"
+#include <csignal>
+#include <cstdio>
+
+using namespace partita;
+using namespace partita::tool;
+
+Status tool::printResult(const std::string &text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
+      std::fflush(stdout) == 0)
+    return ok();
+  return makeError(ExitCode::InvalidInput, "output.write", "standard output",
+                   "the result cannot be written");
+}
+
+/// The version of CMakeLists.txt; a test compares them.
+static constexpr const char *version = "0.1.0";
+
+static int report(const Error &error) {
+  std::fprintf(stderr, "%s\n", error.str().c_str());
+  return static_cast<int>(error.exit);
+}
+
+/// What CLI11 found wrong, as one of our errors.
+static Error usageError(const CLI::App &app, const CLI::ParseError &error) {
+  std::string help = "partita";
+  for (const CLI::App *command : app.get_subcommands())
+    help += " " + command->get_name();
+  std::string message = error.what();
+  while (!message.empty() && message.back() == '\n')
+    message.pop_back();
+  return makeError(ExitCode::Usage, "usage", "command line", message,
+                   "try " + help + " --help");
+}
+
+static Result<ExitCode> runGuarded(const Action &action) {
+  try {
+    return action();
+  } catch (const std::bad_alloc &) {
+    return makeError(ExitCode::Unsupported, "memory", "partita",
+                     "there is not enough memory");
+  } catch (const std::exception &exception) {
+    return makeError(ExitCode::Internal, "internal", "partita",
+                     exception.what(),
+                     "this is a defect; --dump-dir DIR keeps what leads to it");
+  }
+}
+
+int main(int argc, char **argv) {
+  // A reader that goes away is an error of writing, not a death.
+  std::signal(SIGPIPE, SIG_IGN);
+  CLI::App app("Splits an ONNX model over the ranks of a machine and compiles "
+               "it to one executable.\n",
+               "partita");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", version);
+  app.footer("Exit codes: 0 ok, 1 usage, 2 invalid input, 3 unsupported, "
+             "4 infeasible,\n5 numerical mismatch, 6 distributed fault, "
+             "70 internal.");
+  Action chosen;
+  addCompile(app, chosen);
+  addPlan(app, chosen);
+  addInspect(app, chosen);
+  addRun(app, chosen);
+  addVerify(app, chosen);
+  addBench(app, chosen);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success &success) {
+    app.exit(success);
+    return 0;
+  } catch (const CLI::ParseError &error) {
+    return report(usageError(app, error));
+  }
+  Result<ExitCode> result = runGuarded(chosen);
+  return result ? static_cast<int>(*result) : report(result.error());
+}

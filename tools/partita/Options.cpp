@@ -1,0 +1,132 @@
+//===- Options.cpp - What the commands that compile have in common --------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Options.h"
+#include <charconv>
+
+using namespace partita;
+using namespace partita::tool;
+
+CLI::Option *tool::addRepeated(CLI::App &command, const std::string &name,
+                               std::vector<std::string> &values,
+                               const std::string &description) {
+  return command.add_option(name, values, description)
+      ->type_size(1)
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+}
+
+void tool::addFormat(CLI::App &command, std::string &format) {
+  command.add_option("--format", format, "text (default) or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->type_name("");
+}
+
+void RequestOptions::declare(CLI::App &command, bool withTopology) {
+  command.add_option("model", model, "The ONNX model")
+      ->required()
+      ->type_name("M.onnx");
+  if (withTopology)
+    command
+        .add_option("--topology", topology,
+                    "The machine: cpu:N, N ranks of one thread each, or cpu:NxT")
+        ->required()
+        ->type_name("KIND:N");
+  command
+      .add_option("--mesh", mesh,
+                  "Axes of the ranks, as in dp=1,tp=2; without it, all are tried")
+      ->type_name("A=N,..");
+  addRepeated(command, "--dim", dims,
+              "Size of a named dimension; may be given several times")
+      ->type_name("NAME=N");
+  addRepeated(command, "--pin", pins,
+              "Split FACTOR of the operations that match GLOB over AXIS, or "
+              "GLOB:replicated; may be given several times")
+      ->type_name("GLOB:FACTOR=AXIS");
+  command.add_option("--plan", planFile, "Take the plan of this file")
+      ->type_name("P.json");
+  command.add_option("--seed", seed, "Of the search (default 0)")
+      ->type_name("N");
+  command.add_option("--effort", effort, "Work of the search")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  command
+      .add_option("--random-plan", randomPlan,
+                  "Every operation takes a random legal strategy")
+      ->group("");
+  command
+      .add_option("--dump-dir", dumpDir,
+                  "Write the program after every stage, numbered")
+      ->type_name("DIR");
+}
+
+/// Adds "name=4" or "name=4,other=5" to `dims`.
+static Status parseDims(const std::string &text,
+                        std::map<std::string, int64_t> &dims) {
+  for (const std::string &item : CLI::detail::split(text, ',')) {
+    size_t equals = item.rfind('=');
+    const char *first = item.data() + equals + 1;
+    const char *last = item.data() + item.size();
+    int64_t size = 0;
+    bool named = equals != std::string::npos && equals > 0;
+    if (named) {
+      auto [end, error] = std::from_chars(first, last, size);
+      named = error == std::errc() && end == last && size > 0;
+    }
+    if (!named)
+      return makeError(ExitCode::Usage, "usage.dim", "--dim " + text,
+                       "'" + item + "' is not NAME=SIZE with a positive size",
+                       "write --dim batch=4");
+    auto [entry, added] = dims.emplace(item.substr(0, equals), size);
+    if (!added && entry->second != size)
+      return makeError(ExitCode::Usage, "usage.dim", "--dim " + text,
+                       "dimension '" + entry->first + "' is " +
+                           std::to_string(entry->second) + " and " +
+                           std::to_string(size));
+  }
+  return ok();
+}
+
+Result<Request> RequestOptions::resolve() const {
+  Request request;
+  request.model = model;
+  request.planFile = planFile;
+  request.dumpDir = dumpDir;
+  PARTITA_TRY(request.plan.topology, Topology::parse(topology));
+  if (!mesh.empty()) {
+    auto parsed = Mesh::parse(mesh);
+    if (!parsed) {
+      Error error = parsed.takeError();
+      error.exit = ExitCode::Usage;
+      return error;
+    }
+    int64_t ranks = request.plan.topology.numRanks();
+    if (parsed->numRanks() != ranks)
+      return makeError(ExitCode::Usage, "plan.mesh-size", "--mesh " + mesh,
+                       "the axes multiply to " +
+                           std::to_string(parsed->numRanks()) + ", and " +
+                           topology + " has " + std::to_string(ranks) +
+                           (ranks == 1 ? " rank" : " ranks"),
+                       "the product of the axes is the number of ranks");
+    request.plan.mesh = std::move(*parsed);
+  }
+  for (const std::string &text : dims)
+    PARTITA_CHECK(parseDims(text, request.dims));
+  for (const std::string &text : pins) {
+    PARTITA_TRY(Pin pin, Pin::parse(text));
+    request.plan.pins.push_back(std::move(pin));
+  }
+  if (!planFile.empty() && (!pins.empty() || !mesh.empty() || randomPlan))
+    return makeError(ExitCode::Usage, "usage.plan", "--plan " + planFile,
+                     "a plan holds its own mesh and strategies, so --mesh, "
+                     "--pin and --random-plan do not go with it");
+  request.plan.effort = effort;
+  request.plan.seed = randomPlan ? *randomPlan : seed;
+  request.plan.randomStrategies = randomPlan.has_value();
+  return request;
+}

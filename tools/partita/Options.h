@@ -1,0 +1,62 @@
+//===- Options.h - What the commands that compile have in common -*- C++ -*-===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// `plan`, `compile`, `verify` and `bench` take a model, a machine and ways to
+// steer the plan. The text of the options becomes checked values here, so that
+// no later step meets a spelling mistake.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef PARTITA_TOOLS_PARTITA_OPTIONS_H
+#define PARTITA_TOOLS_PARTITA_OPTIONS_H
+
+#include "partita/Planner/Planner.h"
+#include <CLI/CLI.hpp>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace partita::tool {
+
+/// What to compile and how, checked.
+struct Request {
+  std::string model;
+  std::map<std::string, int64_t> dims;
+  PlanOptions plan;
+  /// Take this plan instead of looking for one; empty: look.
+  std::string planFile;
+  /// Write every stage here; empty: nowhere.
+  std::string dumpDir;
+};
+
+/// The same as the user wrote it.
+struct RequestOptions {
+  std::string model, topology, mesh, planFile, dumpDir;
+  std::vector<std::string> dims, pins;
+  std::optional<uint64_t> randomPlan;
+  uint64_t seed = 0;
+  int64_t effort = PlanOptions().effort;
+
+  /// Declares the options. Without `withTopology` the caller sets it.
+  void declare(CLI::App &command, bool withTopology = true);
+  /// Errors: exit code 1, naming the option.
+  Result<Request> resolve() const;
+};
+
+/// An option that may be given several times with one value each: it must not
+/// take the positional argument that follows.
+CLI::Option *addRepeated(CLI::App &command, const std::string &name,
+                         std::vector<std::string> &values,
+                         const std::string &description);
+
+/// "text" or "json".
+void addFormat(CLI::App &command, std::string &format);
+
+} // namespace partita::tool
+
+#endif // PARTITA_TOOLS_PARTITA_OPTIONS_H
