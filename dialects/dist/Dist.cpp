@@ -391,7 +391,7 @@ MeshOp dist::getMesh(Operation *module) {
 
 bool dist::isMove(Operation *op) {
   return isa<AllGatherOp, ReduceScatterOp, AllReduceOp, AllToAllOp, PermuteOp,
-             SliceOp, ToPartialOp>(op);
+             SliceOp, ToPartialOp, SoftmaxMergeOp>(op);
 }
 
 namespace {
@@ -402,29 +402,34 @@ struct Ends {
 };
 } // namespace
 
-template <typename Op> static FailureOr<Ends> verifyEnds(Op op) {
-  auto module = op->template getParentOfType<ModuleOp>();
+static FailureOr<Ends> verifyEnds(Operation *op, Value value,
+                                  ShardingAttr from, ShardingAttr to) {
+  auto module = op->getParentOfType<ModuleOp>();
   MeshOp mesh = module ? getMesh(module) : nullptr;
   if (!mesh)
-    return op.emitOpError("needs a dist.mesh in its module"), failure();
+    return op->emitOpError("needs a dist.mesh in its module"), failure();
   Ends ends{mesh.getMesh(), {}, {}};
-  auto type = cast<RankedTensorType>(op.getInput().getType());
+  auto type = cast<RankedTensorType>(value.getType());
   if (!type.hasStaticShape())
-    return op.emitOpError("needs a static shape"), failure();
+    return op->emitOpError("needs a static shape"), failure();
   std::vector<int64_t> shape(type.getShape().begin(), type.getShape().end());
-  for (auto [attr, out] : {std::pair{op.getFrom(), &ends.from},
-                           std::pair{op.getTo(), &ends.to}}) {
+  for (auto [attr, out] :
+       {std::pair{from, &ends.from}, std::pair{to, &ends.to}}) {
     if (attr.getMesh().getValue() != mesh.getSymName())
-      return op.emitOpError("names mesh ") << attr.getMesh(), failure();
+      return op->emitOpError("names mesh ") << attr.getMesh(), failure();
     auto data = attr.toData(ends.mesh);
     if (!data)
-      return op.emitOpError() << data.error().message, failure();
+      return op->emitOpError() << data.error().message, failure();
     auto legal = checkSharding(*data, shape, ends.mesh, "");
     if (!legal)
-      return op.emitOpError() << legal.error().message, failure();
+      return op->emitOpError() << legal.error().message, failure();
     *out = canonical(*data, ends.mesh);
   }
   return ends;
+}
+
+template <typename Op> static FailureOr<Ends> verifyEnds(Op op) {
+  return verifyEnds(op, op.getInput(), op.getFrom(), op.getTo());
 }
 
 static bool isSubset(uint64_t a, uint64_t b) { return (a & ~b) == 0; }
@@ -509,5 +514,25 @@ LogicalResult PermuteOp::verify() {
   for (int64_t rank = 0, n = e->mesh.numRanks(); rank < n; ++rank)
     if (localShape(e->from, e->mesh, rank) != localShape(e->to, e->mesh, rank))
       return emitOpError("changes the shard shape of rank ") << rank;
+  return success();
+}
+
+LogicalResult SoftmaxMergeOp::verify() {
+  FailureOr<Ends> out = verifyEnds(*this, getOut(), getFrom(), getTo());
+  if (failed(out))
+    return failure();
+  FailureOr<Ends> lse =
+      verifyEnds(*this, getLse(), getFromLse(), getToLse());
+  if (failed(lse))
+    return failure();
+  for (const Ends &ends : {*out, *lse})
+    if (ends.from.dims != ends.to.dims || ends.to.isPartial() ||
+        ends.from.combiner != Combiner::SoftmaxMerge)
+      return emitOpError("must resolve softmax_merge and nothing else");
+  auto outType = cast<RankedTensorType>(getOut().getType());
+  if (outType.getRank() == 0 ||
+      outType.getShape().drop_back() !=
+          cast<RankedTensorType>(getLse().getType()).getShape())
+    return emitOpError("needs an lse of out's shape without the last dimension");
   return success();
 }

@@ -37,7 +37,7 @@ inline constexpr llvm::StringLiteral shardingAttrName = "dist.sharding";
 /// The module's only mesh, or null.
 MeshOp getMesh(mlir::Operation *module);
 
-/// True for the collectives and free moves (not for dist.reshard).
+/// True for the collectives, softmax_merge and free moves (not for dist.reshard).
 bool isMove(mlir::Operation *op);
 
 } // namespace partita::dist

@@ -217,4 +217,28 @@ def Dist_ToPartialOp : Dist_MoveOp<"to_partial",
     combiner sum. }];
 }
 
+def Dist_SoftmaxMergeOp : Dist_Op<"softmax_merge", [Pure,
+    AllTypesMatch<["out", "result"]>, AllTypesMatch<["lse", "result_lse"]>]> {
+  let summary = "Merges attention over parts of the keys";
+  let description = [{
+    Both results of an attention whose keys are split over `axes`: each rank's
+    `out` is normalised over its own keys and `lse` [b, h, s] is the logarithm
+    of its denominators. With M the maximum of lse over the group and
+    w = exp(lse - M): result = sum(w out) / sum(w), result_lse = M + log sum(w).
+    Constraints: `from` is `to` with the axes pending with combiner
+    softmax_merge; lse has the dimensions of out but the last.
+  }];
+  let arguments = (ins AnyRankedTensor:$out, AnyRankedTensor:$lse,
+                       StrArrayAttr:$axes, Dist_ShardingAttr:$from,
+                       Dist_ShardingAttr:$to, Dist_ShardingAttr:$from_lse,
+                       Dist_ShardingAttr:$to_lse);
+  let results = (outs AnyRankedTensor:$result, AnyRankedTensor:$result_lse);
+  let assemblyFormat = [{
+    $out `,` $lse `axes` $axes attr-dict `:` type($out) `,` type($lse)
+    `from` qualified($from) `to` qualified($to)
+    `from_lse` qualified($from_lse) `to_lse` qualified($to_lse)
+  }];
+  let hasVerifier = 1;
+}
+
 #endif // PARTITA_DIST

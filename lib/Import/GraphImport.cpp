@@ -121,7 +121,7 @@ void GraphImport::importNode(const onnx::NodeProto &node, Scope &scope) {
     if (poisoned)
       poison(import);
     else
-      dispatch(import, schema, scope);
+      dispatch(import, schema);
   } catch (const UnsupportedNode &failure) {
     reportGap(node, version, failure.message);
     poison(import);
@@ -130,18 +130,17 @@ void GraphImport::importNode(const onnx::NodeProto &node, Scope &scope) {
   origins.pop_back();
 }
 
-void GraphImport::dispatch(NodeImport &node, const onnx::OpSchema *schema,
-                           Scope &scope) {
+void GraphImport::dispatch(NodeImport &node, const onnx::OpSchema *schema) {
   std::string domain =
       node.node.domain() == "ai.onnx" ? "" : node.node.domain();
   if (schema)
     checkTypes(node, *schema);
-  if (evaluateConstants(node))
-    return;
   const ImportFunction *function =
       ImportTable::get().find(domain, node.node.op_type(), node.version);
-  if (function)
-    return (*function)(node);
+  if (function) {
+    (*function)(node);
+    return node.fold();
+  }
   if (!schema || !importBody(node, *schema))
     node.unsupported("");
 }

@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Walks the nodes in their order, gives each to the evaluator of constants, to
-// its import function, or to the body that ONNX defines for it, and keeps what
+// Walks the nodes in their order, gives each to the import function of its
+// operator or to the body that ONNX defines for it, and keeps what
 // every name stands for. Nodes that nothing knows poison what depends on them
 // and are reported together at the end.
 //
@@ -87,7 +87,7 @@ private:
                        &nodes,
                    Scope &scope);
   void importNode(const onnx::NodeProto &node, Scope &scope);
-  void dispatch(NodeImport &node, const onnx::OpSchema *schema, Scope &scope);
+  void dispatch(NodeImport &node, const onnx::OpSchema *schema);
   bool importBody(NodeImport &node, const onnx::OpSchema &schema);
   void importBodyNodes(NodeImport &node, const onnx::FunctionProto &body);
   void finish(NodeImport &node, Scope &scope);

@@ -190,12 +190,12 @@ void NodeImport::set(size_t i, Value value) {
   outputs[i] = std::move(result);
 }
 
-void NodeImport::setConstant(size_t i, HostTensor value, bool folds) {
+void NodeImport::setConstant(size_t i, HostTensor value) {
   Imported result;
   result.type = makeType(
       value.shape(), getElementType(builder.getContext(), value.dtype()));
   result.constant = std::make_shared<HostTensor>(std::move(value));
-  result.folds = folds;
+  result.folds = true;
   outputs[i] = std::move(result);
 }
 

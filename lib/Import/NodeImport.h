@@ -18,8 +18,8 @@
 //   }
 //   table.add("Gelu", 20, importGelu);
 //
-// A node whose inputs are all small constants does not reach its import
-// function: it is evaluated (Constants.h). This is how shape arithmetic goes.
+// If all inputs of a node are known and small, what its import function made is
+// evaluated afterwards (Fold.cpp). This is how shape arithmetic goes.
 //
 //===----------------------------------------------------------------------===//
 
@@ -113,7 +113,12 @@ public:
   bool wants(size_t i) const;
   void set(size_t i, mlir::Value value);
   void set(size_t i, Imported value) { outputs[i] = std::move(value); }
-  void setConstant(size_t i, HostTensor value, bool folds = true);
+  /// A result that is known: what reads it and constants only is evaluated.
+  void setConstant(size_t i, HostTensor value);
+  /// Makes the elements of result i known without its operation going away.
+  void addElements(size_t i, HostTensor value) {
+    outputs[i]->constant = std::make_shared<HostTensor>(std::move(value));
+  }
 
   // Operations.
   template <typename Op, typename... Args> mlir::Value create(Args &&...args) {
@@ -169,6 +174,8 @@ public:
 private:
   friend class GraphImport;
   void record(mlir::Operation *op);
+  /// Evaluates the operations of a node whose inputs are all known.
+  void fold();
   mlir::Value constantValue(const HostTensor &tensor);
 
   std::vector<Imported> inputs;
@@ -209,10 +216,6 @@ void addNorm(ImportTable &table);
 void addShape(ImportTable &table);
 void addIndexing(ImportTable &table);
 void addGenerators(ImportTable &table);
-
-/// Evaluates a node whose inputs are all known, if its operator is one of shape
-/// arithmetic; false if it is not.
-bool evaluateConstants(NodeImport &node);
 
 } // namespace partita::importer
 

@@ -70,14 +70,36 @@ static HostTensor evaluateView(rt::ViewOp op, const HostTensor &source) {
   return result;
 }
 
+/// What a fusion yields, in the order of dimensions of its result buffer.
+static HostTensor toBuffer(rt::FusionOp fusion, unsigned i,
+                           const HostTensor &yielded) {
+  Type type = fusion.getResult(i).getType();
+  SmallVector<int64_t> order =
+      rt::calleeStrides(type, fusion.getPermutationsAttr(), i);
+  HostTensor buffer(yielded.dtype(), nn::shapeOf(type));
+  std::vector<int64_t> strides = rowMajorStrides(yielded.shape());
+  size_t size = dtypeSize(yielded.dtype());
+  for (int64_t at = 0; at < yielded.numElements(); ++at) {
+    int64_t to = 0;
+    for (size_t d = 0; d < strides.size(); ++d)
+      to += at / strides[d] % yielded.shape()[d] * order[d];
+    std::memcpy(buffer.data() + to * size, yielded.data() + at * size, size);
+  }
+  return buffer;
+}
+
 Result<std::vector<HostTensor>> Frame::runFusion(Operation *op) {
+  auto fusion = cast<rt::FusionOp>(op);
   Frame inner(place, parameters);
-  Block &body = op->getRegion(0).front();
+  Block &body = fusion.getBody().front();
   for (auto [argument, tensor] : llvm::zip_equal(body.getArguments(), use(op)))
     inner.define(argument, tensor);
   for (Operation &nested : body.without_terminator())
     PARTITA_CHECK(inner.execute(&nested));
-  return inner.use(body.getTerminator());
+  std::vector<HostTensor> results;
+  for (auto [i, tensor] : llvm::enumerate(inner.use(body.getTerminator())))
+    results.push_back(toBuffer(fusion, i, tensor));
+  return results;
 }
 
 Result<std::vector<HostTensor>> Frame::evaluate(Operation *op) {

@@ -38,6 +38,10 @@ private:
                  int64_t rank);
   Result<Operation *> buildPlanned(OpBuilder &builder, Operation *op,
                                    ValueRange operands, TypeRange results);
+  Value buildAllReduce(OpBuilder &builder, dist::SoftmaxMergeOp op, Value local,
+                       bool isLse, Combiner combiner, StringRef suffix);
+  void buildMerge(OpBuilder &builder, dist::SoftmaxMergeOp op,
+                  ValueRange operands, IRMapping &map);
   Operation *buildMove(OpBuilder &builder, Operation *op, Value operand,
                        Type result);
   Type localType(Value value, int64_t rank) const;
@@ -118,6 +122,62 @@ Operation *Localizer::buildMove(OpBuilder &builder, Operation *op,
   return builder.create(state);
 }
 
+/// An all-reduce over the axes of a merge, of a local value with the dimensions
+/// of out or lse.
+Value Localizer::buildAllReduce(OpBuilder &builder, dist::SoftmaxMergeOp op,
+                                Value local, bool isLse, Combiner combiner,
+                                StringRef suffix) {
+  Sharding to = shardings[isLse ? op.getResultLse() : op.getResult()], from = to;
+  for (auto name : op.getAxes().getAsValueRange<StringAttr>())
+    from.partialAxes.push_back(reader.mesh().axis(name.str()));
+  from.combiner = combiner;
+  auto reduced = rt::CollectiveOp::create(
+      builder, op.getLoc(), local.getType(), builder.getStringAttr("all_reduce"),
+      local, op.getAxes(), reader.attr(from), reader.attr(to));
+  nn::copyIdentity(op, reduced, suffix);
+  return reduced;
+}
+
+/// The formulas of dist.softmax_merge on local values. The maximum is kept
+/// finite, so that rows without any key give zero instead of inf - inf.
+void Localizer::buildMerge(OpBuilder &builder, dist::SoftmaxMergeOp op,
+                           ValueRange operands, IRMapping &map) {
+  Location loc = op.getLoc();
+  Value out = operands[0], lse = operands[1];
+  auto outType = cast<RankedTensorType>(out.getType());
+  auto lseType = cast<RankedTensorType>(lse.getType());
+  int count = 0;
+  auto named = [&](Operation *local) {
+    nn::copyIdentity(op, local, "." + std::to_string(count++));
+    return local->getResult(0);
+  };
+  auto splat = [&](double value) {
+    return named(nn::ConstantOp::create(
+        builder, loc,
+        SplatElementsAttr::get(
+            lseType, builder.getFloatAttr(lseType.getElementType(), value))));
+  };
+  auto widen = [&](Value value) {
+    SmallVector<int64_t> dims =
+        llvm::to_vector(llvm::seq<int64_t>(0, lseType.getRank()));
+    return named(nn::BroadcastOp::create(builder, loc, outType, value,
+                                         builder.getDenseI64ArrayAttr(dims)));
+  };
+  Value top = buildAllReduce(builder, op, lse, true, Combiner::Max, "/max");
+  top = named(nn::MaxOp::create(builder, loc, top, splat(-1e30)));
+  Value weight = named(nn::ExpOp::create(
+      builder, loc, named(nn::SubOp::create(builder, loc, lse, top))));
+  Value scaled = named(nn::MulOp::create(builder, loc, out, widen(weight)));
+  Value sum = buildAllReduce(builder, op, scaled, false, Combiner::Sum, "/out");
+  Value total =
+      buildAllReduce(builder, op, weight, true, Combiner::Sum, "/weight");
+  Value divisor = named(nn::MaxOp::create(builder, loc, total, splat(1e-30)));
+  map.map(op.getResult(), named(nn::DivOp::create(builder, loc, sum,
+                                                  widen(divisor))));
+  Value log = named(nn::LogOp::create(builder, loc, total));
+  map.map(op.getResultLse(), named(nn::AddOp::create(builder, loc, top, log)));
+}
+
 Result<Operation *> Localizer::buildPlanned(OpBuilder &builder, Operation *op,
                                             ValueRange operands,
                                             TypeRange results) {
@@ -168,6 +228,10 @@ Status Localizer::buildOp(OpBuilder &builder, Operation *op, IRMapping &map,
   SmallVector<Type> types;
   for (Value result : op->getResults())
     types.push_back(localType(result, rank));
+  if (auto merge = dyn_cast<dist::SoftmaxMergeOp>(op)) {
+    buildMerge(builder, merge, operands, map);
+    return ok();
+  }
   Operation *local;
   if (dist::isMove(op)) {
     local = buildMove(builder, op, operands[0], types[0]);

@@ -135,6 +135,43 @@ static Operation *createMove(OpBuilder &builder, ShardingReader &reader,
   return builder.create(state);
 }
 
+/// Merges both results of the attention that makes `value`, and gives the merged
+/// form of `value`.
+static Result<Value> createMerge(OpBuilder &builder, ShardingReader &reader,
+                                 Value value, const Move &move) {
+  Operation *producer = value.getDefiningOp();
+  if (!producer || producer->getNumResults() != 2)
+    return makeError(ExitCode::Internal, "partition.softmax-merge",
+                     producer ? placeOf(producer) : "argument",
+                     "only the two results of an attention can be merged");
+  for (Operation *user : producer->getUsers())
+    if (auto merge = dyn_cast<dist::SoftmaxMergeOp>(user))
+      return merge->getResult(cast<OpResult>(value).getResultNumber());
+  auto ends = [&](unsigned i) -> Result<std::pair<Attribute, Attribute>> {
+    PARTITA_TRY(Sharding from, reader.of(producer->getResult(i)));
+    Sharding to = from;
+    to.partialAxes.clear();
+    to.combiner = Combiner::None;
+    return std::pair{reader.attr(from), reader.attr(to)};
+  };
+  PARTITA_TRY(auto out, ends(0));
+  PARTITA_TRY(auto lse, ends(1));
+  SmallVector<Attribute> axes;
+  for (int axis : move.axes)
+    axes.push_back(builder.getStringAttr(reader.mesh().axisNames[axis]));
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointAfter(producer);
+  auto merge = dist::SoftmaxMergeOp::create(
+      builder, value.getLoc(),
+      TypeRange(producer->getResultTypes()), producer->getResult(0),
+      producer->getResult(1), builder.getArrayAttr(axes),
+      cast<dist::ShardingAttr>(out.first), cast<dist::ShardingAttr>(out.second),
+      cast<dist::ShardingAttr>(lse.first),
+      cast<dist::ShardingAttr>(lse.second));
+  nn::copyIdentity(producer, merge, "/softmax_merge");
+  return merge->getResult(cast<OpResult>(value).getResultNumber());
+}
+
 /// Ids of moves: the producer's id, the kind, and a number where several moves
 /// of that kind follow one producer.
 static void nameMove(Operation *producer, Operation *move,
@@ -171,6 +208,10 @@ Status partita::lowerReshards(ModuleOp module, ReshardPlanner &planner) {
     }
     OpBuilder builder(reshard);
     for (const Move &move : path.moves) {
+      if (move.from.combiner == Combiner::SoftmaxMerge) {
+        PARTITA_TRY(value, createMerge(builder, reader, value, move));
+        continue;
+      }
       Operation *op = createMove(builder, reader, value, move);
       nameMove(nn::getId(reshard).empty() ? producer : reshard.getOperation(),
                op, counts, argument);

@@ -79,7 +79,9 @@ Result<Sharding> ShardingReader::of(Value value) {
                     "argument " + std::to_string(arg.getArgNumber()));
   Operation *op = value.getDefiningOp();
   if (dist::isMove(op) || isa<dist::ReshardOp>(op))
-    return fromAttr(op->getAttr("to"), grid, value.getType(), placeOf(op));
+    return fromAttr(
+        op->getAttr(cast<OpResult>(value).getResultNumber() ? "to_lse" : "to"),
+        grid, value.getType(), placeOf(op));
   PARTITA_TRY(const Planned *plan, planned(op));
   return resultSharding(plan->rule, plan->strategy,
                         cast<OpResult>(value).getResultNumber());
@@ -90,8 +92,8 @@ Result<Sharding> ShardingReader::demanded(Operation *op, unsigned i) {
     return fromAttr(function.getResultAttr(i, dist::shardingAttrName), grid,
                     op->getOperand(i).getType(), "result " + std::to_string(i));
   if (dist::isMove(op) || isa<dist::ReshardOp>(op))
-    return fromAttr(op->getAttr("from"), grid, op->getOperand(i).getType(),
-                    placeOf(op));
+    return fromAttr(op->getAttr(i ? "from_lse" : "from"), grid,
+                    op->getOperand(i).getType(), placeOf(op));
   PARTITA_TRY(const Planned *plan, planned(op));
   return operandSharding(plan->rule, plan->strategy, i);
 }

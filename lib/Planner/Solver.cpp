@@ -22,6 +22,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Dominance.h"
 #include "partita/Planner/Problem.h"
 #include <algorithm>
 #include <limits>
@@ -30,6 +31,7 @@
 #include <set>
 
 using namespace partita;
+using namespace partita::planner;
 
 namespace {
 
@@ -162,9 +164,10 @@ void Elimination::schedule(int variable) {
 /// group that has room.
 std::vector<std::vector<int>> Elimination::groups(int variable) const {
   std::vector<int> members = functionsOf[variable];
-  std::stable_sort(members.begin(), members.end(), [&](int a, int b) {
-    return work(variable, functions[a].scope) >
-           work(variable, functions[b].scope);
+  std::sort(members.begin(), members.end(), [&](int a, int b) {
+    int64_t workA = work(variable, functions[a].scope);
+    int64_t workB = work(variable, functions[b].scope);
+    return workA != workB ? workA > workB : a < b;
   });
   std::vector<std::vector<int>> groups;
   for (int member : members) {
@@ -356,14 +359,10 @@ static int64_t priceOf(const Problem &problem, const std::vector<int> &values) {
   return price;
 }
 
-Solution partita::solve(const Problem &problem, const SolverOptions &options) {
+/// Solves a problem without presolve.
+static Solution solveReduced(const Problem &problem,
+                             const SolverOptions &options) {
   Solution solution;
-  solution.values.assign(problem.unary.size(), 0);
-  for (const std::vector<int64_t> &domain : problem.unary)
-    if (domain.empty()) {
-      solution.price = solution.bound = forbidden;
-      return solution;
-    }
   Elimination pass(problem, options.bucketLimit);
   pass.run(nullptr, nullptr);
   solution.values = pass.values();
@@ -373,8 +372,8 @@ Solution partita::solve(const Problem &problem, const SolverOptions &options) {
   for (int64_t round = 0;
        round < options.rounds && solution.bound < solution.price; ++round) {
     Elimination conditioned(problem, options.bucketLimit / 4);
-    // All but the first round leave out what a random region does not touch,
-    // so that different variables get the limited room.
+    // All but the first round keep a random part of the variables, so that
+    // different ones get the limited room.
     if (round > 0)
       for (size_t v = 0; v < solution.values.size(); ++v)
         if (random() % 4 == 0)
@@ -389,5 +388,17 @@ Solution partita::solve(const Problem &problem, const SolverOptions &options) {
   }
   solution.bound = std::min(solution.bound, solution.price);
   solution.proved = solution.bound == solution.price;
+  return solution;
+}
+
+Solution partita::solve(const Problem &problem, const SolverOptions &options) {
+  for (const std::vector<int64_t> &domain : problem.unary)
+    if (domain.empty())
+      return {std::vector<int>(problem.unary.size(), 0), forbidden, forbidden,
+              false};
+  Reduction reduction = removeDominated(problem);
+  Solution solution = solveReduced(reduction.problem, options);
+  for (size_t v = 0; v < solution.values.size(); ++v)
+    solution.values[v] = reduction.values[v][solution.values[v]];
   return solution;
 }

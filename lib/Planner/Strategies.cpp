@@ -128,10 +128,8 @@ StrategyEnumerator::choicesOf(int number, int axis,
     const Factor &factor = op.rule.factors[f];
     if (factor.kind == FactorKind::Linear)
       add({static_cast<int>(f), 0, 1});
-    // What pends over two tensors at once has no reshard that resolves it.
     if (factor.kind == FactorKind::Linear ||
-        factor.kind == FactorKind::Replicate ||
-        factor.combiner == Combiner::SoftmaxMerge)
+        factor.kind == FactorKind::Replicate)
       continue;
     const std::vector<Piece> &pieces = classes.factors[number][f];
     for (size_t begin = 0; begin < pieces.size(); ++begin) {

@@ -31,7 +31,8 @@ struct ReshardPlanner::Impl {
   std::vector<Base> bases;
   std::map<std::pair<int, int>, std::unique_ptr<DimSpace>> dimSpaces;
   std::map<std::vector<int>, std::unique_ptr<TensorSpace>> spaces;
-  std::map<std::tuple<size_t, int, int>, int64_t> prices;
+  /// By element size and two layouts.
+  std::unordered_map<uint64_t, int64_t> prices;
 
   Impl(const Mesh &mesh, const CollectiveCost &cost)
       : mesh(mesh), cost(cost) {}
@@ -86,10 +87,6 @@ TensorSpace &ReshardPlanner::Impl::space(size_t elementSize, int from, int to) {
 
 Result<int> ReshardPlanner::intern(const Sharding &sharding) {
   const char *place = "reshard";
-  if (sharding.combiner == Combiner::SoftmaxMerge)
-    return makeError(ExitCode::Unsupported, "reshard.unsupported", place,
-                     "softmax_merge pends over two tensors together: a reshard "
-                     "of one cannot resolve it");
   int axes = 0;
   for (int64_t size : impl->mesh.axisSizes)
     axes += size > 1;
@@ -131,7 +128,8 @@ int64_t ReshardPlanner::picoseconds(DType dtype, int from, int to) {
   if (from == to)
     return 0;
   size_t size = dtypeSize(dtype);
-  auto [it, added] = impl->prices.try_emplace({size, from, to}, 0);
+  auto [it, added] = impl->prices.try_emplace(
+      uint64_t(size) << 58 | uint64_t(from) << 29 | uint64_t(to), 0);
   if (added) {
     TensorSpace &space = impl->space(size, from, to);
     int source = space.vertex(layout(from)), target = space.vertex(layout(to));

@@ -225,6 +225,15 @@ void TensorSpace::expand(int number) {
   Builder builder{*this, key, vertices[number].bytes, {}, {}};
   uint32_t pending = partial(key), unused = allAxes & ~usedAxes(key);
 
+  // Softmax parts pend over two tensors together; they are merged at once.
+  if (combiner(key) == static_cast<char16_t>(Combiner::SoftmaxMerge)) {
+    VertexKey resolved = key;
+    partial(resolved) = combiner(resolved) = 0;
+    builder.add(resolved, MoveKind::AllReduce, pending);
+    vertices[number].edges = std::move(builder.edges);
+    vertices[number].expanded = true;
+    return;
+  }
   forEachSubset(pending, std::popcount(pending), [&](uint32_t axes) {
     VertexKey resolved = key;
     partial(resolved) &= static_cast<char16_t>(~axes);

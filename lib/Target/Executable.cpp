@@ -41,7 +41,7 @@ static std::unique_ptr<llvm::Module>
 makeModule(llvm::LLVMContext &context, const runtime::Program &program) {
   auto module = std::make_unique<llvm::Module>("partita", context);
   llvm::IRBuilder<> builder(context);
-  llvm::Type *ptr = builder.getPtrTy(), *i64 = builder.getInt64Ty();
+  llvm::Type *ptr = builder.getPtrTy();
   auto constant = [&](llvm::Constant *value, const char *name) {
     auto *global = new llvm::GlobalVariable(
         *module, value->getType(), /*isConstant=*/true,
@@ -78,7 +78,6 @@ makeModule(llvm::LLVMContext &context, const runtime::Program &program) {
   builder.SetInsertPoint(llvm::BasicBlock::Create(context, "", main));
   builder.CreateRet(builder.CreateCall(
       runtimeMain, {main->getArg(0), main->getArg(1), global}));
-  (void)i64;
   return module;
 }
 
@@ -191,6 +190,10 @@ static Status link(const std::vector<std::string> &objects,
   if (llvm::sys::findProgramByName("ld.lld-22") &&
       llvm::StringRef(*driver).contains("clang"))
     args.push_back("-fuse-ld=lld");
+#if __has_feature(address_sanitizer)
+  // The runtime is instrumented, so its process must be.
+  args.push_back("-fsanitize=address,undefined");
+#endif
   args.insert(args.end(),
               {"-L" + libraryFolder.string(), "-lpartita_runtime",
                "-Wl,-rpath,$ORIGIN/" + rpath, "-Wl,--build-id=none",
@@ -241,7 +244,7 @@ Status partita::writeExecutable(const runtime::Program &program,
                      "name a new file or an old executable");
   std::string unique = ".tmp" + std::to_string(getpid());
   fs::path work = exe.string() + unique;
-  auto cleanup = llvm::make_scope_exit([&] {
+  llvm::scope_exit cleanup([&] {
     std::error_code ignored;
     fs::remove_all(work, ignored);
   });

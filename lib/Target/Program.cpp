@@ -67,9 +67,10 @@ private:
                  int64_t &arenaBytes);
   bool isPersistent(Value buffer) const;
 
-  View viewOf(Value value) const;
+  bool isRepeated(Value buffer) const;
+  Result<View> viewOf(Value value) const;
   void rebase(View &view, Value value) const;
-  Result<Sharding> shardingFrom(Attribute attr) const;
+  Result<Sharding> shardingFrom(Attribute attr);
   Result<Command> commandFor(Operation *op);
   Result<Command> callCommand(rt::CallOp op);
   Result<Command> kernelCommand(rt::KernelOp op);
@@ -167,8 +168,20 @@ bool ClassBuilder::isPersistent(Value buffer) const {
   return usedByStep;
 }
 
-/// Constants are stored once in the program; a splat is one element, which
-/// views repeat by strides of zero.
+/// A splat constant is stored as one element, which views repeat by strides of
+/// zero; generated kernels have their strides compiled in and need all of it.
+bool ClassBuilder::isRepeated(Value buffer) const {
+  auto constant = buffer.getDefiningOp<nn::ConstantOp>();
+  if (!constant || !isa<SplatElementsAttr>(constant.getValue()))
+    return false;
+  bool repeated = true;
+  forEachReader(buffer, [&](Operation *reader) {
+    repeated &= isa<rt::CallOp>(reader);
+  });
+  return repeated;
+}
+
+/// Constants are stored once in the program.
 Status ClassBuilder::placeConstants() {
   for (auto constant : function.getOps<nn::ConstantOp>()) {
     auto value = dyn_cast<DenseElementsAttr>(constant.getValue());
@@ -188,8 +201,8 @@ Status ClassBuilder::placeConstants() {
                           ? bits.getZExtValue()
                           : bits.extractBitsAsZExtValue(8, 8 * i)));
     };
-    int64_t count = value.isSplat() ? std::min<int64_t>(value.size(), 1)
-                                    : value.size();
+    int64_t count = isRepeated(constant) ? std::min<int64_t>(value.size(), 1)
+                                         : value.size();
     if (isa<FloatType>(value.getElementType()))
       for (int64_t i = 0; i < count; ++i)
         append(value.getValues<APFloat>()[i].bitcastToAPInt());
@@ -260,8 +273,7 @@ void ClassBuilder::rebase(View &view, Value value) const {
   Value buffer = rt::addressingOf(value).buffer;
   Place place = places.find(buffer)->second;
   view.space = place.space;
-  auto constant = buffer.getDefiningOp<nn::ConstantOp>();
-  if (constant && isa<SplatElementsAttr>(constant.getValue())) {
+  if (isRepeated(buffer)) {
     view.offset = place.offset;
     std::fill(view.strides.begin(), view.strides.end(), 0);
     return;
@@ -269,19 +281,18 @@ void ClassBuilder::rebase(View &view, Value value) const {
   view.offset += place.offset;
 }
 
-View ClassBuilder::viewOf(Value value) const {
-  View view = bufferView(value);
+Result<View> ClassBuilder::viewOf(Value value) const {
+  PARTITA_TRY(View view, toView(value));
   rebase(view, value);
   return view;
 }
 
 void ClassBuilder::nameCommand(Command &command, Operation *op) const {
   command.id = nn::getId(op).str();
-  for (const std::string &node : nn::getNodes(op))
-    command.nodes += (command.nodes.empty() ? "" : ", ") + node;
+  command.nodes = llvm::join(nn::getNodes(op), ",");
 }
 
-Result<Sharding> ClassBuilder::shardingFrom(Attribute attr) const {
+Result<Sharding> ClassBuilder::shardingFrom(Attribute attr) {
   auto sharding = dyn_cast_or_null<dist::ShardingAttr>(attr);
   if (!sharding)
     return makeError(ExitCode::Internal, "target.sharding",
@@ -290,7 +301,7 @@ Result<Sharding> ClassBuilder::shardingFrom(Attribute attr) const {
 }
 
 Result<Command> ClassBuilder::callCommand(rt::CallOp op) {
-  PARTITA_TRY(Command command, toCommand(op, mesh));
+  PARTITA_TRY(Command command, toCommand(op));
   for (auto [view, value] : llvm::zip_equal(command.operands, op.getInputs()))
     rebase(view, value);
   for (auto [view, value] : llvm::zip_equal(command.results, op.getResults()))
@@ -305,18 +316,15 @@ Result<Command> ClassBuilder::callCommand(rt::CallOp op) {
 }
 
 Result<Command> ClassBuilder::kernelCommand(rt::KernelOp op) {
-  Command command;
-  command.kind = CommandKind::Kernel;
   auto it = kernels.find(op.getKernel());
   if (it == kernels.end())
     return makeError(ExitCode::Internal, "target.kernel", nn::getId(op).str(),
                      "there is no kernel '" + op.getKernel().str() + "'");
-  command.index = it->second;
-  command.callee = op.getKernel().str();
-  for (Value operand : op.getInputs())
-    command.operands.push_back(viewOf(operand));
-  for (Value result : op.getResults())
-    command.results.push_back(viewOf(result));
+  PARTITA_TRY(Command command, toCommand(op, it->second));
+  for (auto [view, value] : llvm::zip_equal(command.operands, op.getInputs()))
+    rebase(view, value);
+  for (auto [view, value] : llvm::zip_equal(command.results, op.getResults()))
+    rebase(view, value);
   return command;
 }
 
@@ -349,8 +357,10 @@ Result<Command> ClassBuilder::collectiveCommand(rt::CollectiveOp op) {
   PARTITA_TRY(command.from, shardingFrom(op.getFrom()));
   PARTITA_TRY(command.to, shardingFrom(op.getTo()));
   PARTITA_TRY(command.axes, axesOf(op, mesh));
-  command.operands = {viewOf(op.getInput())};
-  command.results = {viewOf(op.getResult())};
+  PARTITA_TRY(View operand, viewOf(op.getInput()));
+  PARTITA_TRY(View result, viewOf(op.getResult()));
+  command.operands = {std::move(operand)};
+  command.results = {std::move(result)};
   return command;
 }
 
@@ -362,8 +372,10 @@ Result<Command> ClassBuilder::shardCommand(rt::ShardOp op) {
   PARTITA_TRY(command.from, shardingFrom(op.getFrom()));
   PARTITA_TRY(command.to, shardingFrom(op.getTo()));
   PARTITA_TRY(command.axes, axesOf(op, mesh));
-  command.operands = {viewOf(op.getInput())};
-  command.results = {viewOf(op.getResult())};
+  PARTITA_TRY(View operand, viewOf(op.getInput()));
+  PARTITA_TRY(View result, viewOf(op.getResult()));
+  command.operands = {std::move(operand)};
+  command.results = {std::move(result)};
   return command;
 }
 
@@ -378,7 +390,8 @@ Result<Command> ClassBuilder::parameterCommand(nn::GetParameterOp op) {
   } else {
     command.to = Sharding::replicated(nn::shapeOf(op.getResult()));
   }
-  command.results = {viewOf(op.getResult())};
+  PARTITA_TRY(View result, viewOf(op.getResult()));
+  command.results = {std::move(result)};
   return command;
 }
 
@@ -410,7 +423,8 @@ Status ClassBuilder::portCommands(runtime::RankClass &out) {
     command.index = i;
     PARTITA_TRY(command.to,
                 shardingFrom(function.getArgAttr(i, dist::shardingAttrName)));
-    command.results = {viewOf(arg)};
+    PARTITA_TRY(View result, viewOf(arg));
+    command.results = {std::move(result)};
     command.id = "input:" + program.inputs[i].name;
     loads.push_back(std::move(command));
   }
@@ -422,7 +436,8 @@ Status ClassBuilder::portCommands(runtime::RankClass &out) {
     command.index = i;
     PARTITA_TRY(command.from, shardingFrom(function.getResultAttr(
                                   i, dist::shardingAttrName)));
-    command.operands = {viewOf(value)};
+    PARTITA_TRY(View operand, viewOf(value));
+    command.operands = {std::move(operand)};
     command.id = "output:" + program.outputs[i].name;
     out.step.push_back(std::move(command));
   }

@@ -82,10 +82,6 @@ Solution solve(const Problem &problem, const SolverOptions &options);
 /// again, the bound no greater than it. Errors: `solve.verify` (70).
 Status verify(const Problem &problem, const Solution &solution);
 
-/// Values that some other value can replace in every assignment at no loss,
-/// marked with 1. Exact, for domains of any size; quadratic in them.
-std::vector<std::vector<char>> dominatedValues(const Problem &problem);
-
 } // namespace partita
 
 #endif // PARTITA_PLANNER_PROBLEM_H

@@ -24,6 +24,9 @@
 // the combiner where the move reduces. In ToPartial the rank whose coordinates
 // along the axes are all zero keeps the values, the others hold zeros.
 //
+// Values pending with softmax_merge are merged by one AllReduce over all their
+// axes, which takes both results of the attention.
+//
 // Dimensions with several factors are searched on the factors of both ends and,
 // where there is one, on their common refinement, so that {2304} reaches
 // {3, 12:"tp", 64} by a slice and {2304:"tp"} reaches it by an all-to-all.
@@ -66,7 +69,7 @@ public:
   /// The cheapest path; among equals the one with fewest moves, then always
   /// the same one. Errors: `reshard.illegal` (2) if an end is no legal sharding
   /// or the ends are of different shapes, `reshard.unsupported` (3) for
-  /// softmax_merge and for more than eight axes, `reshard.unreachable` (3) if
+  /// more than eight axes, `reshard.unreachable` (3) if
   /// `to` is pending with a combiner other than sum and `from` is not.
   Result<ReshardPath> path(DType dtype, const Sharding &from,
                            const Sharding &to);

@@ -62,6 +62,10 @@ Result<int64_t> workspaceBytes(const Command &call, int threads);
 /// Bytes of a weight [k,n] packed for products with m rows.
 Result<int64_t> packedWeightBytes(int64_t m, int64_t k, int64_t n, int threads);
 
+/// Sets how many OpenMP threads the calling thread's library calls use. A rank's
+/// thread does so before it prepares anything.
+void setThreadCount(int threads);
+
 /// A call made ready: primitives created, offsets evaluated. `execute` is
 /// called with the base addresses that the views refer to.
 class PreparedCall {

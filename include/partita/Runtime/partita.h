@@ -39,6 +39,8 @@ typedef struct partita_options {
   const char *weights_dir;    /**< null: where the model was compiled from */
   double timeout_seconds;     /**< of every wait; 0: the default, 30 */
   int32_t check_arena;        /**< fill dead slices with NaN */
+  int32_t pin_threads;        /**< bind each rank to cores of its own */
+  int32_t skip_weight_check;  /**< do not compare the weight files' hashes */
 } partita_options;
 
 /** A dense row-major tensor in the caller's memory. */
@@ -51,7 +53,7 @@ typedef struct partita_tensor {
   uint64_t bytes;
 } partita_tensor;
 
-/** Loads weights and runs init on every rank. Returns 0 and a session, or an
+/** Loads weights and runs init on every rank. `options` may be null. Returns 0 and a session, or an
  *  exit code and a message (free it with partita_free). */
 int partita_create(const partita_module *module, const partita_options *options,
                    partita_session **session, char **message);
@@ -63,6 +65,7 @@ int partita_run(partita_session *session, const char *entry,
                 const partita_tensor *outputs, size_t num_outputs,
                 char **message);
 
+/** After a rank hung, its thread and memory stay behind. */
 void partita_destroy(partita_session *session);
 void partita_free(char *message);
 

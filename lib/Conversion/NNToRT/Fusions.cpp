@@ -51,7 +51,7 @@ bool rt::isFusible(Operation *op) {
 /// The iteration space of a fusible operation.
 static SmallVector<int64_t> spaceOf(Operation *op) {
   Value over = reducedDims(op) ? op->getOperand(0) : op->getResult(0);
-  return SmallVector<int64_t>(nn::shapeOf(over));
+  return llvm::to_vector(nn::shapeOf(over));
 }
 
 //===----------------------------------------------------------------------===//

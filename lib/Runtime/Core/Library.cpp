@@ -174,6 +174,10 @@ void GOMP_parallel(void (*fn)(void *), void *data, unsigned threads,
                    unsigned flags);
 }
 
+void partita::runtime::setThreadCount(int threads) {
+  omp_set_num_threads(threads);
+}
+
 ThreadCount::ThreadCount(int threads) : previous(omp_get_max_threads()) {
   if (previous != threads)
     omp_set_num_threads(threads);

@@ -1,22 +1,16 @@
 # Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""python3 -m partita.zoo list | export NAME [--size S] [--no-weights] -o F.onnx"""
+"""python3 -m partita.zoo list | export NAME [--size S] [--no-weights] -o F.onnx | retrace"""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from .. import metadata, minilm
 from ..errors import USAGE, UserError, run_command
-from . import weights
+from . import shipped, weights
 from .table import MODELS, Model, Size
-
-_DEFAULT_OPSET = 18
-#: MiniLM's graph without weights ships with the package, so that the model can
-#: be had without torch. It is the output of export --retrace --no-weights.
-_MINILM_GRAPH = os.path.join(os.path.dirname(__file__), "minilm.graph.onnx")
 
 
 def list_models() -> None:
@@ -36,10 +30,7 @@ def export(options: argparse.Namespace) -> None:
             code=USAGE,
         )
     size = model.sizes[options.size]
-    config = dict(size.config)
-    if options.layers is not None:
-        config[model.layers_key] = options.layers
-    proto, kinds = _graph(name, model, config, options)
+    proto, kinds = _graph(name, model, options)
     _annotate(proto, model, size)
     if options.no_weights:
         source = None
@@ -51,14 +42,27 @@ def export(options: argparse.Namespace) -> None:
     print(f"{options.output}: {name} {options.size}, {_describe(proto)}", file=sys.stderr)
 
 
-def _graph(name: str, model: Model, config: dict, options: argparse.Namespace):
+def _graph(name: str, model: Model, options: argparse.Namespace):
     """The graph, as graph.build_graph returns it, from torch or from the package."""
-    plain = options.layers is None and options.opset == _DEFAULT_OPSET
-    if name == "minilm" and plain and not options.retrace:
-        return metadata.load_model(_MINILM_GRAPH), {}
+    plain = options.layers is None and options.opset == shipped.OPSET
+    if plain and not options.retrace:
+        return shipped.load(name, options.size)
     from .graph import build_graph
 
+    config = dict(model.sizes[options.size].config)
+    if options.layers is not None:
+        config[model.layers_key] = options.layers
     return build_graph(model, config, options.opset)
+
+
+def retrace() -> None:
+    """Makes the graphs that ship with the package anew."""
+    from .graph import build_graph
+
+    for name, size in shipped.sizes():
+        proto, kinds = build_graph(MODELS[name], MODELS[name].sizes[size].config, shipped.OPSET)
+        shipped.save(name, size, proto, kinds)
+        print(f"{shipped.path(name, size)}: {_describe(proto)}", file=sys.stderr)
 
 
 def _annotate(proto, model: Model, size: Size) -> None:
@@ -98,18 +102,24 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="partita.zoo", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="print the models")
+    commands.add_parser("retrace", help="make the graphs of the package anew (needs torch)")
     one = commands.add_parser("export", help="write a model as ONNX")
     one.add_argument("name", choices=MODELS, metavar="NAME", help=", ".join(MODELS))
     one.add_argument("--size", default="tiny", help="tiny (default), full, or another of the list")
     one.add_argument("--no-weights", action="store_true", help="name the weights, store none")
-    one.add_argument("--layers", type=_positive, metavar="N", help="instead of the size's own")
+    one.add_argument("--layers", type=_positive, metavar="N", help="another number of them (needs torch)")
     one.add_argument("--external", action="store_true", help="keep the weights in F.onnx.data")
     one.add_argument("--seed", type=int, default=0, help="of the random weights (default 0)")
     one.add_argument(
-        "--opset", type=int, default=_DEFAULT_OPSET, choices=range(18, 24), metavar="N"
+        "--opset",
+        type=int,
+        default=shipped.OPSET,
+        choices=range(18, 24),
+        metavar="N",
+        help="default 18; another needs torch",
     )
     one.add_argument(
-        "--retrace", action="store_true", help="make minilm's graph anew (needs torch)"
+        "--retrace", action="store_true", help="make the graph with torch, not from the package"
     )
     one.add_argument("-o", dest="output", required=True, metavar="F.onnx")
     return parser
@@ -121,8 +131,8 @@ def main(arguments: list[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
     except SystemExit as stop:
         return USAGE if stop.code else 0
-    body = list_models if options.command == "list" else lambda: export(options)
-    return run_command("partita.zoo", body)
+    bodies = {"list": list_models, "retrace": retrace, "export": lambda: export(options)}
+    return run_command("partita.zoo", bodies[options.command])
 
 
 if __name__ == "__main__":

@@ -306,11 +306,24 @@ TEST_CASE("answers do not depend on earlier questions") {
       REQUIRE(describe(second, i, j) == answers[{i, j}]);
 }
 
+TEST_CASE("parts of a softmax are merged by one all-reduce") {
+  Setup setup("x=2,y=2");
+  Sharding merge = plain({{4, {}}, {6, {}}}, {0, 1});
+  merge.combiner = Combiner::SoftmaxMerge;
+  auto path =
+      setup.planner.path(DType::F32, merge, plain({{4, {0}}, {6, {}}}));
+  REQUIRE(path);
+  REQUIRE(path->moves.size() == 2);
+  CHECK(path->moves[0].kind == MoveKind::AllReduce);
+  CHECK(path->moves[0].axes == std::vector<int>{0, 1});
+  CHECK(path->moves[1].kind == MoveKind::Slice);
+}
+
 TEST_CASE("refused reshards") {
   Setup setup("x=2");
-  Sharding merge = plain({{4, {}}}, {0});
-  merge.combiner = Combiner::SoftmaxMerge;
-  auto path = setup.planner.path(DType::F32, merge, plain({{4, {}}}));
+  Sharding softmax = plain({{4, {}}}, {0});
+  softmax.combiner = Combiner::SoftmaxMerge;
+  auto path = setup.planner.path(DType::F32, plain({{4, {}}}), softmax);
   REQUIRE(!path);
   CHECK(path.error().exit == ExitCode::Unsupported);
   path = setup.planner.path(DType::F32, plain({{4, {}}}), plain({{5, {}}}));

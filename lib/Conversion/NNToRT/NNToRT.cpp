@@ -1,0 +1,74 @@
+//===- NNToRT.cpp - From local tensor operations to commands --------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Three steps a function: normalise what would be a special case, decide on
+// units (Plan), build them in order (Emitter). See those headers.
+//
+//===----------------------------------------------------------------------===//
+
+#include "partita/Conversion/NNToRT.h"
+#include "Emitter.h"
+#include "mlir/IR/Verifier.h"
+
+using namespace mlir;
+using namespace partita;
+
+namespace partita {
+#define GEN_PASS_DEF_NNTORT
+#include "lib/Conversion/NNToRT/Passes.h.inc"
+} // namespace partita
+
+/// What the conversion promises to leave behind.
+static Status checkConverted(func::FuncOp func) {
+  for (Operation &op : func.getBody().front())
+    if (!isa<rt::RTDialect>(op.getDialect()) &&
+        !isa<nn::GetParameterOp, nn::ConstantOp, func::ReturnOp>(op))
+      return makeError(ExitCode::Unsupported, "rt.operation",
+                       rt::describe(&op),
+                       "'" + op.getName().getStringRef().str() +
+                           "' has no implementation on this target");
+  return ok();
+}
+
+Status partita::convertNNToRT(ModuleOp module, const NNToRTOptions &options) {
+  if (options.threads < 1)
+    return makeError(ExitCode::Usage, "rt.threads", "threads",
+                     "needs at least one thread");
+  for (auto func : module.getOps<func::FuncOp>()) {
+    if (func.isExternal())
+      continue;
+    if (!func.getBody().hasOneBlock())
+      return makeError(ExitCode::Unsupported, "rt.control-flow",
+                       func.getSymName().str(), "has more than one block");
+    rt::normalize(func);
+    PARTITA_CHECK(rt::Emitter(func, options).run());
+    PARTITA_CHECK(checkConverted(func));
+  }
+  if (failed(verify(module)))
+    return makeError(ExitCode::Internal, "rt.verify", "nn-to-rt",
+                     "the program is not valid after the conversion");
+  return ok();
+}
+
+namespace {
+struct NNToRT : partita::impl::NNToRTBase<NNToRT> {
+  using NNToRTBase::NNToRTBase;
+  void runOnOperation() override {
+    NNToRTOptions conversion;
+    conversion.threads = threads;
+    Status status = convertNNToRT(getOperation(), conversion);
+    if (status)
+      return;
+    getOperation()->emitError(status.error().str());
+    signalPassFailure();
+  }
+};
+} // namespace
+
+void partita::registerNNToRTPasses() {
+  PassRegistration<NNToRT>();
+}

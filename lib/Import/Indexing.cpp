@@ -1,0 +1,190 @@
+//===- Indexing.cpp - Import of slices, gathers and padding -------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM
+// Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "NodeImport.h"
+#include <algorithm>
+
+using namespace mlir;
+using namespace partita;
+using namespace partita::importer;
+using namespace partita::nn;
+
+//===----------------------------------------------------------------------===//
+// Slice
+//===----------------------------------------------------------------------===//
+
+/// Counts `value` from the end if it is negative and keeps it in [low, high].
+static int64_t clampIndex(int64_t value, int64_t size, int64_t low,
+                          int64_t high) {
+  if (value < 0)
+    value = value < -size ? -1 : value + size;
+  return std::clamp(value, low, high);
+}
+
+static void importSlice(NodeImport &n) {
+  auto starts = n.integers("starts", 1), ends = n.integers("ends", 2);
+  if (!starts || !ends)
+    n.invalid("has no starts or no ends");
+  std::vector<int64_t> all, ones(starts->size(), 1);
+  for (size_t i = 0; i < starts->size(); ++i)
+    all.push_back(int64_t(i));
+  std::vector<int64_t> axes =
+      n.axes(n.integers("axes", 3).value_or(all), n.rank(0));
+  std::vector<int64_t> steps = n.has(4) ? n.ints(4) : ones;
+  if (ends->size() != starts->size() || axes.size() != starts->size() ||
+      steps.size() != starts->size())
+    n.invalid("starts, ends, axes and steps have different lengths");
+  Shape from = n.shape(0), to = from;
+  std::vector<int64_t> first(from.size(), 0), step(from.size(), 1);
+  for (size_t i = 0; i < axes.size(); ++i) {
+    int64_t d = axes[i], size = from[d], by = steps[i];
+    if (by == 0 || by == INT64_MIN)
+      n.invalid("has a step of " + std::to_string(by));
+    int64_t low = by > 0 ? 0 : -1, high = by > 0 ? size : size - 1;
+    int64_t begin = clampIndex((*starts)[i], size, std::min<int64_t>(0, high),
+                               high);
+    int64_t end = clampIndex((*ends)[i], size, low, high);
+    int64_t distance = by > 0 ? end - begin : begin - end;
+    int64_t stride = by > 0 ? by : -by;
+    to[d] = distance <= 0 ? 0 : (distance - 1) / stride + 1;
+    first[d] = to[d] == 0 ? 0 : begin;
+    // A step beyond the dimension takes one element.
+    step[d] = to[d] <= 1 ? 1 : by;
+  }
+  if (to == from && step == std::vector<int64_t>(from.size(), 1))
+    return n.set(0, n.imported(0));
+  n.set(0, n.create<SliceOp>(n.makeType(to, n.element(0)), n.input(0), first,
+                             step));
+}
+
+//===----------------------------------------------------------------------===//
+// Gather
+//===----------------------------------------------------------------------===//
+
+/// Known indices in equal steps are a slice, which moves nothing.
+static bool gatherAsSlice(NodeImport &n, int64_t axis) {
+  const HostTensor *indices = n.constant(1);
+  if (!indices || indices->numElements() == 0)
+    return false;
+  int64_t size = n.shape(0)[axis], count = indices->numElements();
+  auto index = [&](int64_t i) {
+    int64_t value = indices->getInt(i);
+    if (value < -size || value >= size)
+      n.invalid("index " + std::to_string(value) +
+                " is outside of a dimension of size " + std::to_string(size));
+    return value < 0 ? value + size : value;
+  };
+  int64_t first = index(0), step = count > 1 ? index(1) - first : 1;
+  for (int64_t i = 1; i < count; ++i)
+    if (index(i) != first + i * step || step == 0)
+      return false;
+  Shape from = n.shape(0), cut = from, to(from.begin(), from.begin() + axis);
+  cut[axis] = count;
+  for (int64_t d : indices->shape())
+    to.push_back(d);
+  to.insert(to.end(), from.begin() + axis + 1, from.end());
+  std::vector<int64_t> starts(from.size(), 0), steps(from.size(), 1);
+  starts[axis] = first;
+  steps[axis] = step;
+  Value value = n.input(0);
+  if (cut != from || step != 1)
+    value = n.create<SliceOp>(n.makeType(cut, n.element(0)), value, starts,
+                              steps);
+  n.set(0, n.reshape(value, to));
+  return true;
+}
+
+static void importGather(NodeImport &n) {
+  int64_t axis = n.axis(n.integer("axis", 0), n.rank(0));
+  if (gatherAsSlice(n, axis))
+    return;
+  Shape shape = n.shape(0), indices = n.shape(1);
+  Shape to(shape.begin(), shape.begin() + axis);
+  to.insert(to.end(), indices.begin(), indices.end());
+  to.insert(to.end(), shape.begin() + axis + 1, shape.end());
+  n.makeType(to, n.element(0));
+  n.set(0, n.create<GatherOp>(n.input(0), n.input(1), uint64_t(axis),
+                              Attribute()));
+}
+
+//===----------------------------------------------------------------------===//
+// Pad
+//===----------------------------------------------------------------------===//
+
+/// Negative padding removes elements.
+static void importPad(NodeImport &n) {
+  if (n.string("mode", "constant") != "constant")
+    n.unsupported("mode is \"" + n.string("mode", "") + "\"");
+  std::vector<int64_t> pads = n.integers("pads", 1).value_or(
+      std::vector<int64_t>());
+  double value = n.version < 11 ? n.real("value", 0)
+                 : n.has(2)     ? n.scalar(2)
+                                : 0.0;
+  std::vector<int64_t> axes;
+  for (int64_t d = 0; d < n.rank(0); ++d)
+    axes.push_back(d);
+  if (n.has(3))
+    axes = n.axes(n.ints(3), n.rank(0));
+  if (pads.size() != 2 * axes.size())
+    n.invalid("does not have two paddings a dimension");
+  Shape shape = n.shape(0);
+  Value result = n.input(0);
+  std::vector<int64_t> low(shape.size(), 0), high(shape.size(), 0);
+  for (size_t i = 0; i < axes.size(); ++i) {
+    int64_t before = pads[i], after = pads[axes.size() + i];
+    int64_t &size = shape[axes[i]];
+    if (std::min(before, after) < -size)
+      n.invalid("removes more than there is");
+    int64_t begin = std::max<int64_t>(-before, 0);
+    int64_t kept = size - begin - std::max<int64_t>(-after, 0);
+    if (kept < 0)
+      n.invalid("removes more than there is");
+    result = n.slice(result, axes[i], begin, kept);
+    low[axes[i]] = std::max<int64_t>(before, 0);
+    high[axes[i]] = std::max<int64_t>(after, 0);
+    if (__builtin_add_overflow(kept, low[axes[i]], &size) ||
+        __builtin_add_overflow(size, high[axes[i]], &size))
+      n.invalid("its result is too large");
+  }
+  if (shapeOf(result) != shape)
+    result = n.create<PadOp>(n.makeType(shape, n.element(0)), result, low,
+                             high, APFloat(value));
+  n.set(0, result);
+}
+
+/// 1 where the index of the new dimension is the given one. Indices count from
+/// the end if negative.
+static void importOneHot(NodeImport &n) {
+  int64_t depth = int64_t(n.scalar(1));
+  int64_t axis = n.axis(n.integer("axis", -1), n.rank(0) + 1);
+  const HostTensor *values = n.constant(2);
+  if (depth < 1 || !values || values->numElements() != 2)
+    n.unsupported("its depth or its values are not known");
+  Shape shape = n.shape(0);
+  shape.insert(shape.begin() + axis, depth);
+  std::vector<int64_t> dims;
+  for (int64_t d = 0; d < int64_t(shape.size()); ++d)
+    if (d != axis)
+      dims.push_back(d);
+  Type i64 = n.builder.getI64Type();
+  Value index = n.cast(n.input(0), i64);
+  index = n.binary<ModOp>(index, n.splatLike(index, double(depth)));
+  index = n.broadcast(index, shape, dims);
+  Value hit =
+      n.compare("eq", index, n.iota(n.makeType(shape, i64), axis, 0, 1));
+  RankedTensorType type = n.makeType(shape, n.element(2));
+  n.set(0, n.create<SelectOp>(type, hit, n.splat(type, values->getDouble(1)),
+                              n.splat(type, values->getDouble(0))));
+}
+
+void importer::addIndexing(ImportTable &table) {
+  table.add("Slice", 1, importSlice);
+  table.add("Gather", 1, importGather);
+  table.add("Pad", 2, importPad);
+  table.add("OneHot", 9, importOneHot);
+}

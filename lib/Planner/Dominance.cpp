@@ -1,0 +1,171 @@
+//===- Dominance.cpp - Values that no solution needs ----------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Dominance.h"
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+using namespace partita;
+using namespace partita::planner;
+
+namespace {
+
+/// An edge as one of its ends sees it.
+struct Side {
+  const PriceTable *table;
+  bool isRow;
+  int other;
+  int64_t at(int mine, int theirs) const {
+    return isRow ? table->at(mine, theirs) : table->at(theirs, mine);
+  }
+};
+
+class Remover {
+public:
+  explicit Remover(const Problem &problem);
+  Reduction run();
+
+private:
+  bool reduce(int variable);
+  bool dominates(int variable, int p, int q) const;
+  void findCheapest(int variable);
+  Reduction build() const;
+
+  const Problem &problem;
+  std::vector<std::vector<Side>> sides;
+  std::vector<std::vector<int>> left;
+  /// Of the variable at hand, by side and value: where the neighbour makes the
+  /// edge cheapest. Such places tell most pairs apart at once.
+  std::vector<std::vector<int>> cheapest;
+};
+
+} // namespace
+
+Remover::Remover(const Problem &problem)
+    : problem(problem), sides(problem.unary.size()) {
+  for (const PriceEdge &edge : problem.edges) {
+    sides[edge.first].push_back({edge.table.get(), true, edge.second});
+    sides[edge.second].push_back({edge.table.get(), false, edge.first});
+  }
+  for (const std::vector<int64_t> &domain : problem.unary) {
+    left.emplace_back();
+    for (size_t value = 0; value < domain.size(); ++value)
+      left.back().push_back(static_cast<int>(value));
+  }
+}
+
+void Remover::findCheapest(int variable) {
+  cheapest.clear();
+  for (const Side &side : sides[variable]) {
+    std::vector<int> places(problem.unary[variable].size(), 0);
+    for (int value : left[variable]) {
+      int place = left[side.other][0];
+      for (int theirs : left[side.other])
+        if (side.at(value, theirs) < side.at(value, place))
+          place = theirs;
+      places[value] = place;
+    }
+    cheapest.push_back(std::move(places));
+  }
+}
+
+bool Remover::dominates(int variable, int p, int q) const {
+  int64_t limit = problem.unary[variable][q] - problem.unary[variable][p];
+  // The loss at one place bounds the greatest loss from below.
+  int64_t least = 0;
+  for (size_t s = 0; s < sides[variable].size(); ++s) {
+    const Side &side = sides[variable][s];
+    int place = cheapest[s][q];
+    least += std::clamp(side.at(p, place) - side.at(q, place),
+                        -forbidden / 64, forbidden / 64);
+  }
+  if (least > limit)
+    return false;
+  int64_t loss = 0;
+  for (const Side &side : sides[variable]) {
+    int64_t most = -forbidden / 64;
+    for (int theirs : left[side.other])
+      most = std::max(most, side.at(p, theirs) - side.at(q, theirs));
+    // Savings where q is forbidden do not pay for losses elsewhere.
+    loss += std::min(most, forbidden / 64);
+  }
+  return loss <= limit;
+}
+
+bool Remover::reduce(int variable) {
+  std::vector<int> &values = left[variable];
+  if (values.size() < 2)
+    return false;
+  findCheapest(variable);
+  size_t before = values.size();
+  // Candidates to stay are tried cheapest first: they dominate most.
+  std::vector<int> order = values;
+  std::sort(order.begin(), order.end(), [&](int a, int b) {
+    return std::make_pair(problem.unary[variable][a], a) <
+           std::make_pair(problem.unary[variable][b], b);
+  });
+  std::vector<char> gone(problem.unary[variable].size(), 0);
+  for (int p : order) {
+    if (gone[p])
+      continue;
+    for (int q : order)
+      if (q != p && !gone[q] && dominates(variable, p, q))
+        gone[q] = 1;
+  }
+  std::erase_if(values, [&](int value) { return gone[value] != 0; });
+  return values.size() < before;
+}
+
+Reduction Remover::build() const {
+  Reduction reduction;
+  reduction.values = left;
+  for (size_t v = 0; v < left.size(); ++v) {
+    reduction.problem.unary.emplace_back();
+    for (int value : left[v])
+      reduction.problem.unary.back().push_back(problem.unary[v][value]);
+  }
+  // Equal layers have equal tables and equal remaining values.
+  std::map<std::tuple<const PriceTable *, std::vector<int>, std::vector<int>>,
+           std::shared_ptr<const PriceTable>>
+      known;
+  for (const PriceEdge &edge : problem.edges) {
+    const std::vector<int> &rows = left[edge.first];
+    const std::vector<int> &columns = left[edge.second];
+    std::shared_ptr<const PriceTable> &table =
+        known[{edge.table.get(), rows, columns}];
+    if (!table) {
+      auto smaller = std::make_shared<PriceTable>();
+      smaller->rows = static_cast<int>(rows.size());
+      smaller->columns = static_cast<int>(columns.size());
+      for (int row : rows)
+        for (int column : columns)
+          smaller->prices.push_back(edge.table->at(row, column));
+      table = std::move(smaller);
+    }
+    reduction.problem.edges.push_back({edge.first, edge.second, table});
+  }
+  return reduction;
+}
+
+Reduction Remover::run() {
+  // Domains only shrink, and a smaller domain can only make its neighbours'
+  // smaller: a few sweeps reach most of it.
+  constexpr int maxSweeps = 4;
+  for (int sweep = 0; sweep < maxSweeps; ++sweep) {
+    bool changed = false;
+    for (size_t variable = 0; variable < left.size(); ++variable)
+      changed |= reduce(static_cast<int>(variable));
+    if (!changed)
+      break;
+  }
+  return build();
+}
+
+Reduction planner::removeDominated(const Problem &problem) {
+  return Remover(problem).run();
+}

@@ -1,0 +1,37 @@
+//===- Dominance.h - Values that no solution needs --------------*- C++ -*-===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Value q of a variable can go if some value p of it is never dearer, whatever
+// the neighbours take:
+//
+//   c(p) - c(q) + sum over edges of max_j [C(p,j) - C(q,j)] <= 0
+//
+// Typically p followed by a reshard beats q. Values are removed one after
+// another, so the least price stays what it was.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef PARTITA_LIB_PLANNER_DOMINANCE_H
+#define PARTITA_LIB_PLANNER_DOMINANCE_H
+
+#include "partita/Planner/Problem.h"
+
+namespace partita::planner {
+
+struct Reduction {
+  Problem problem;
+  /// By variable: the original value of each value that is left.
+  std::vector<std::vector<int>> values;
+};
+
+/// The problem without dominated values. Every domain of `problem` has a value;
+/// at least one is left.
+Reduction removeDominated(const Problem &problem);
+
+} // namespace partita::planner
+
+#endif // PARTITA_LIB_PLANNER_DOMINANCE_H

@@ -1,0 +1,221 @@
+//===- Model.cpp - A graph on a mesh as a problem -------------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Model.h"
+#include <algorithm>
+
+using namespace partita;
+using namespace partita::planner;
+
+ModelBuilder::ModelBuilder(const Graph &graph, const DimClasses &classes,
+                           const Mesh &mesh, const Topology &topology)
+    : graph(graph), mesh(mesh), collectives(topology, mesh),
+      kernels(topology), reshard(mesh, collectives),
+      enumerator(graph, classes, this->mesh, kernels, reshard),
+      producer(graph.values.size(), {-1, 0}), uses(graph.values.size()) {
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    const GraphOp &op = graph.ops[o];
+    for (size_t i = 0; i < op.results.size(); ++i)
+      producer[op.results[i]] = {static_cast<int>(o), i};
+    for (size_t i = 0; i < op.operands.size(); ++i)
+      uses[op.operands[i]].push_back({static_cast<int>(o), i});
+  }
+}
+
+static std::string pinsText(const std::vector<const Pin *> &pins) {
+  std::string text;
+  for (const Pin *pin : pins)
+    text += (text.empty() ? "" : "', '") + pin->text;
+  return "'" + text + "'";
+}
+
+Status
+ModelBuilder::build(const std::vector<std::vector<const Pin *>> &pinsOfOp) {
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    const GraphOp &op = graph.ops[o];
+    PARTITA_TRY(const CandidateSet *set,
+                enumerator.enumerate(static_cast<int>(o), pinsOfOp[o]));
+    if (set->candidates.empty())
+      return makeError(
+          ExitCode::Infeasible,
+          pinsOfOp[o].empty() ? "plan.infeasible" : "plan.pins-conflict", op.id,
+          "no strategy of the rule " + op.rule.str() + " on " + mesh.str() +
+              (pinsOfOp[o].empty() ? std::string(" is legal")
+                                   : " satisfies --pin " +
+                                         pinsText(pinsOfOp[o])),
+          "an axis takes one factor of an operation, at least as large as the "
+          "axis; dp splits batch only, sp and cp sequence, tp what is neither");
+    model.candidates.push_back(set);
+    addOperation(static_cast<int>(o));
+  }
+  for (size_t value = 0; value < graph.values.size(); ++value)
+    addValue(static_cast<int>(value));
+  return ok();
+}
+
+//===----------------------------------------------------------------------===//
+// Variables
+//===----------------------------------------------------------------------===//
+
+int64_t ModelBuilder::residentPrice(const GraphOp &op,
+                                    const Candidate &candidate) const {
+  if (!op.atLoad && op.role != OpRole::Parameter)
+    return 0;
+  int64_t price = 0;
+  for (size_t i = 0; i < op.results.size(); ++i) {
+    bool stays = false;
+    for (const Use &use : uses[op.results[i]])
+      stays |= !graph.ops[use.op].atLoad;
+    int64_t each = stays                           ? residentBytePrice
+                   : op.role == OpRole::Parameter ? loadedBytePrice
+                                                   : 0;
+    int64_t bytes = maxLocalBytes(reshard.layout(candidate.results[i]), mesh,
+                                  graph.values[op.results[i]].dtype);
+    price += std::min(bytes, forbidden / 64) * each;
+  }
+  return price;
+}
+
+void ModelBuilder::addOperation(int number) {
+  const GraphOp &op = graph.ops[number];
+  std::vector<int64_t> objective, time;
+  for (const Candidate &candidate : model.candidates[number]->candidates) {
+    time.push_back(op.atLoad ? 0 : candidate.time);
+    objective.push_back(
+        residentPrice(op, candidate) +
+        (op.atLoad ? candidate.time / stepsPerLoad : candidate.time));
+  }
+  model.objective.unary.push_back(std::move(objective));
+  model.time.unary.push_back(std::move(time));
+}
+
+//===----------------------------------------------------------------------===//
+// Edges
+//===----------------------------------------------------------------------===//
+
+int ModelBuilder::listOf(std::vector<int> layouts) {
+  auto [it, added] =
+      listNumbers.try_emplace(layouts, static_cast<int>(lists.size()));
+  if (added)
+    lists.push_back(std::move(layouts));
+  return it->second;
+}
+
+int ModelBuilder::operandList(const CandidateSet *set, size_t operand) {
+  auto [it, added] = listsOfSets.try_emplace({set, 0, operand}, 0);
+  if (added) {
+    std::vector<int> layouts;
+    for (const Candidate &candidate : set->candidates)
+      layouts.push_back(candidate.operands[operand]);
+    it->second = listOf(std::move(layouts));
+  }
+  return it->second;
+}
+
+int ModelBuilder::resultList(const CandidateSet *set, size_t result) {
+  auto [it, added] = listsOfSets.try_emplace({set, 1, result}, 0);
+  if (added) {
+    std::vector<int> layouts;
+    for (const Candidate &candidate : set->candidates)
+      layouts.push_back(candidate.results[result]);
+    it->second = listOf(std::move(layouts));
+  }
+  return it->second;
+}
+
+std::shared_ptr<const PriceTable>
+ModelBuilder::table(int fromList, int toList, DType dtype, int64_t divisor) {
+  std::shared_ptr<const PriceTable> &known =
+      tables[{fromList, toList, dtypeSize(dtype), divisor}];
+  if (known)
+    return known;
+  auto made = std::make_shared<PriceTable>();
+  const std::vector<int> &rows = lists[fromList], &columns = lists[toList];
+  made->rows = static_cast<int>(rows.size());
+  made->columns = static_cast<int>(columns.size());
+  made->prices.reserve(rows.size() * columns.size());
+  for (int row : rows)
+    for (int column : columns) {
+      int64_t price = reshard.picoseconds(dtype, row, column);
+      made->prices.push_back(price >= ReshardPlanner::unreachable
+                                 ? forbidden
+                                 : price / divisor);
+    }
+  known = std::move(made);
+  return known;
+}
+
+/// Only tells what is forbidden: at load, time does not count.
+static std::shared_ptr<const PriceTable>
+withoutPrices(const std::shared_ptr<const PriceTable> &table) {
+  auto free = std::make_shared<PriceTable>(*table);
+  bool any = false;
+  for (int64_t &price : free->prices) {
+    any |= price == forbidden;
+    price = price == forbidden ? forbidden : 0;
+  }
+  return any ? free : nullptr;
+}
+
+/// `shareOf` is the number of uses among which equal reshards may be shared.
+void ModelBuilder::addEdge(int first, int second, int fromList, int toList,
+                           DType dtype, bool atLoad, int64_t shareOf) {
+  if (atLoad) {
+    auto load = table(fromList, toList, dtype, stepsPerLoad);
+    model.objective.edges.push_back({first, second, load});
+    if (auto free = withoutPrices(load))
+      model.time.edges.push_back({first, second, free});
+    return;
+  }
+  model.objective.edges.push_back(
+      {first, second, table(fromList, toList, dtype, 1)});
+  model.time.edges.push_back(
+      {first, second, table(fromList, toList, dtype, shareOf)});
+}
+
+void ModelBuilder::addValue(int number) {
+  const GraphValue &value = graph.values[number];
+  const std::vector<Use> &users = uses[number];
+  auto [from, result] = producer[number];
+  if (users.empty() || from < 0)
+    return;
+  int fromList = resultList(model.candidates[from], result);
+  bool produced = graph.ops[from].atLoad;
+  auto usedAtLoad = [&](const Use &use) {
+    return produced && graph.ops[use.op].atLoad;
+  };
+  if (users.size() == 1) {
+    const Use &use = users[0];
+    addEdge(from, use.op, fromList,
+            operandList(model.candidates[use.op], use.operand), value.dtype,
+            usedAtLoad(use), 1);
+    return;
+  }
+  // A variable for the layout in which the uses find the value.
+  std::vector<int> layouts = lists[fromList];
+  bool allAtLoad = true;
+  for (const Use &use : users) {
+    const std::vector<int> &wanted =
+        lists[operandList(model.candidates[use.op], use.operand)];
+    layouts.insert(layouts.end(), wanted.begin(), wanted.end());
+    allAtLoad &= usedAtLoad(use);
+  }
+  if (auto whole = reshard.intern(Sharding::replicated(value.shape)))
+    layouts.push_back(*whole);
+  std::sort(layouts.begin(), layouts.end());
+  layouts.erase(std::unique(layouts.begin(), layouts.end()), layouts.end());
+  int shared = static_cast<int>(model.objective.unary.size());
+  model.objective.unary.emplace_back(layouts.size(), 0);
+  model.time.unary.emplace_back(layouts.size(), 0);
+  int sharedList = listOf(std::move(layouts));
+  addEdge(from, shared, fromList, sharedList, value.dtype, allAtLoad, 1);
+  int64_t shareOf = std::max<int64_t>(1, static_cast<int64_t>(users.size()) - 1);
+  for (const Use &use : users)
+    addEdge(shared, use.op, sharedList,
+            operandList(model.candidates[use.op], use.operand), value.dtype,
+            usedAtLoad(use), shareOf);
+}

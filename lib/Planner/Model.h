@@ -1,0 +1,93 @@
+//===- Model.h - A graph on a mesh as a problem -----------------*- C++ -*-===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Every operation is a variable whose values are its strategies. Every value
+// with several uses is a variable too: the layout that it is brought to once and
+// from which all uses start (ReshardPlanner::sharedLayout). Edges carry the
+// prices of reshards.
+//
+// Two problems with the same variables come of it:
+//
+//   objective  the step's time, plus small prices that decide what time alone
+//              leaves open: resident bytes, and what runs once at load
+//   time       a lower bound of the step's time, for every plan
+//
+// They differ in one more way. Where three or more uses do not all want the
+// shared layout, equal ones share a reshard, which no pairwise price can say:
+// the objective charges each use, the bound charges each use its share.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef PARTITA_LIB_PLANNER_MODEL_H
+#define PARTITA_LIB_PLANNER_MODEL_H
+
+#include "Strategies.h"
+#include "partita/Planner/Problem.h"
+
+namespace partita::planner {
+
+/// What a byte of parameters costs on every rank, in picoseconds a step: a
+/// tenth of reading it from memory. A weight that need not be replicated is
+/// therefore split, unless that costs time worth mentioning.
+inline constexpr int64_t residentBytePrice = 8;
+/// Of a parameter that is only read at load.
+inline constexpr int64_t loadedBytePrice = 1;
+/// Steps over which what runs at load is spread.
+inline constexpr int64_t stepsPerLoad = 1000;
+
+struct Model {
+  /// Of the first graph.ops.size() variables.
+  std::vector<const CandidateSet *> candidates;
+  Problem objective, time;
+};
+
+class ModelBuilder {
+public:
+  ModelBuilder(const Graph &graph, const DimClasses &classes, const Mesh &mesh,
+               const Topology &topology);
+
+  /// Errors: `plan.pins-conflict` (4) naming the operation if its pins leave it
+  /// no strategy; `plan.infeasible` (4) if nothing but its axes do.
+  Status build(const std::vector<std::vector<const Pin *>> &pinsOfOp);
+
+  Model model;
+
+private:
+  void addOperation(int op);
+  void addValue(int value);
+  void addEdge(int first, int second, int fromList, int toList, DType dtype,
+               bool atLoad, int64_t shareOf);
+  std::shared_ptr<const PriceTable> table(int fromList, int toList,
+                                          DType dtype, int64_t divisor);
+  int listOf(std::vector<int> layouts);
+  int operandList(const CandidateSet *set, size_t operand);
+  int resultList(const CandidateSet *set, size_t result);
+  int64_t residentPrice(const GraphOp &op, const Candidate &candidate) const;
+
+  struct Use {
+    int op;
+    size_t operand;
+  };
+  const Graph &graph;
+  const Mesh mesh;
+  CollectiveCost collectives;
+  KernelCost kernels;
+  ReshardPlanner reshard;
+  StrategyEnumerator enumerator;
+  std::vector<std::pair<int, size_t>> producer; // by value: op, result
+  std::vector<std::vector<Use>> uses;           // by value
+  std::vector<std::vector<int>> lists;
+  std::map<std::vector<int>, int> listNumbers;
+  std::map<std::tuple<const CandidateSet *, int, size_t>, int> listsOfSets;
+  std::map<std::tuple<int, int, size_t, int64_t>,
+           std::shared_ptr<const PriceTable>>
+      tables;
+};
+
+} // namespace partita::planner
+
+#endif // PARTITA_LIB_PLANNER_MODEL_H

@@ -1,0 +1,256 @@
+//===- Planner.cpp - From a graph to a plan -------------------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Solves the problem of one mesh, or of each mesh of the topology, and turns
+// the solution into a plan. The problem's price is not the plan's cost: the cost
+// comes from evaluate(), which knows nothing of the problem.
+//
+//===----------------------------------------------------------------------===//
+
+#include "partita/Planner/Planner.h"
+#include "Model.h"
+#include "Pins.h"
+#include <algorithm>
+#include <random>
+
+using namespace partita;
+using namespace partita::planner;
+
+namespace {
+/// Plans for one graph on one topology.
+class PlanSearch {
+public:
+  PlanSearch(const Graph &graph, const PlanOptions &options)
+      : graph(graph), options(options), classes(analyseDims(graph)) {}
+  Result<PlanResult> run();
+
+private:
+  Result<PlanResult> planMesh(const Mesh &mesh);
+  Result<PlanResult> searchMeshes();
+  Status choose(const Model &model, PlanResult &result);
+  void chooseRandomly(const Model &model, PlanResult &result) const;
+  void finish(PlanResult &result) const;
+  int64_t residentBytes(const PlanResult &result) const;
+  void nameAxes(PlanResult &result) const;
+  uint8_t kindsSplitBy(const PlanResult &result, int axis, bool &used) const;
+
+  const Graph &graph;
+  const PlanOptions &options;
+  DimClasses classes;
+};
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// One mesh
+//===----------------------------------------------------------------------===//
+
+static int64_t cheapestTimes(const Model &model, size_t ops) {
+  int64_t sum = 0;
+  for (size_t o = 0; o < ops; ++o)
+    sum += *std::min_element(model.time.unary[o].begin(),
+                             model.time.unary[o].end());
+  return sum;
+}
+
+Status PlanSearch::choose(const Model &model, PlanResult &result) {
+  SolverOptions solver;
+  solver.rounds = options.effort;
+  solver.seed = options.seed;
+  Solution solution = solve(model.objective, solver);
+  PARTITA_CHECK(verify(model.objective, solution));
+  if (solution.price >= forbidden)
+    return makeError(ExitCode::Infeasible, "plan.infeasible",
+                     "--mesh " + result.mesh.str(),
+                     "no combination of strategies is connected by reshards",
+                     "remove pins, or give more --effort");
+  for (size_t o = 0; o < graph.ops.size(); ++o)
+    result.strategies.push_back(
+        model.candidates[o]->candidates[solution.values[o]].strategy);
+  result.proved = solution.proved;
+  solver.rounds = 0;
+  Solution fastest = solve(model.time, solver);
+  PARTITA_CHECK(verify(model.time, fastest));
+  result.bound =
+      std::max(fastest.bound, cheapestTimes(model, graph.ops.size()));
+  return ok();
+}
+
+void PlanSearch::chooseRandomly(const Model &model, PlanResult &result) const {
+  std::mt19937_64 random(options.seed);
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    const std::vector<Candidate> &list = model.candidates[o]->candidates;
+    result.strategies.push_back(list[random() % list.size()].strategy);
+  }
+  result.bound = cheapestTimes(model, graph.ops.size());
+}
+
+int64_t PlanSearch::residentBytes(const PlanResult &result) const {
+  std::vector<char> usedInStep(graph.values.size(), 0);
+  for (const GraphOp &op : graph.ops)
+    if (!op.atLoad)
+      for (int value : op.operands)
+        usedInStep[value] = 1;
+  int64_t bytes = 0;
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    const GraphOp &op = graph.ops[o];
+    if (!op.atLoad && op.role != OpRole::Parameter)
+      continue;
+    for (size_t i = 0; i < op.results.size(); ++i)
+      if (usedInStep[op.results[i]])
+        bytes += maxLocalBytes(resultSharding(op.rule, result.strategies[o], i),
+                               result.mesh,
+                               graph.values[op.results[i]].dtype);
+  }
+  return bytes;
+}
+
+/// What follows from the strategies.
+void PlanSearch::finish(PlanResult &result) const {
+  result.bound = std::min(result.bound, result.cost.step());
+  result.gap = result.cost.step() > 0
+                   ? static_cast<double>(result.cost.step() - result.bound) /
+                         static_cast<double>(result.cost.step())
+                   : 0;
+  result.residentBytes = residentBytes(result);
+  for (int axis = 0; axis < result.mesh.numAxes(); ++axis) {
+    bool used = false;
+    kindsSplitBy(result, axis, used);
+    if (!used && result.mesh.axisSizes[axis] > 1)
+      result.notes.push_back(
+          "axis '" + result.mesh.axisNames[axis] +
+          "' splits nothing: its ranks compute the same thing");
+  }
+}
+
+Result<PlanResult> PlanSearch::planMesh(const Mesh &mesh) {
+  PARTITA_CHECK(checkAxes(mesh));
+  PARTITA_TRY(auto pins, resolvePins(graph, mesh, options.pins));
+  ModelBuilder builder(graph, classes, mesh, options.topology);
+  PARTITA_CHECK(builder.build(pins));
+  PlanResult result;
+  result.mesh = mesh;
+  if (options.randomStrategies)
+    chooseRandomly(builder.model, result);
+  else
+    PARTITA_CHECK(choose(builder.model, result));
+  PARTITA_TRY(result.cost, evaluate(graph, options.topology, mesh,
+                                    result.strategies));
+  result.boundSpace = "mesh " + mesh.str() +
+                      ", one strategy per operation, one shared layout per "
+                      "value, no overlap";
+  if (!options.pins.empty())
+    result.boundSpace += ", " + std::to_string(options.pins.size()) + " pins";
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Meshes
+//===----------------------------------------------------------------------===//
+
+/// All ways to write `ranks` as a product of one or two factors above one,
+/// ascending; for one rank, one axis.
+static std::vector<Mesh> meshesOf(int64_t ranks) {
+  std::vector<Mesh> meshes{{"mesh", {"x"}, {ranks}}};
+  for (int64_t first = 2; first * first <= ranks; ++first)
+    if (ranks % first == 0)
+      meshes.push_back({"mesh", {"x", "y"}, {first, ranks / first}});
+  return meshes;
+}
+
+/// The kinds of all that `axis` splits; `used` tells whether there is anything.
+uint8_t PlanSearch::kindsSplitBy(const PlanResult &result, int axis,
+                                 bool &used) const {
+  uint8_t allowed = 7; // bits: may be dp, sp, tp
+  used = false;
+  for (size_t o = 0; o < graph.ops.size(); ++o)
+    for (size_t f = 0; f < result.strategies[o].factors.size(); ++f) {
+      if (graph.ops[o].rule.factors[f].kind == FactorKind::Linear)
+        continue;
+      const std::vector<Piece> &pieces = classes.factors[o][f];
+      size_t next = 0;
+      for (const FactorSharding &part :
+           result.strategies[o].factors[f].factors) {
+        std::vector<Piece> run;
+        for (int64_t size = 1; next < pieces.size() && size < part.size;)
+          size *= pieces[next].size, run.push_back(pieces[next++]);
+        if (std::find(part.axes.begin(), part.axes.end(), axis) ==
+            part.axes.end())
+          continue;
+        used = true;
+        allowed &= static_cast<uint8_t>((axisAllows("dp", run) ? 1 : 0) |
+                                        (axisAllows("sp", run) ? 2 : 0) |
+                                        (axisAllows("tp", run) ? 4 : 0));
+      }
+    }
+  return allowed;
+}
+
+/// Names the axes of a searched mesh by what they split, where that is one
+/// kind; the plan then stays legal when it is asked for by those names.
+void PlanSearch::nameAxes(PlanResult &result) const {
+  for (int axis = 0; axis < result.mesh.numAxes(); ++axis) {
+    bool used = false;
+    uint8_t allowed = kindsSplitBy(result, axis, used);
+    std::string name = !used          ? ""
+                       : allowed & 1 ? "dp"
+                       : allowed & 2 ? "sp"
+                       : allowed & 4 ? "tp"
+                                     : "";
+    if (!name.empty() && result.mesh.axis(name) < 0)
+      result.mesh.axisNames[axis] = name;
+  }
+}
+
+Result<PlanResult> PlanSearch::searchMeshes() {
+  std::optional<PlanResult> best;
+  int64_t bound = INT64_MAX;
+  std::string space;
+  for (const Mesh &mesh : meshesOf(options.topology.numRanks())) {
+    PARTITA_TRY(PlanResult result, planMesh(mesh));
+    bound = std::min(bound, result.bound);
+    space += (space.empty() ? "" : " or ") + mesh.str();
+    auto rank = [](const PlanResult &plan) {
+      return plan.cost.step() +
+             addPrices(0, plan.residentBytes * residentBytePrice);
+    };
+    result.residentBytes = residentBytes(result);
+    if (!best || rank(result) < rank(*best))
+      best = std::move(result);
+  }
+  best->bound = bound;
+  best->boundSpace =
+      "meshes " + space +
+      ", one strategy per operation, one shared layout per value, no overlap";
+  nameAxes(*best);
+  return std::move(*best);
+}
+
+Result<PlanResult> PlanSearch::run() {
+  PlanResult result;
+  if (options.mesh) {
+    if (options.mesh->numRanks() != options.topology.numRanks())
+      return makeError(ExitCode::Usage, "plan.mesh-size",
+                       "--mesh " + options.mesh->str(),
+                       "the mesh has " +
+                           std::to_string(options.mesh->numRanks()) +
+                           " ranks, the topology " + options.topology.text +
+                           " has " +
+                           std::to_string(options.topology.numRanks()),
+                       "the sizes of the axes multiply to the number of ranks");
+    PARTITA_TRY(result, planMesh(*options.mesh));
+  } else {
+    PARTITA_TRY(result, searchMeshes());
+  }
+  finish(result);
+  return result;
+}
+
+Result<PlanResult> partita::plan(const Graph &graph,
+                                 const PlanOptions &options) {
+  PARTITA_CHECK(checkGraph(graph));
+  return PlanSearch(graph, options).run();
+}

@@ -1,0 +1,280 @@
+//===- Main.cpp - The command line of an emitted executable ---------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Reads inputs, loads the program, runs it as often as asked, writes outputs and
+// report. Nothing is renamed into place before everything has been written.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Report.h"
+#include "partita/Runtime/RandomInputs.h"
+#include "partita/Support/File.h"
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+#include <sys/stat.h>
+#include <unistd.h>
+
+using namespace partita;
+using namespace partita::runtime;
+
+namespace {
+
+struct Arguments {
+  std::vector<std::string> inputs;
+  std::string outputDirectory, report = "text", trace, dump;
+  std::optional<uint64_t> seed;
+  int64_t repeat = 1, warmup = 0;
+  bool info = false;
+  SessionOptions session;
+};
+
+class Runner {
+public:
+  Runner(const Arguments &arguments, const partita_module &module)
+      : arguments(arguments), module(module) {}
+  Status run();
+
+private:
+  Status describe();
+  Status readInputs();
+  Status steps();
+  Status openOutputs();
+  Status writeOutputs();
+
+  const Arguments &arguments;
+  const partita_module &module;
+  Program program; ///< of the module, read before anything is loaded
+  std::unique_ptr<Session> session;
+  std::vector<HostTensor> inputs, outputs;
+  std::vector<AtomicFile> files;
+  RunResult result;
+};
+
+} // namespace
+
+/// Writes to stdout; a full disk behind it is an error.
+static Status print(const std::string &text) {
+  errno = 0;
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
+      std::fflush(stdout) == 0)
+    return ok();
+  return makeError(ExitCode::InvalidInput, "file.write", "standard output",
+                   std::string("cannot be written: ") + std::strerror(errno));
+}
+
+/// A file name for an output: what a file system or a shell may misread becomes
+/// an underscore.
+static std::string fileNameOf(const std::string &name) {
+  std::string file;
+  for (char c : name)
+    file += std::isalnum(static_cast<unsigned char>(c)) || c == '.' ||
+                    c == '-' || c == '_'
+                ? c
+                : '_';
+  if (file.empty() || file[0] == '.')
+    file = "_" + file;
+  return file + ".npy";
+}
+
+Status Runner::describe() {
+  if (arguments.info)
+    return print(program.planJson.empty() ? "{}\n" : program.planJson + "\n");
+  return print(printProgram(program));
+}
+
+Status Runner::readInputs() {
+  std::map<std::string, std::string> given;
+  for (const std::string &entry : arguments.inputs) {
+    size_t equals = entry.rfind('=');
+    // Names may hold '=', and so may paths: a name of the model decides.
+    for (const PortInfo &port : program.inputs)
+      if (entry.compare(0, port.name.size() + 1, port.name + "=") == 0)
+        equals = port.name.size();
+    if (equals == std::string::npos || equals == 0)
+      return makeError(ExitCode::Usage, "run.usage", "--input " + entry,
+                       "is not name=file.npy");
+    if (!given.emplace(entry.substr(0, equals), entry.substr(equals + 1))
+             .second)
+      return makeError(ExitCode::InvalidInput, "run.input", "run",
+                       "input '" + entry.substr(0, equals) +
+                           "' is given twice");
+  }
+  std::vector<NamedTensor> named;
+  for (size_t i = 0; i < program.inputs.size(); ++i) {
+    const PortInfo &port = program.inputs[i];
+    auto found = given.find(port.name);
+    HostTensor tensor;
+    if (found != given.end()) {
+      PARTITA_TRY(tensor, readNpy(found->second));
+      given.erase(found);
+    } else if (arguments.seed) {
+      PARTITA_TRY(tensor, randomInput(port, *arguments.seed, i));
+    }
+    if (tensor.defined())
+      named.push_back({port.name, tensor.dtype(), tensor.shape(), nullptr});
+    inputs.push_back(std::move(tensor));
+  }
+  for (const auto &[name, path] : given)
+    named.push_back({name, DType::F32, {}, nullptr});
+  return checkInputs(program, named);
+}
+
+/// Opens the temporaries, so that an unwritable directory is known before
+/// minutes of computation.
+Status Runner::openOutputs() {
+  result.files.assign(program.outputs.size(), "");
+  if (arguments.outputDirectory.empty())
+    return ok();
+  const std::string &directory = arguments.outputDirectory;
+  if (::mkdir(directory.c_str(), 0777) != 0 && errno != EEXIST)
+    return makeError(ExitCode::InvalidInput, "file.write", directory,
+                     std::string("cannot be created: ") +
+                         std::strerror(errno));
+  for (size_t i = 0; i < program.outputs.size(); ++i) {
+    std::string path = directory + "/" + fileNameOf(program.outputs[i].name);
+    for (size_t j = 0; j < i; ++j)
+      if (result.files[j] == path)
+        path = directory + "/" + std::to_string(i) + "_" +
+               fileNameOf(program.outputs[i].name);
+    PARTITA_TRY(AtomicFile file, AtomicFile::create(path));
+    files.push_back(std::move(file));
+    result.files[i] = path;
+  }
+  return ok();
+}
+
+Status Runner::steps() {
+  std::vector<NamedTensor> in, out;
+  for (size_t i = 0; i < inputs.size(); ++i)
+    in.push_back({program.inputs[i].name, inputs[i].dtype(),
+                  inputs[i].shape(), inputs[i].data()});
+  for (const PortInfo &port : program.outputs) {
+    outputs.emplace_back(port.dtype, port.shape);
+    out.push_back({port.name, port.dtype, port.shape, outputs.back().data()});
+  }
+  for (int64_t i = 0; i < arguments.warmup; ++i)
+    PARTITA_CHECK(session->run("step", in, out));
+  for (int64_t i = 0; i < arguments.repeat; ++i) {
+    Clock::time_point begin = Clock::now();
+    PARTITA_CHECK(session->run("step", in, out));
+    result.stepSeconds.push_back(
+        std::chrono::duration<double>(Clock::now() - begin).count());
+  }
+  return ok();
+}
+
+Status Runner::writeOutputs() {
+  for (size_t i = 0; i < files.size(); ++i) {
+    PARTITA_CHECK(writeNpy(files[i], outputs[i]));
+    PARTITA_CHECK(files[i].finish());
+  }
+  std::optional<AtomicFile> trace;
+  if (!arguments.trace.empty()) {
+    PARTITA_TRY(trace, AtomicFile::create(arguments.trace));
+    PARTITA_CHECK(trace->write(traceJson(*session)));
+    PARTITA_CHECK(trace->finish());
+  }
+  for (AtomicFile &file : files)
+    PARTITA_CHECK(file.commit());
+  if (trace)
+    PARTITA_CHECK(trace->commit());
+  return print(arguments.report == "json" ? reportJson(*session, result)
+                                          : reportText(*session, result));
+}
+
+Status Runner::run() {
+  PARTITA_TRY(program,
+              deserialize({static_cast<const std::byte *>(module.program),
+                           static_cast<size_t>(module.program_size)}));
+  if (arguments.info || !arguments.dump.empty())
+    return describe();
+  if (program.weightsAbsent)
+    return weightsAbsentError(program);
+  PARTITA_CHECK(readInputs());
+  PARTITA_CHECK(openOutputs());
+  Clock::time_point begin = Clock::now();
+  PARTITA_TRY(session, Session::create(module, arguments.session));
+  result.loadSeconds =
+      std::chrono::duration<double>(Clock::now() - begin).count();
+  program.constants = {};
+  PARTITA_CHECK(steps());
+  return writeOutputs();
+}
+
+static void addOptions(CLI::App &app, Arguments &arguments) {
+  app.add_option("--input", arguments.inputs,
+                 "name=file.npy; once for each input");
+  app.add_option("--output-dir", arguments.outputDirectory,
+                 "write each output as NAME.npy into this directory");
+  app.add_option("--random-inputs", arguments.seed,
+                 "make up the inputs that are not given, from this seed");
+  app.add_option("--repeat", arguments.repeat, "timed steps")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 40));
+  app.add_option("--warmup", arguments.warmup, "steps before those")
+      ->check(CLI::Range(int64_t(0), int64_t(1) << 40));
+  app.add_option("--report", arguments.report, "json or text")
+      ->check(CLI::IsMember({"json", "text"}));
+  app.add_option("--trace", arguments.trace,
+                 "write a Chrome trace of every command of every rank");
+  app.add_option("--weights-dir", arguments.session.weightsDirectory,
+                 "where the weight files are now");
+  app.add_option("--timeout", arguments.session.timeoutSeconds,
+                 "seconds that a rank waits for others")
+      ->check(CLI::PositiveNumber);
+  app.add_flag("--check-arena", arguments.session.checkArena,
+               "fill memory that is not in use with NaN");
+  app.add_flag("--pin", arguments.session.pin,
+               "bind each rank to cores of its own");
+  app.add_flag("--skip-weight-check", arguments.session.skipWeightCheck,
+               "do not compare the weight files' contents with the model's");
+  app.add_flag("--info", arguments.info, "print the plan and exit");
+  app.add_option("--dump-program", arguments.dump,
+                 "print the command table and exit")
+      ->check(CLI::IsMember({"text"}));
+}
+
+static int fail(const Error &error) {
+  std::cerr << error.str() << std::endl;
+  return static_cast<int>(error.exit);
+}
+
+int partita_main(int argc, char **argv, const partita_module *module) {
+  Arguments arguments;
+  CLI::App app{"A model compiled by Partita."};
+  addOptions(app, arguments);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError &e) {
+    return app.exit(e) == 0 ? 0 : static_cast<int>(ExitCode::Usage);
+  }
+  arguments.session.trace = !arguments.trace.empty();
+  try {
+    auto runner = std::make_unique<Runner>(arguments, *module);
+    Status status = runner->run();
+    if (status)
+      return 0;
+    int code = fail(status.error());
+    // Not through exit(): a thread that was left behind may be using what the
+    // destructors of globals would take away.
+    bool stuck = Session::anyStuckThread();
+    runner.reset();
+    std::fflush(nullptr);
+    if (stuck)
+      ::_exit(code);
+    return code;
+  } catch (const std::bad_alloc &) {
+    return fail(makeError(ExitCode::DistributedFault, "run.memory", "main",
+                          "out of memory",
+                          "use more ranks or a smaller batch"));
+  } catch (const std::exception &e) {
+    return fail(makeError(ExitCode::Internal, "run.exception", "main",
+                          e.what()));
+  }
+}

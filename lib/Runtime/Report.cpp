@@ -1,0 +1,218 @@
+//===- Report.cpp - What a run tells --------------------------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Numbers come from the session's ranks, not from the plan: memory is what was
+// allocated, bytes are what was read, FLOPs are those of executed commands.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Report.h"
+#include "CountAllocations.h"
+#include <algorithm>
+#include <iomanip>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+using namespace partita;
+using namespace partita::runtime;
+using nlohmann::ordered_json;
+
+std::vector<CollectiveBill>
+partita::runtime::collectiveBill(const Program &program) {
+  std::map<std::tuple<std::string, std::vector<int64_t>, int64_t>,
+           CollectiveBill>
+      lines;
+  for (int64_t rank = 0; rank < program.mesh.numRanks(); ++rank)
+    for (const Command &command :
+         program.classes[program.classOfRank[rank]].step) {
+      if (command.kind != CommandKind::Collective)
+        continue;
+      std::vector<int64_t> group = program.mesh.group(rank, command.axes);
+      std::sort(group.begin(), group.end());
+      if (group.front() != rank) // Each group is counted once.
+        continue;
+      int64_t bytes = std::max(command.operands[0].extentBytes(),
+                               command.results[0].extentBytes());
+      std::string kind = collectiveName(command.collective);
+      CollectiveBill &line = lines[{kind, group, bytes}];
+      line.kind = kind;
+      line.group = group;
+      line.axes.clear();
+      for (int axis : command.axes)
+        line.axes.push_back(program.mesh.axisNames[axis]);
+      line.bytes = bytes;
+      ++line.count;
+    }
+  std::vector<CollectiveBill> bill;
+  for (auto &[key, line] : lines)
+    bill.push_back(std::move(line));
+  return bill;
+}
+
+static double median(std::vector<double> values) {
+  if (values.empty())
+    return 0;
+  std::sort(values.begin(), values.end());
+  size_t middle = values.size() / 2;
+  return values.size() % 2 ? values[middle]
+                           : (values[middle - 1] + values[middle]) / 2;
+}
+
+std::string partita::runtime::reportJson(const Session &session,
+                                         const RunResult &result) {
+  const Program &program = session.program();
+  ordered_json json;
+  json["model"] = program.modelName;
+  json["ranks"] = program.mesh.numRanks();
+  json["threads_per_rank"] = program.threadsPerRank;
+  json["mesh"] = program.mesh.str();
+  json["step_seconds"] = median(result.stepSeconds);
+  json["step_seconds_all"] = result.stepSeconds;
+  json["load_seconds"] = result.loadSeconds;
+  for (const char *name : {"peak_bytes", "promised_peak_bytes",
+                           "weight_bytes_read", "matmul_flops"})
+    json[name] = ordered_json::array();
+  for (int64_t r = 0; r < program.mesh.numRanks(); ++r) {
+    const Rank &rank = session.rank(r);
+    json["peak_bytes"].push_back(rank.allocatedBytes());
+    json["promised_peak_bytes"].push_back(program.peakBytes(r));
+    json["weight_bytes_read"].push_back(rank.weightBytesRead);
+    json["matmul_flops"].push_back(rank.matmulFlops);
+  }
+  if (countsAllocations())
+    json["counted_peak_bytes"] = countedPeakBytes();
+  json["collectives"] = ordered_json::array();
+  for (const CollectiveBill &line : collectiveBill(program))
+    json["collectives"].push_back({{"kind", line.kind},
+                                   {"group", line.group},
+                                   {"axes", line.axes},
+                                   {"bytes", line.bytes},
+                                   {"count", line.count}});
+  json["outputs"] = ordered_json::array();
+  for (size_t i = 0; i < program.outputs.size(); ++i) {
+    const PortInfo &port = program.outputs[i];
+    ordered_json entry = {{"name", port.name},
+                          {"dtype", std::string(dtypeName(port.dtype))},
+                          {"shape", port.shape}};
+    if (!result.files[i].empty())
+      entry["file"] = result.files[i];
+    json["outputs"].push_back(entry);
+  }
+  return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) +
+         "\n";
+}
+
+static std::string formatBytes(double bytes) {
+  const char *units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  int unit = 0;
+  while (bytes >= 1024 && unit < 4) {
+    bytes /= 1024;
+    ++unit;
+  }
+  std::ostringstream os;
+  os << std::setprecision(bytes < 100 && unit > 0 ? 3 : 4) << bytes << ' '
+     << units[unit];
+  return os.str();
+}
+
+static std::string formatSeconds(double seconds) {
+  std::ostringstream os;
+  os << std::setprecision(4);
+  if (seconds < 1e-3)
+    os << seconds * 1e6 << " us";
+  else if (seconds < 1)
+    os << seconds * 1e3 << " ms";
+  else
+    os << seconds << " s";
+  return os.str();
+}
+
+std::string partita::runtime::reportText(const Session &session,
+                                         const RunResult &result) {
+  const Program &program = session.program();
+  std::ostringstream os;
+  os << program.modelName << " on " << program.mesh.numRanks() << " rank"
+     << (program.mesh.numRanks() == 1 ? "" : "s") << ", mesh "
+     << program.mesh.str() << '\n';
+  os << "  load " << formatSeconds(result.loadSeconds) << ", step "
+     << formatSeconds(median(result.stepSeconds));
+  if (result.stepSeconds.size() > 1)
+    os << " (median of " << result.stepSeconds.size() << ")";
+  os << '\n';
+  for (int64_t r = 0; r < program.mesh.numRanks(); ++r) {
+    const Rank &rank = session.rank(r);
+    os << "  rank " << r << ": memory " << formatBytes(rank.allocatedBytes())
+       << ", weights read " << formatBytes(rank.weightBytesRead)
+       << ", products " << std::setprecision(4) << rank.matmulFlops * 1e-9
+       << " GFLOP\n";
+  }
+  for (const CollectiveBill &line : collectiveBill(program)) {
+    os << "  " << line.count << " x " << line.kind << " of "
+       << formatBytes(line.bytes) << " among ranks";
+    for (int64_t member : line.group)
+      os << ' ' << member;
+    os << '\n';
+  }
+  for (size_t i = 0; i < program.outputs.size(); ++i) {
+    const PortInfo &port = program.outputs[i];
+    os << "  output " << port.name << ": " << dtypeName(port.dtype) << "[";
+    for (size_t d = 0; d < port.shape.size(); ++d)
+      os << (d ? "," : "") << port.shape[d];
+    os << "]" << (result.files[i].empty() ? "" : " -> " + result.files[i])
+       << '\n';
+  }
+  return os.str();
+}
+
+std::string partita::runtime::traceJson(const Session &session) {
+  const Program &program = session.program();
+  Clock::time_point origin = Clock::time_point::max();
+  for (int64_t r = 0; r < program.mesh.numRanks(); ++r)
+    if (!session.rank(r).trace.empty())
+      origin = std::min(origin, session.rank(r).trace.front().begin);
+  auto micros = [](Clock::duration d) {
+    return std::chrono::duration<double, std::micro>(d).count();
+  };
+  ordered_json events = ordered_json::array();
+  events.push_back({{"name", "process_name"},
+                    {"ph", "M"},
+                    {"pid", 0},
+                    {"args", {{"name", program.modelName}}}});
+  for (int64_t r = 0; r < program.mesh.numRanks(); ++r) {
+    events.push_back({{"name", "thread_name"},
+                      {"ph", "M"},
+                      {"pid", 0},
+                      {"tid", r},
+                      {"args", {{"name", "rank " + std::to_string(r)}}}});
+    for (const TraceEvent &event : session.rank(r).trace) {
+      const Command &command = *event.command;
+      std::string what = commandKindName(command.kind);
+      if (command.kind == CommandKind::Call)
+        what = command.callee;
+      if (command.kind == CommandKind::Collective)
+        what = collectiveName(command.collective);
+      if (command.kind == CommandKind::Kernel)
+        what = program.kernelNames[command.index];
+      ordered_json args = {{"id", command.id}, {"nodes", command.nodes}};
+      if (command.predictedSeconds > 0)
+        args["predicted_us"] = command.predictedSeconds * 1e6;
+      if (command.matmulFlops > 0)
+        args["flops"] = command.matmulFlops;
+      events.push_back({{"name", what},
+                        {"cat", event.init ? "init" : "step"},
+                        {"ph", "X"},
+                        {"pid", 0},
+                        {"tid", r},
+                        {"ts", micros(event.begin - origin)},
+                        {"dur", micros(event.end - event.begin)},
+                        {"args", args}});
+    }
+  }
+  ordered_json trace = {{"traceEvents", events}, {"displayTimeUnit", "ns"}};
+  return trace.dump(-1, ' ', false, ordered_json::error_handler_t::replace) +
+         "\n";
+}
