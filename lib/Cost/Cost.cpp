@@ -8,7 +8,9 @@
 // Collectives are priced as the threads transport performs them: every rank
 // reads what it needs out of its peers' memory between two barriers. A barrier
 // of p ranks takes ceil(log2 p) latencies. What a rank reads is counted in
-// largest shards, since the last rank to finish ends the collective.
+// largest shards, since the last rank to finish ends the collective, and what it
+// gets it also writes: a reduce-scatter is cheaper than the all-gather of the
+// same bytes, which makes p times the result.
 //
 //===----------------------------------------------------------------------===//
 
@@ -100,19 +102,22 @@ int64_t CollectiveCost::picoseconds(MoveKind kind, int64_t ranks,
   double p = static_cast<double>(ranks), from = static_cast<double>(fromBytes),
          to = static_cast<double>(toBytes);
   double barrier = link.alphaSeconds * std::ceil(std::log2(p));
-  double beta = link.betaBytesPerSecond;
+  double beta = link.betaBytesPerSecond, memory = device.memoryBandwidth;
   switch (kind) {
   case MoveKind::AllGather:
-    return toPicoseconds(barrier + (p - 1) * from / beta);
+    return toPicoseconds(barrier + (p - 1) * from / beta + to / memory);
   case MoveKind::ReduceScatter:
-    return toPicoseconds(barrier + (p - 1) * to / beta);
-  case MoveKind::AllReduce: // A reduce-scatter, then an all-gather.
-    return toPicoseconds(2 * barrier +
-                         2 * (p - 1) * std::ceil(from / p) / beta);
+    return toPicoseconds(barrier + (p - 1) * to / beta + to / memory);
+  case MoveKind::AllReduce: { // A reduce-scatter, then an all-gather.
+    double share = std::ceil(from / p);
+    return toPicoseconds(2 * barrier + 2 * (p - 1) * share / beta +
+                         (share + to) / memory);
+  }
   case MoveKind::AllToAll:
-    return toPicoseconds(barrier + static_cast<double>(fetchedBytes) / beta);
+    return toPicoseconds(barrier + static_cast<double>(fetchedBytes) / beta +
+                         to / memory);
   case MoveKind::Permute:
-    return toPicoseconds(barrier + to / beta);
+    return toPicoseconds(barrier + to / beta + to / memory);
   case MoveKind::Slice: // One local copy, read and written.
     return toPicoseconds(device.launchSeconds +
                          2 * to / device.memoryBandwidth);

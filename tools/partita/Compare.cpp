@@ -104,10 +104,11 @@ std::string tool::comparisonTable(std::vector<Comparison> comparisons) {
       return std::numeric_limits<double>::infinity();
     return c.limit > 0 ? c.difference / c.limit : c.difference;
   };
-  std::stable_sort(comparisons.begin(), comparisons.end(),
-                   [&](const Comparison &a, const Comparison &b) {
-                     return badness(a) > badness(b);
-                   });
+  std::sort(comparisons.begin(), comparisons.end(),
+            [&](const Comparison &a, const Comparison &b) {
+              return std::pair(badness(b), a.name) <
+                     std::pair(badness(a), b.name);
+            });
   Table table({"output", "shape", "worst element", "expected", "got",
                "off by (deviations)", "allowed", "wrong elements", ""});
   for (const Comparison &c : comparisons) {

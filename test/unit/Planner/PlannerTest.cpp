@@ -196,7 +196,7 @@ TEST_CASE("without a mesh one is found and named") {
     WARN(topology << " " << plan.mesh.str() << " step "
                   << plan.cost.step() / 1e6 << " us, gap " << plan.gap
                   << ", proved " << plan.proved << ", " << seconds << " s");
-    CHECK(plan.mesh.numRanks() == *&onRanks(topology).topology.levels[0].size);
+    CHECK(plan.mesh.numRanks() == onRanks(topology).topology.numRanks());
     CHECK(plan.bound <= plan.cost.step());
     // The same by name.
     PlanResult again = planned(graph, onRanks(topology, plan.mesh.str()));
