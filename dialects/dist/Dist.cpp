@@ -13,7 +13,7 @@
 
 #include "dialects/dist/Dist.h"
 #include "mlir/IR/DialectImplementation.h"
-#include "llvm/ADT/TypeSwitch.h"
+#include <set>
 
 using namespace mlir;
 using namespace partita;
@@ -511,9 +511,19 @@ LogicalResult PermuteOp::verify() {
     return failure();
   if (e->from.partialAxes != e->to.partialAxes)
     return emitOpError("must not change partial axes");
+  // Boxes by their intervals: each rank receives one that a rank has.
+  auto key = [&](const Sharding &sharding, int64_t rank) {
+    std::vector<std::pair<int64_t, int64_t>> intervals;
+    forEachRun(boxOf(sharding, e->mesh, e->mesh.coordinates(rank)),
+               [&](Run run) { intervals.push_back({run.global, run.count}); });
+    return intervals;
+  };
+  std::set<std::vector<std::pair<int64_t, int64_t>>> held;
   for (int64_t rank = 0, n = e->mesh.numRanks(); rank < n; ++rank)
-    if (localShape(e->from, e->mesh, rank) != localShape(e->to, e->mesh, rank))
-      return emitOpError("changes the shard shape of rank ") << rank;
+    held.insert(key(e->from, rank));
+  for (int64_t rank = 0, n = e->mesh.numRanks(); rank < n; ++rank)
+    if (!held.count(key(e->to, rank)))
+      return emitOpError("gives rank ") << rank << " a shard that no rank has";
   return success();
 }
 

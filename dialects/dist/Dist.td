@@ -205,7 +205,8 @@ def Dist_AllToAllOp : Dist_MoveOp<"all_to_all",
 }
 def Dist_PermuteOp : Dist_MoveOp<"permute",
     "Ranks exchange whole shards"> {
-  let description = [{ Constraint: every rank's shard keeps its shape. }];
+  let description = [{ Constraint: every rank's shard after it is the shard of some
+    rank before it. }];
 }
 def Dist_SliceOp : Dist_MoveOp<"slice",
     "Each rank keeps a part of what it holds; nothing moves"> {

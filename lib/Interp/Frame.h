@@ -46,8 +46,7 @@ private:
   llvm::DenseMap<mlir::Value, Live> live;
 };
 
-/// Checks inputs given by a user against the types of a function's arguments,
-/// or against the global shapes `shapes` where given.
+/// Checks an input given by a user: the element type of `type` and the shape.
 Status checkInput(size_t i, const HostTensor &input, mlir::Type type,
                   const std::vector<int64_t> &shape);
 

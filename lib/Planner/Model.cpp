@@ -33,8 +33,8 @@ static std::string pinsText(const std::vector<const Pin *> &pins) {
   return "'" + text + "'";
 }
 
-Status
-ModelBuilder::build(const std::vector<std::vector<const Pin *>> &pinsOfOp) {
+Status ModelBuilder::addOperations(
+    const std::vector<std::vector<const Pin *>> &pinsOfOp) {
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     const GraphOp &op = graph.ops[o];
     PARTITA_TRY(const CandidateSet *set,
@@ -52,9 +52,12 @@ ModelBuilder::build(const std::vector<std::vector<const Pin *>> &pinsOfOp) {
     model.candidates.push_back(set);
     addOperation(static_cast<int>(o));
   }
+  return ok();
+}
+
+void ModelBuilder::addValues() {
   for (size_t value = 0; value < graph.values.size(); ++value)
     addValue(static_cast<int>(value));
-  return ok();
 }
 
 //===----------------------------------------------------------------------===//

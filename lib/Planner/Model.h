@@ -50,9 +50,11 @@ public:
   ModelBuilder(const Graph &graph, const DimClasses &classes, const Mesh &mesh,
                const Topology &topology);
 
-  /// Errors: `plan.pins-conflict` (4) naming the operation if its pins leave it
+  /// The variables. Errors: `plan.pins-conflict` (4) naming the operation if its pins leave it
   /// no strategy; `plan.infeasible` (4) if nothing but its axes do.
-  Status build(const std::vector<std::vector<const Pin *>> &pinsOfOp);
+  Status addOperations(const std::vector<std::vector<const Pin *>> &pinsOfOp);
+  /// The edges, after the operations.
+  void addValues();
 
   Model model;
 

@@ -130,13 +130,15 @@ Result<PlanResult> PlanSearch::planMesh(const Mesh &mesh) {
   PARTITA_CHECK(checkAxes(mesh));
   PARTITA_TRY(auto pins, resolvePins(graph, mesh, options.pins));
   ModelBuilder builder(graph, classes, mesh, options.topology);
-  PARTITA_CHECK(builder.build(pins));
+  PARTITA_CHECK(builder.addOperations(pins));
   PlanResult result;
   result.mesh = mesh;
-  if (options.randomStrategies)
+  if (options.randomStrategies) {
     chooseRandomly(builder.model, result);
-  else
+  } else {
+    builder.addValues();
     PARTITA_CHECK(choose(builder.model, result));
+  }
   PARTITA_TRY(result.cost, evaluate(graph, options.topology, mesh,
                                     result.strategies));
   result.boundSpace = "mesh " + mesh.str() +
@@ -209,7 +211,10 @@ Result<PlanResult> PlanSearch::searchMeshes() {
   std::optional<PlanResult> best;
   int64_t bound = INT64_MAX;
   std::string space;
-  for (const Mesh &mesh : meshesOf(options.topology.numRanks())) {
+  std::vector<Mesh> meshes = meshesOf(options.topology.numRanks());
+  if (options.randomStrategies)
+    meshes = {meshes[options.seed % meshes.size()]};
+  for (const Mesh &mesh : meshes) {
     PARTITA_TRY(PlanResult result, planMesh(mesh));
     bound = std::min(bound, result.bound);
     space += (space.empty() ? "" : " or ") + mesh.str();

@@ -55,9 +55,14 @@ Value raising::makeSplat(OpBuilder &builder, Location loc, Type type,
 
 void Covered::identify(Operation *op, Operation *root) const {
   copyIdentity(root, op);
-  SmallVector<Operation *> sorted(ops.begin(), ops.end());
-  if (!ops.contains(root))
-    sorted.push_back(root);
+  // What others read too is not covered. Neither are constants: layers share
+  // them.
+  SmallVector<Operation *> sorted = {root};
+  for (Operation *member : ops)
+    if (member != root && !isa<ConstantOp>(member) &&
+        llvm::all_of(member->getUsers(),
+                     [&](Operation *user) { return ops.contains(user); }))
+      sorted.push_back(member);
   llvm::sort(sorted, [](Operation *a, Operation *b) {
     return a->isBeforeInBlock(b);
   });
@@ -109,17 +114,20 @@ Product raising::flattenProduct(Value value) {
 }
 
 Value raising::lastDimVector(Value value, Covered &covered) {
-  auto broadcast = value.getDefiningOp<BroadcastOp>();
-  if (!broadcast) // Rows of one dimension need none.
-    return shapeOf(value).size() == 1 ? value : Value();
-  int64_t last = int64_t(shapeOf(value).size()) - 1;
-  Shape shape = shapeOf(broadcast.getInput());
-  ArrayRef<int64_t> dims = broadcast.getDims();
-  if (shape.size() != 1 || dims[0] != last ||
-      shape[0] != shapeOf(value).back())
+  Shape shape = shapeOf(value);
+  Operation *op = value.getDefiningOp();
+  // Rows of one dimension need no broadcast; a single row's is a reshape.
+  if (shape.size() == 1)
+    return value;
+  if (!isa_and_nonnull<BroadcastOp, ReshapeOp>(op))
     return Value();
-  covered.add(broadcast);
-  return broadcast.getInput();
+  Value vector = op->getOperand(0);
+  auto broadcast = dyn_cast<BroadcastOp>(op);
+  if (shapeOf(vector) != Shape{shape.back()} ||
+      (broadcast && broadcast.getDims()[0] + 1 != int64_t(shape.size())))
+    return Value();
+  covered.add(op);
+  return vector;
 }
 
 LogicalResult raising::applyPatterns(Operation *root,

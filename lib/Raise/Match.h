@@ -11,6 +11,7 @@
 
 #include "dialects/nn/NN.h"
 #include "mlir/IR/PatternMatch.h"
+#include <concepts>
 #include <optional>
 #include <string>
 #include <vector>
@@ -36,6 +37,9 @@ public:
       ops.insert(op);
   }
   void add(mlir::Value value) { add(value.getDefiningOp()); }
+  template <std::derived_from<mlir::OpState> Op> void add(Op op) {
+    add(op.getOperation());
+  }
   void add(const Covered &other) { ops.insert_range(other.ops); }
   /// Gives `op` the id of `root` and the nodes of all of them, in the order of
   /// the program.

@@ -15,7 +15,8 @@ using namespace partita::reshard;
 
 TensorSpace::TensorSpace(std::vector<DimSpace *> dims, int64_t elementSize,
                          const Mesh &mesh, const CollectiveCost &cost)
-    : dims(std::move(dims)), elementSize(elementSize), mesh(mesh), cost(cost) {
+    : dims(std::move(dims)), elementSize(elementSize), mesh(mesh), cost(cost),
+      numRanks(mesh.numRanks()) {
   for (int axis = 0; axis < mesh.numAxes(); ++axis)
     if (mesh.axisSizes[axis] > 1)
       allAxes |= 1u << axis;
@@ -174,16 +175,20 @@ std::vector<TensorSpace::Reached> TensorSpace::permuted(const VertexKey &key) {
 //===----------------------------------------------------------------------===//
 
 int64_t TensorSpace::fetchedBytes(const VertexKey &from,
-                                  const VertexKey &to) const {
-  int64_t most = 0;
-  for (int64_t rank = 0; rank < mesh.numRanks(); ++rank) {
-    int64_t kept = elementSize, all = elementSize;
-    for (size_t d = 0; d < dims.size(); ++d) {
-      kept *= dims[d]->overlaps(from[d], to[d])[rank];
-      all *= dims[d]->sizes(to[d])[rank];
+                                  const VertexKey &to) {
+  kept.assign(numRanks, elementSize);
+  owned.assign(numRanks, elementSize);
+  for (size_t d = 0; d < dims.size(); ++d) {
+    const std::vector<int64_t> &both = dims[d]->overlaps(from[d], to[d]);
+    const std::vector<int64_t> &all = dims[d]->sizes(to[d]);
+    for (int64_t rank = 0; rank < numRanks; ++rank) {
+      kept[rank] *= both[rank];
+      owned[rank] *= all[rank];
     }
-    most = std::max(most, all - kept);
   }
+  int64_t most = 0;
+  for (int64_t rank = 0; rank < numRanks; ++rank)
+    most = std::max(most, owned[rank] - kept[rank]);
   return most;
 }
 
@@ -199,7 +204,7 @@ struct TensorSpace::Builder {
     int to = space.vertex(key);
     int64_t toBytes = space.localBytes(to), fetched = toBytes;
     if (kind == MoveKind::AllToAll &&
-        space.mesh.numRanks() <= maxRanksForOverlap)
+        space.numRanks <= maxRanksForOverlap)
       fetched = space.fetchedBytes(from, key);
     int64_t price = space.cost.picoseconds(kind, space.groupSize(axes),
                                            fromBytes, toBytes, fetched);

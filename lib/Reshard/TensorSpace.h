@@ -99,7 +99,7 @@ private:
   std::vector<Reached> permuted(const VertexKey &key);
   int64_t groupSize(uint32_t axes) const;
   /// The most bytes that a rank lacks of what it owns under `to`.
-  int64_t fetchedBytes(const VertexKey &from, const VertexKey &to) const;
+  int64_t fetchedBytes(const VertexKey &from, const VertexKey &to);
   char16_t &partial(VertexKey &key) const { return key[dims.size()]; }
   char16_t partial(const VertexKey &key) const { return key[dims.size()]; }
   char16_t &combiner(VertexKey &key) const { return key[dims.size() + 1]; }
@@ -109,6 +109,8 @@ private:
   int64_t elementSize;
   const Mesh &mesh;
   const CollectiveCost &cost;
+  int64_t numRanks;
+  std::vector<int64_t> kept, owned; // by rank, of fetchedBytes()
   uint32_t allAxes = 0;
   int maxAxesPerMove;
   std::vector<Vertex> vertices;

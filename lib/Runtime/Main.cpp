@@ -17,7 +17,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <iomanip>
 #include <iostream>
+#include <sstream>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,7 +33,7 @@ struct Arguments {
   std::string outputDirectory, report = "text", trace, dump;
   std::optional<uint64_t> seed;
   int64_t repeat = 1, warmup = 0;
-  bool info = false;
+  bool info = false, onRequest = false;
   SessionOptions session;
 };
 
@@ -45,6 +47,8 @@ private:
   Status describe();
   Status readInputs();
   Status steps();
+  Status stepsOnRequest(const std::vector<NamedTensor> &in,
+                        const std::vector<NamedTensor> &out);
   Status openOutputs();
   Status writeOutputs();
 
@@ -167,6 +171,22 @@ Status Runner::steps() {
     result.stepSeconds.push_back(
         std::chrono::duration<double>(Clock::now() - begin).count());
   }
+  return arguments.onRequest ? stepsOnRequest(in, out) : ok();
+}
+
+/// A step for each line on stdin, and its seconds on stdout: a caller can take
+/// turns with other programs.
+Status Runner::stepsOnRequest(const std::vector<NamedTensor> &in,
+                              const std::vector<NamedTensor> &out) {
+  PARTITA_CHECK(print("ready\n"));
+  for (std::string line; std::getline(std::cin, line);) {
+    Clock::time_point begin = Clock::now();
+    PARTITA_CHECK(session->run("step", in, out));
+    std::ostringstream text;
+    text << std::fixed << std::setprecision(9)
+         << std::chrono::duration<double>(Clock::now() - begin).count() << '\n';
+    PARTITA_CHECK(print(text.str()));
+  }
   return ok();
 }
 
@@ -234,6 +254,8 @@ static void addOptions(CLI::App &app, Arguments &arguments) {
                "bind each rank to cores of its own");
   app.add_flag("--skip-weight-check", arguments.session.skipWeightCheck,
                "do not compare the weight files' contents with the model's");
+  app.add_flag("--on-request", arguments.onRequest,
+               "then time a step for each line on stdin");
   app.add_flag("--info", arguments.info, "print the plan and exit");
   app.add_option("--dump-program", arguments.dump,
                  "print the command table and exit")

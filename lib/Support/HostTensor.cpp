@@ -111,8 +111,27 @@ void HostTensor::setDouble(int64_t i, double value) {
   case DType::Bool:
     as<uint8_t>()[i] = value != 0;
     return;
-  default:
-    setInt(i, toInteger<int64_t>(value));
+  case DType::I8:
+    as<int8_t>()[i] = toInteger<int8_t>(value);
+    return;
+  case DType::I16:
+    as<int16_t>()[i] = toInteger<int16_t>(value);
+    return;
+  case DType::I32:
+    as<int32_t>()[i] = toInteger<int32_t>(value);
+    return;
+  case DType::I64:
+    as<int64_t>()[i] = toInteger<int64_t>(value);
+    return;
+  case DType::U8:
+    as<uint8_t>()[i] = toInteger<uint8_t>(value);
+    return;
+  case DType::U16:
+    as<uint16_t>()[i] = toInteger<uint16_t>(value);
+    return;
+  case DType::U32:
+    as<uint32_t>()[i] = toInteger<uint32_t>(value);
+    return;
   }
 }
 

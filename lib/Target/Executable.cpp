@@ -195,7 +195,7 @@ static Status link(const std::vector<std::string> &objects,
   args.push_back("-fsanitize=address,undefined");
 #endif
   args.insert(args.end(),
-              {"-L" + libraryFolder.string(), "-lpartita_runtime",
+              {"-L" + libraryFolder.string(), "-lpartita_runtime", "-lm",
                "-Wl,-rpath,$ORIGIN/" + rpath, "-Wl,--build-id=none",
                "-Wl,--allow-shlib-undefined", "-o", out.string()});
   std::vector<llvm::StringRef> refs(args.begin(), args.end());

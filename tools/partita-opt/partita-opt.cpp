@@ -14,23 +14,14 @@
 #include "dialects/dist/Dist.h"
 #include "dialects/nn/NN.h"
 #include "dialects/rt/RT.h"
+#include "partita/Codegen/Passes.h"
+#include "partita/Interp/ReferenceModels.h"
+#include "partita/Partition/Passes.h"
+#include "partita/Raise/Passes.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
-
-#if __has_include("partita/Raise/Passes.h")
-#include "partita/Raise/Passes.h"
-#define PARTITA_HAS_RAISE 1
-#endif
-#if __has_include("partita/Partition/Passes.h")
-#include "partita/Partition/Passes.h"
-#define PARTITA_HAS_PARTITION 1
-#endif
-#if __has_include("partita/Codegen/Passes.h")
-#include "partita/Codegen/Passes.h"
-#define PARTITA_HAS_CODEGEN 1
-#endif
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
@@ -38,16 +29,11 @@ int main(int argc, char **argv) {
   mlir::registerAllExtensions(registry);
   registry.insert<partita::nn::NNDialect, partita::dist::DistDialect,
                   partita::rt::RTDialect>();
+  partita::registerReferenceModels(registry);
   mlir::registerAllPasses();
-#ifdef PARTITA_HAS_RAISE
   partita::registerRaisePasses();
-#endif
-#ifdef PARTITA_HAS_PARTITION
   partita::registerPartitionPasses();
-#endif
-#ifdef PARTITA_HAS_CODEGEN
   partita::registerCodegenPasses();
-#endif
   return mlir::asMainReturnCode(mlir::MlirOptMain(
       argc, argv, "Partita's pass driver\n", registry));
 }

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <tuple>
 
 using namespace partita;
 using namespace partita::tool;
@@ -98,7 +99,7 @@ Comparison tool::compare(const std::string &name, const HostTensor &expected,
   return out;
 }
 
-std::string tool::comparisonTable(std::vector<Comparison> comparisons) {
+void tool::sortByBadness(std::vector<Comparison> &comparisons) {
   auto badness = [](const Comparison &c) {
     if (!c.problem.empty())
       return std::numeric_limits<double>::infinity();
@@ -106,9 +107,13 @@ std::string tool::comparisonTable(std::vector<Comparison> comparisons) {
   };
   std::sort(comparisons.begin(), comparisons.end(),
             [&](const Comparison &a, const Comparison &b) {
-              return std::pair(badness(b), a.name) <
-                     std::pair(badness(a), b.name);
+              return std::tuple(a.passed, badness(b), a.name) <
+                     std::tuple(b.passed, badness(a), b.name);
             });
+}
+
+std::string
+tool::comparisonTable(const std::vector<Comparison> &comparisons) {
   Table table({"output", "shape", "worst element", "expected", "got",
                "off by (deviations)", "allowed", "wrong elements", ""});
   for (const Comparison &c : comparisons) {

@@ -26,10 +26,6 @@ struct Tolerance {
   double relative = 1e-4, absolute = 0;
 };
 
-struct NamedTensor {
-  std::string name;
-  HostTensor tensor;
-};
 
 /// One output. `worst` is the row-major index of the element that is furthest
 /// off; -1 if the tensors differ in type or shape, or are empty.
@@ -49,8 +45,11 @@ Comparison compare(const std::string &name, const HostTensor &expected,
 /// "[6,10,96]".
 std::string shapeText(const std::vector<int64_t> &shape);
 
-/// A row for each output, the worst first.
-std::string comparisonTable(std::vector<Comparison> comparisons);
+/// The worst first.
+void sortByBadness(std::vector<Comparison> &comparisons);
+
+/// A row for each output.
+std::string comparisonTable(const std::vector<Comparison> &comparisons);
 
 } // namespace partita::tool
 

@@ -27,20 +27,24 @@ void tool::addFormat(CLI::App &command, std::string &format) {
       ->type_name("");
 }
 
-void RequestOptions::declare(CLI::App &command, bool withTopology) {
+void RequestOptions::declare(CLI::App &command, bool withMachine) {
   command.add_option("model", model, "The ONNX model")
       ->required()
       ->type_name("M.onnx");
-  if (withTopology)
+  if (withMachine) {
     command
         .add_option("--topology", topology,
                     "The machine: cpu:N, N ranks of one thread each, or cpu:NxT")
         ->required()
         ->type_name("KIND:N");
-  command
-      .add_option("--mesh", mesh,
-                  "Axes of the ranks, as in dp=1,tp=2; without it, all are tried")
-      ->type_name("A=N,..");
+    command
+        .add_option(
+            "--mesh", mesh,
+            "Axes of the ranks, as in dp=1,tp=2; without it, all are tried")
+        ->type_name("A=N,..");
+    command.add_option("--plan", planFile, "Take the plan of this file")
+        ->type_name("P.json");
+  }
   addRepeated(command, "--dim", dims,
               "Size of a named dimension; may be given several times")
       ->type_name("NAME=N");
@@ -48,8 +52,6 @@ void RequestOptions::declare(CLI::App &command, bool withTopology) {
               "Split FACTOR of the operations that match GLOB over AXIS, or "
               "GLOB:replicated; may be given several times")
       ->type_name("GLOB:FACTOR=AXIS");
-  command.add_option("--plan", planFile, "Take the plan of this file")
-      ->type_name("P.json");
   command.add_option("--seed", seed, "Of the search (default 0)")
       ->type_name("N");
   command.add_option("--effort", effort, "Work of the search")

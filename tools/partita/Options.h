@@ -32,6 +32,8 @@ struct Request {
   std::string planFile;
   /// Write every stage here; empty: nowhere.
   std::string dumpDir;
+  /// Keep the program as it was imported, to compare with.
+  bool keepImported = false;
 };
 
 /// The same as the user wrote it.
@@ -42,8 +44,9 @@ struct RequestOptions {
   uint64_t seed = 0;
   int64_t effort = PlanOptions().effort;
 
-  /// Declares the options. Without `withTopology` the caller sets it.
-  void declare(CLI::App &command, bool withTopology = true);
+  /// Declares the options; without `withMachine`, neither --topology nor what
+  /// is about one machine only (--mesh, --plan).
+  void declare(CLI::App &command, bool withMachine = true);
   /// Errors: exit code 1, naming the option.
   Result<Request> resolve() const;
 };

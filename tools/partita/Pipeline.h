@@ -7,11 +7,11 @@
 //
 // The libraries do the work; this puts them in order:
 //
-//   load       .onnx -> nn, composites raised          00-import 01-raised
-//   choose     -> strategies                           02-plan 03-planned
-//   partition  -> one program for each rank class      04 .. 06
-//   lower      -> commands over buffers                07-rt
-//   generate   -> kernels and the command table        08-kernels 09-program
+//   load      .onnx -> nn, composites raised         00-import 01-raised
+//   choose    -> strategies, attached                02-plan 03-planned
+//   lower     -> local programs, commands            04-reshards .. 08-kernels
+//   tabulate  -> the command table: memory and communication as they will be
+//   emit      -> the object file of the kernels
 //
 // The module is verified after each phase, and every stage can be written to a
 // folder. A phase that fails ends the pipeline; what MLIR said about it is part
@@ -25,57 +25,57 @@
 #include "Diagnostics.h"
 #include "Options.h"
 #include "Progress.h"
-#include "partita/Plan/PlanFile.h"
+#include "partita/Planner/Planner.h"
 #include "partita/Runtime/Program.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 
 namespace partita::tool {
 
-/// The phases that `plan` goes through, and those of `compile`, for bars.
-inline constexpr int planPhases = 4, compilePhases = 6;
-
 class Pipeline {
 public:
+  /// Phases that report to Progress.
+  static constexpr int phases = 9;
+
   Pipeline(Request request, Progress &progress);
 
   /// Each is called once, in this order.
   Status load();
   Status choose();
-  Status partitionAndLower();
-  /// The command table without code: kernels have names only. Memory and
-  /// communication are those of the executable.
+  Status lower();
+  /// Without predicted times and without a plan's text.
   Result<runtime::Program> tabulate();
-  /// The command table and the object file of its kernels.
-  Result<runtime::Program> generate(std::vector<char> &object);
+  Result<std::vector<char>> emit();
 
   const Request &asked() const { return request; }
   mlir::ModuleOp module() { return *current; }
+  /// The program before anything was done to it, if Request::keepImported.
+  mlir::ModuleOp imported() { return *original; }
+  /// The operations that were planned; after choose().
   const Graph &graph() const { return modelGraph; }
-  /// Known after choose().
-  PlanFile &plan() { return planned; }
+  const PlanResult &plan() const { return planned; }
+  /// Seconds that the choice took.
+  double planSeconds() const { return searchSeconds; }
+
+  /// Writes a stage to the folder that the user named, if any.
+  Status dump(const std::string &stage, const std::string &text);
 
 private:
-  /// Runs one phase, then verifies and dumps.
+  /// Runs one phase on the module, verifies the module and dumps it.
   template <typename Body>
   Status phase(const char *label, const char *stage, Body body);
-  /// Writes a stage to the folder that the user named.
-  Status dump(const std::string &stage, const std::string &text);
-  Status finish(runtime::Program &program);
+  Status search();
 
   Request request;
   Progress &progress;
   mlir::MLIRContext context;
   Diagnostics diagnostics;
-  mlir::OwningOpRef<mlir::ModuleOp> current;
+  mlir::OwningOpRef<mlir::ModuleOp> original, current, kernels;
   Graph modelGraph;
-  PlanFile planned;
-  int nextStage = 0;
+  PlanResult planned;
+  double searchSeconds = 0;
+  int stages = 0;
 };
-
-/// All phases up to the program; `object` receives the kernels.
-Result<runtime::Program> compileProgram(Pipeline &pipeline,
-                                        std::vector<char> &object);
 
 } // namespace partita::tool
 

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,7 +91,8 @@ static void closeAll(std::initializer_list<int> descriptors) {
       close(descriptor);
 }
 
-Result<Process> Process::start(const CommandLine &command) {
+Result<Process> Process::start(const CommandLine &command,
+                               int errorDescriptor) {
   // Ends of pipes that a child inherits by accident would keep them open.
   int in[2] = {-1, -1}, out[2] = {-1, -1};
   if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0) {
@@ -102,6 +104,8 @@ Result<Process> Process::start(const CommandLine &command) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
+  if (errorDescriptor >= 0)
+    posix_spawn_file_actions_adddup2(&actions, errorDescriptor, STDERR_FILENO);
   // We ignore SIGPIPE; what we start shall not.
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
@@ -187,10 +191,22 @@ int Process::wait() {
 }
 
 Result<Finished> tool::runProcess(const CommandLine &command) {
-  PARTITA_TRY(Process process, Process::start(command));
+  // Not a pipe: a program that fills it while we read its stdout would wait.
+  int errors = memfd_create("stderr", MFD_CLOEXEC);
+  auto process = Process::start(command, errors);
+  if (!process) {
+    closeAll({errors});
+    return process.takeError();
+  }
   Finished finished;
-  finished.output = process.readAll();
-  finished.code = process.wait();
+  finished.output = process->readAll();
+  finished.code = process->wait();
+  if (errors >= 0) {
+    lseek(errors, 0, SEEK_SET);
+    while (readMore(errors, finished.errors))
+      ;
+    close(errors);
+  }
   return finished;
 }
 

@@ -6,8 +6,7 @@
 //===----------------------------------------------------------------------===//
 //
 // `run` becomes the executable, `verify` waits for it and for the reference,
-// and `bench` keeps both alive and asks each for one step at a time. What they
-// write to stderr passes through: it is addressed to the user.
+// and `bench` keeps both alive and asks each for one step at a time.
 //
 //===----------------------------------------------------------------------===//
 
@@ -38,8 +37,10 @@ public:
   Process &operator=(Process &&other) noexcept;
   ~Process();
 
-  /// Starts it. Errors: exit code 3 if it cannot be found or executed.
-  static Result<Process> start(const CommandLine &command);
+  /// Starts it; its stderr goes to the given descriptor, or to ours. Errors:
+  /// exit code 2 if there is no such file, 3 if it cannot be executed.
+  static Result<Process> start(const CommandLine &command,
+                               int errorDescriptor = -1);
   /// Sends a line and its newline. Errors: exit code 70 if it went away.
   Status writeLine(const std::string &line);
   /// The next line without its newline. Errors: exit code 70 if there is none.
@@ -55,10 +56,10 @@ private:
   std::string name, buffer;
 };
 
-/// What a program wrote to stdout and how it ended.
+/// What a program wrote to stdout and to stderr, and how it ended.
 struct Finished {
   int code = 0;
-  std::string output;
+  std::string output, errors;
 };
 
 /// Runs a program to its end. Errors: as Process::start.

@@ -10,7 +10,7 @@
 
 namespace partita {
 
-/// Registers nn-to-rt, fusion-to-kernel and kernel-to-llvm.
+/// Registers nn-to-rt, fusion-to-kernel, kernel-to-llvm and kernel-assembly.
 void registerCodegenPasses();
 
 } // namespace partita

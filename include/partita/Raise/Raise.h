@@ -22,7 +22,6 @@
 #define PARTITA_RAISE_RAISE_H
 
 #include "mlir/IR/BuiltinOps.h"
-#include "mlir/Pass/PassManager.h"
 #include "partita/Support/Error.h"
 
 namespace partita {
@@ -30,12 +29,6 @@ namespace partita {
 /// Simplifies and raises the program in place; verifies after each pass.
 /// Failure is an error of Partita itself (exit 70).
 Status raise(mlir::ModuleOp module);
-
-/// The passes of raise(), in order.
-void buildRaisePipeline(mlir::OpPassManager &manager);
-
-/// Registers each pass, and the whole as the pipeline "nn-raise".
-void registerRaisePasses();
 
 } // namespace partita
 

@@ -18,6 +18,7 @@ using namespace mlir;
 using namespace partita;
 
 namespace partita {
+// The generated base takes its options as our own NNToRTOptions.
 #define GEN_PASS_DEF_NNTORT
 #include "lib/Conversion/NNToRT/Passes.h.inc"
 } // namespace partita

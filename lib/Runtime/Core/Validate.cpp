@@ -13,6 +13,7 @@
 
 #include "partita/Runtime/Program.h"
 #include "partita/Support/HostTensor.h"
+#include <algorithm>
 
 using namespace partita;
 using namespace partita::runtime;
@@ -39,6 +40,9 @@ private:
   Status checkView(const View &view, const RankClass &rankClass,
                    const std::string &place, bool written);
   Status checkAxes(const std::vector<int> &axes, const std::string &place);
+  Status checkShards(const Sharding &sharding,
+                     const std::vector<int64_t> &shape,
+                     const std::string &place);
   Status checkTransfer(const Command &command, const Sharding &sharding,
                        const View &view, DType type,
                        const std::vector<int64_t> &shape);
@@ -66,6 +70,9 @@ Status Validator::checkMesh() {
   for (int32_t number : program.classOfRank)
     if (number < 0 || static_cast<size_t>(number) >= program.classes.size())
       return invalid("mesh", "names a rank class that does not exist");
+  for (const std::string &name : mesh.axisNames)
+    if (std::count(mesh.axisNames.begin(), mesh.axisNames.end(), name) > 1)
+      return invalid("mesh", "has two axes called '" + name + "'");
   if (program.threadsPerRank < 1 || program.threadsPerRank > 4096)
     return invalid("mesh", "has an impossible number of threads");
   return ok();
@@ -168,11 +175,26 @@ Status Validator::checkIndex(const Command &command, size_t count) {
   return ok();
 }
 
+/// What checkSharding() takes for granted, then checkSharding().
+Status Validator::checkShards(const Sharding &sharding,
+                              const std::vector<int64_t> &shape,
+                              const std::string &place) {
+  if (sharding.combiner > Combiner::SoftmaxMerge)
+    return invalid(place, "unknown combiner");
+  for (const DimSharding &dim : sharding.dims) {
+    int64_t size = 1;
+    for (const FactorSharding &factor : dim.factors)
+      if (factor.size < 0 || __builtin_mul_overflow(size, factor.size, &size))
+        return invalid(place, "a sharding has an impossible factor");
+  }
+  return checkSharding(sharding, shape, program.mesh, place);
+}
+
 /// A load or a store between a global tensor and the view of a shard.
 Status Validator::checkTransfer(const Command &command,
                                 const Sharding &sharding, const View &view,
                                 DType type, const std::vector<int64_t> &shape) {
-  PARTITA_CHECK(checkSharding(sharding, shape, program.mesh, command.id));
+  PARTITA_CHECK(checkShards(sharding, shape, command.id));
   if (view.dtype != type)
     return invalid(command.id, "element types differ");
   if (sharding.isPartial())
@@ -189,9 +211,20 @@ Status Validator::checkCollective(const Command &command) {
     return invalid(command.id, "element types differ");
   if (!command.operands[0].isContiguous() || !command.results[0].isContiguous())
     return invalid(command.id, "a collective's views are contiguous");
-  std::vector<int64_t> shape = command.from.globalShape();
-  PARTITA_CHECK(checkSharding(command.from, shape, program.mesh, command.id));
-  return checkSharding(command.to, shape, program.mesh, command.id);
+  // The global shape is that of `from`; factors are checked before they are
+  // multiplied.
+  std::vector<int64_t> shape;
+  for (const DimSharding &dim : command.from.dims) {
+    int64_t size = 1;
+    for (const FactorSharding &factor : dim.factors)
+      if (__builtin_mul_overflow(size, factor.size, &size))
+        return invalid(command.id, "a sharding has an impossible factor");
+    shape.push_back(size);
+  }
+  PARTITA_CHECK(
+      checkTensor(command.id, command.operands[0].dtype, shape));
+  PARTITA_CHECK(checkShards(command.from, shape, command.id));
+  return checkShards(command.to, shape, command.id);
 }
 
 Status Validator::checkCommand(const Command &command,

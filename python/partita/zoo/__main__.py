@@ -107,7 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("name", choices=MODELS, metavar="NAME", help=", ".join(MODELS))
     one.add_argument("--size", default="tiny", help="tiny (default), full, or another of the list")
     one.add_argument("--no-weights", action="store_true", help="name the weights, store none")
-    one.add_argument("--layers", type=_positive, metavar="N", help="another number of them (needs torch)")
+    one.add_argument(
+        "--layers", type=_positive, metavar="N", help="another number of them (needs torch)"
+    )
     one.add_argument("--external", action="store_true", help="keep the weights in F.onnx.data")
     one.add_argument("--seed", type=int, default=0, help="of the random weights (default 0)")
     one.add_argument(

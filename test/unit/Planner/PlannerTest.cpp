@@ -15,6 +15,7 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <map>
+#include <set>
 
 using namespace partita;
 using namespace partita::test;
@@ -136,9 +137,10 @@ TEST_CASE("bert over tensor parallel ranks") {
     auto counts = moves(graph, plan);
     CHECK(count(counts, "all_to_all") == 0);
     CHECK(count(counts, "permute") == 0);
-    // Two a layer and one of the embedding, as such or in halves.
-    CHECK(count(counts, "all_reduce") + count(counts, "reduce_scatter") == 5);
-    CHECK(count(counts, "all_gather") <= count(counts, "reduce_scatter") + 1);
+    // Two reductions a layer, whole or in halves, and the gather of the
+    // embedding's columns.
+    CHECK(count(counts, "all_reduce") + count(counts, "reduce_scatter") == 4);
+    CHECK(count(counts, "all_gather") == count(counts, "reduce_scatter") + 1);
     CHECK(plan.bound <= plan.cost.step());
     CHECK(plan.gap < 0.02);
   }
@@ -188,14 +190,8 @@ TEST_CASE("two axes") {
 TEST_CASE("without a mesh one is found and named") {
   Graph graph = transformer({8, 64, 256, 4, 4, 1021, 2});
   for (std::string topology : {"cpu:1", "cpu:2", "cpu:3", "cpu:4"}) {
-    auto start = std::chrono::steady_clock::now();
     PlanResult plan = planned(graph, onRanks(topology));
-    double seconds = std::chrono::duration<double>(
-                         std::chrono::steady_clock::now() - start)
-                         .count();
-    WARN(topology << " " << plan.mesh.str() << " step "
-                  << plan.cost.step() / 1e6 << " us, gap " << plan.gap
-                  << ", proved " << plan.proved << ", " << seconds << " s");
+    CHECK(plan.proved);
     CHECK(plan.mesh.numRanks() == onRanks(topology).topology.numRanks());
     CHECK(plan.bound <= plan.cost.step());
     // The same by name.
@@ -211,7 +207,215 @@ TEST_CASE("depth is cheap") {
   double seconds = std::chrono::duration<double>(
                        std::chrono::steady_clock::now() - start)
                        .count();
-  WARN(graph.ops.size() << " operations, " << seconds << " s, gap "
-                        << plan.gap);
+  INFO(graph.ops.size() << " operations in " << seconds << " s");
+  CHECK(graph.ops.size() > 4000);
+  // A tenth of it is usual; a loaded machine takes longer.
+  CHECK(seconds < 5);
   CHECK(plan.proved);
+  CHECK(plan.gap < 0.01);
+}
+
+//===----------------------------------------------------------------------===//
+// Promises about every plan
+//===----------------------------------------------------------------------===//
+
+static Graph perceptron(int64_t batch, int64_t width) {
+  GraphMaker g;
+  int x = g.input("x", {batch, width}, {"batch", ""});
+  int h = g.matmul("fc1", x, g.parameter("w1", {width, 2 * width}));
+  h = g.binary("add", h, g.parameter("b1", {2 * width}), true);
+  h = g.unary("gelu", h);
+  int y = g.matmul("fc2", h, g.parameter("w2", {2 * width, width}));
+  g.output(g.binary("residual", y, x, true));
+  return g.graph;
+}
+
+TEST_CASE("no random plan is below the bound") {
+  std::vector<Graph> graphs{perceptron(6, 12), perceptron(64, 512),
+                            transformer({6, 10, 96, 6, 2, 1021, 1})};
+  for (const Graph &graph : graphs)
+    for (std::string mesh : {"x=2", "x=3", "dp=2,tp=2", "x=2,y=3"}) {
+      Mesh parsed = *Mesh::parse(mesh);
+      std::string topology = "cpu:" + std::to_string(parsed.numRanks());
+      PlanOptions options = onRanks(topology, mesh);
+      PlanResult best = planned(graph, options);
+      CHECK(best.bound <= best.cost.step());
+      CHECK(best.gap < 0.1);
+      options.randomStrategies = true;
+      std::set<std::vector<Strategy>> different;
+      for (options.seed = 0; options.seed < 30; ++options.seed) {
+        PlanResult random = planned(graph, options);
+        different.insert(random.strategies);
+        CHECK(random.cost.step() >= best.bound);
+        for (size_t o = 0; o < graph.ops.size(); ++o)
+          REQUIRE(checkStrategy(graph.ops[o].rule, random.strategies[o],
+                                parsed, ""));
+      }
+      CHECK(different.size() == 30);
+    }
+}
+
+TEST_CASE("no other plan of a small model is better") {
+  Graph graph = perceptron(64, 512);
+  for (std::string mesh : {"tp=2", "dp=2", "x=2"}) {
+    PlanResult best = planned(graph, onRanks("cpu:2", mesh));
+    INFO(describe(graph, best));
+    // Every single change, and every pair of changes, of all that random plans
+    // ever do.
+    std::vector<std::set<Strategy>> seen(graph.ops.size());
+    PlanOptions options = onRanks("cpu:2", mesh);
+    options.randomStrategies = true;
+    for (options.seed = 0; options.seed < 100; ++options.seed) {
+      PlanResult random = planned(graph, options);
+      for (size_t o = 0; o < graph.ops.size(); ++o)
+        seen[o].insert(random.strategies[o]);
+    }
+    for (size_t a = 0; a < seen.size(); ++a)
+      for (const Strategy &first : seen[a])
+        for (size_t b = a; b < seen.size(); ++b)
+          for (const Strategy &second : seen[b]) {
+            std::vector<Strategy> strategies = best.strategies;
+            strategies[a] = first;
+            strategies[b] = second;
+            auto cost = evaluate(graph, options.topology, *options.mesh,
+                                 strategies);
+            REQUIRE(cost);
+            REQUIRE(cost->step() >= best.bound);
+          }
+  }
+}
+
+TEST_CASE("the same plan every time") {
+  Graph graph = transformer({4, 16, 96, 6, 2, 1021, 2});
+  for (std::string mesh : {"", "x=2,y=2"}) {
+    PlanResult first = planned(graph, onRanks("cpu:4", mesh));
+    PlanResult second = planned(graph, onRanks("cpu:4", mesh));
+    CHECK(first.strategies == second.strategies);
+    CHECK(first.mesh == second.mesh);
+    CHECK(first.bound == second.bound);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Axis names and pins
+//===----------------------------------------------------------------------===//
+
+static const Strategy &strategyOf(const Graph &graph, const PlanResult &plan,
+                                  const std::string &id) {
+  for (size_t o = 0; o < graph.ops.size(); ++o)
+    if (graph.ops[o].id == id)
+      return plan.strategies[o];
+  FAIL("no operation " + id);
+  return plan.strategies[0];
+}
+
+TEST_CASE("reserved axes split only what they may") {
+  Graph graph = transformer({6, 12, 96, 6, 6, 1021, 1});
+  PlanOptions options = onRanks("cpu:12", "dp=2,sp=2,tp=3");
+  options.randomStrategies = true;
+  auto axisOf = [&](const PlanResult &plan, const std::string &id, size_t f) {
+    std::string text;
+    for (auto &part : strategyOf(graph, plan, id).factors[f].factors)
+      for (int axis : part.axes)
+        text += plan.mesh.axisNames[axis];
+    return text;
+  };
+  std::set<std::string> batch, sequence, columns, rows;
+  for (options.seed = 0; options.seed < 40; ++options.seed) {
+    PlanResult plan = planned(graph, options);
+    batch.insert(axisOf(plan, "layer0.fc1", 0));
+    sequence.insert(axisOf(plan, "layer0.fc1", 1));
+    columns.insert(axisOf(plan, "layer0.fc1", 2));
+    rows.insert(axisOf(plan, "layer0.fc1", 3));
+  }
+  CHECK(batch == std::set<std::string>{"", "dp"});
+  CHECK(sequence == std::set<std::string>{"", "sp"});
+  CHECK(columns == std::set<std::string>{"", "tp"});
+  CHECK(rows == std::set<std::string>{"", "tp"});
+  auto refused = plan(graph, onRanks("cpu:2", "pp=2"));
+  REQUIRE(!refused);
+  CHECK(refused.error().exit == ExitCode::Unsupported);
+  // An axis that nothing may use is legal and reported.
+  PlanResult idle = planned(graph, onRanks("cpu:2", "ep=2"));
+  REQUIRE(idle.notes.size() == 1);
+  CHECK(idle.notes[0].find("'ep'") != std::string::npos);
+}
+
+TEST_CASE("merged batch and sequence keep both classes") {
+  GraphMaker g;
+  int x = g.input("x", {4, 6, 16}, {"batch", "sequence", ""});
+  int flat = g.reshape("flat", x, {24, 16});
+  int y = g.matmul("fc", flat, g.parameter("w", {16, 16}));
+  g.output(g.reshape("back", y, {4, 6, 16}));
+  PlanResult plan = planned(g.graph, onRanks("cpu:2", "dp=2"));
+  CHECK(strategyOf(g.graph, plan, "fc").factors[0] ==
+        DimSharding{{{4, {0}}, {6, {}}}});
+  plan = planned(g.graph, onRanks("cpu:2", "sp=2"));
+  CHECK(strategyOf(g.graph, plan, "fc").factors[0] ==
+        DimSharding{{{4, {}}, {6, {0}}}});
+  CHECK(moves(g.graph, plan).empty());
+}
+
+TEST_CASE("pins bind") {
+  Graph graph = transformer({4, 16, 96, 6, 6, 1021, 1, true});
+  auto pinned = [&](std::vector<std::string> texts) {
+    PlanOptions options = onRanks("cpu:2", "tp=2");
+    for (const std::string &text : texts)
+      options.pins.push_back(*Pin::parse(text));
+    return plan(graph, options);
+  };
+  auto result = pinned({"layer0.fc1:k=tp"});
+  REQUIRE(result);
+  CHECK(strategyOf(graph, *result, "layer0.fc1").factors[3].factors[0].axes ==
+        std::vector<int>{0});
+  CHECK(result->boundSpace.find("1 pins") != std::string::npos);
+  result = pinned({"/layer0.qkv:n.1=tp"});
+  REQUIRE(result);
+  CHECK(strategyOf(graph, *result, "layer0.qkv").factors[2] ==
+        DimSharding{{{3, {}}, {6, {0}}, {16, {}}}});
+  result = pinned({"*fc?:replicated"});
+  REQUIRE(result);
+  for (const DimSharding &factor :
+       strategyOf(graph, *result, "layer0.fc1").factors)
+    CHECK(factor.isReplicated());
+
+  auto code = [&](std::vector<std::string> texts) {
+    auto result = pinned(texts);
+    REQUIRE(!result);
+    return result.error().code + " " +
+           std::to_string(static_cast<int>(result.error().exit));
+  };
+  CHECK(code({"nothing*:k=tp"}) == "plan.pin 1");
+  CHECK(code({"*fc1:zz=tp"}) == "plan.pin 1");
+  CHECK(code({"*fc1:k=dp"}) == "plan.pin 1");
+  CHECK(code({"*fc1:k=tp", "*fc1:n=tp"}) == "plan.pins-conflict 4");
+  CHECK(code({"*fc1:b0=tp"}) == "plan.pins-conflict 4");
+  for (std::string text : {"", "x", ":k=tp", "a:", "a:k", "a:=tp", "a:k="}) {
+    auto pin = Pin::parse(text);
+    REQUIRE(!pin);
+    CHECK(pin.error().exit == ExitCode::Usage);
+  }
+}
+
+TEST_CASE("what cannot be planned") {
+  Graph graph = perceptron(6, 12);
+  auto wrong = plan(graph, onRanks("cpu:4", "tp=2"));
+  REQUIRE(!wrong);
+  CHECK(wrong.error().code == "plan.mesh-size");
+  CHECK(wrong.error().exit == ExitCode::Usage);
+  Graph broken = graph;
+  broken.ops.back().operands[0] = 99;
+  wrong = plan(broken, onRanks("cpu:2"));
+  REQUIRE(!wrong);
+  CHECK(wrong.error().code == "plan.graph");
+  auto illegal = evaluate(graph, *Topology::parse("cpu:2"),
+                          *Mesh::parse("tp=2"), {});
+  REQUIRE(!illegal);
+  CHECK(illegal.error().code == "plan.illegal");
+}
+
+TEST_CASE("an empty graph") {
+  PlanResult result = planned({}, onRanks("cpu:2"));
+  CHECK(result.strategies.empty());
+  CHECK(result.gap == 0);
 }

@@ -1,0 +1,165 @@
+//===- Describe.cpp - A plan for people -----------------------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A model has hundreds of operations and few different decisions, so operations
+// with the same kind and the same split are one line, with one of them named.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Document.h"
+#include "Table.h"
+#include "partita/Cost/Cost.h"
+#include <algorithm>
+#include <tuple>
+
+using namespace partita;
+using namespace partita::tool;
+
+/// More lines than this are not read.
+static constexpr size_t maxReplicatedShown = 10;
+
+static std::string joined(const std::vector<std::string> &names) {
+  std::string text;
+  for (const std::string &name : names)
+    text += (text.empty() ? "" : ",") + name;
+  return text;
+}
+
+static std::string percent(double fraction) {
+  return number(100 * fraction, 3) + "%";
+}
+
+/// "n = 3 x 12:tp x 64, m = dp"; "whole" without any.
+static std::string splitText(const PlannedOp &op, const Mesh &mesh) {
+  std::string text;
+  for (const PlannedFactor &factor : op.factors) {
+    text += (text.empty() ? "" : ", ") + factor.name + " = ";
+    bool first = true;
+    for (const FactorSharding &part : factor.parts.factors) {
+      std::vector<std::string> axes;
+      for (int axis : part.axes)
+        axes.push_back(mesh.axisNames[axis]);
+      std::string piece = joined(axes);
+      if (factor.parts.factors.size() > 1)
+        piece = std::to_string(part.size) + (axes.empty() ? "" : ":" + piece);
+      text += (first ? "" : " x ") + piece;
+      first = false;
+    }
+  }
+  return text.empty() ? "whole" : text;
+}
+
+static std::string strategiesText(const Plan &plan) {
+  struct Group {
+    std::string kind, split, example;
+    int64_t count = 0;
+  };
+  std::vector<Group> groups;
+  for (const PlannedOp &op : plan.ops) {
+    std::string split = splitText(op, plan.mesh);
+    auto same = std::find_if(groups.begin(), groups.end(), [&](const auto &g) {
+      return g.kind == op.kind && g.split == split;
+    });
+    if (same == groups.end())
+      same = groups.insert(groups.end(), {op.kind, split, op.id, 0});
+    ++same->count;
+  }
+  std::sort(groups.begin(), groups.end(), [](const Group &a, const Group &b) {
+    return std::tie(a.kind, a.split) < std::tie(b.kind, b.split);
+  });
+  Table table({"operation", "count", "split", "for example"});
+  for (const Group &group : groups)
+    table.row({group.kind, std::to_string(group.count), group.split,
+               group.example});
+  return "strategies\n" + table.str();
+}
+
+static std::string billText(const PlanReport &report) {
+  if (report.collectives.empty())
+    return "communication: none\n";
+  Table table({"kind", "over", "ranks", "bytes", "count", "when"});
+  int64_t total = 0;
+  for (const BillLine &line : report.collectives) {
+    table.row({line.kind, joined(line.axes), std::to_string(line.ranks),
+               std::to_string(line.bytes), std::to_string(line.count),
+               line.atLoad ? "at load" : "each step"});
+    total += line.atLoad ? 0 : line.bytes * line.count;
+  }
+  return "communication: " + bytesText(total) + " a step\n" + table.str();
+}
+
+static std::string replicatedText(const PlanReport &report) {
+  if (report.replicated.empty())
+    return "replicated work: none\n";
+  double seconds = 0;
+  Table table({"operation", "id", "same along", "costs"});
+  for (size_t i = 0; i < report.replicated.size(); ++i) {
+    const ReplicatedOp &op = report.replicated[i];
+    seconds += op.seconds;
+    if (i < maxReplicatedShown)
+      table.row({op.kind, op.id, joined(op.axes), secondsText(op.seconds)});
+  }
+  std::string text = "replicated work: " +
+                     std::to_string(report.replicated.size()) +
+                     " operations, " + secondsText(seconds) + " a step\n" +
+                     table.str();
+  if (report.replicated.size() > maxReplicatedShown)
+    text += "  and " +
+            std::to_string(report.replicated.size() - maxReplicatedShown) +
+            " cheaper ones\n";
+  return text;
+}
+
+static std::string countsText(const std::map<std::string, int64_t> &counts) {
+  std::string text;
+  for (const auto &[name, count] : counts)
+    if (count)
+      text += (text.empty() ? "" : ", ") + std::to_string(count) + " " + name;
+  return text.empty() ? "none" : text;
+}
+
+static std::string memoryText(const PlanReport &report) {
+  Table table({"rank", "arena", "weights and what comes from them", "together"});
+  for (size_t rank = 0; rank < report.memory.size(); ++rank) {
+    const RankMemory &memory = report.memory[rank];
+    table.row({std::to_string(rank), bytesText(memory.arenaBytes),
+               bytesText(memory.persistentBytes),
+               bytesText(memory.arenaBytes + memory.persistentBytes)});
+  }
+  return "memory\n" + table.str();
+}
+
+static std::string summaryText(const Plan &plan) {
+  std::string ranks = std::to_string(plan.mesh.numRanks());
+  std::string text = plan.modelName + " on " + plan.topology + ", mesh " +
+                     plan.mesh.str() + "\n";
+  text += "predicted step: " + secondsText(toSeconds(plan.cost.step())) + " (" +
+          secondsText(toSeconds(plan.cost.compute)) + " compute, " +
+          secondsText(toSeconds(plan.cost.communication)) +
+          " communication)\n";
+  text += "bound: " + secondsText(toSeconds(plan.bound)) + ", gap " +
+          percent(plan.gap) + (plan.proved ? ", proved best" : "") + "; of " +
+          plan.boundSpace + "\n";
+  for (const std::string &pin : plan.pins)
+    text += "pin: " + pin + "\n";
+  for (const std::string &note : plan.notes)
+    text += "note: " + note + "\n";
+  return text;
+}
+
+std::string tool::describe(const Document &document) {
+  std::string text = summaryText(document.plan) + strategiesText(document.plan);
+  if (!document.report)
+    return text;
+  const PlanReport &report = *document.report;
+  text += billText(report) + replicatedText(report);
+  text += "raised: " + countsText(report.raised) +
+          "\nleft decomposed: " + countsText(report.notRaised) + "\n";
+  return text + memoryText(report) + "program: " +
+         std::to_string(report.commands) + " commands a rank, " +
+         std::to_string(report.kernels) + " generated kernels\n";
+}

@@ -1,0 +1,230 @@
+//===- Document.cpp - A plan and what follows from it ---------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Document.h"
+#include "partita/Cost/Cost.h"
+#include "mlir/IR/BuiltinAttributes.h"
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+using namespace partita;
+using namespace partita::tool;
+using Json = nlohmann::ordered_json;
+
+//===----------------------------------------------------------------------===//
+// Facts
+//===----------------------------------------------------------------------===//
+
+static std::vector<std::string> axisNames(const Mesh &mesh,
+                                          const std::vector<int> &axes) {
+  std::vector<std::string> names;
+  for (int axis : axes)
+    names.push_back(mesh.axisNames[axis]);
+  return names;
+}
+
+static void addToBill(const runtime::Program &program,
+                      const std::vector<runtime::Command> &commands,
+                      bool atLoad, std::vector<BillLine> &bill) {
+  for (const runtime::Command &command : commands) {
+    if (command.kind != runtime::CommandKind::Collective)
+      continue;
+    BillLine line;
+    line.kind = runtime::collectiveName(command.collective);
+    line.axes = axisNames(program.mesh, command.axes);
+    line.ranks = program.mesh.group(0, command.axes).size();
+    line.bytes = std::max(command.operands[0].extentBytes(),
+                          command.results[0].extentBytes());
+    line.atLoad = atLoad;
+    auto same = std::find_if(bill.begin(), bill.end(), [&](const auto &other) {
+      return other.kind == line.kind && other.axes == line.axes &&
+             other.bytes == line.bytes && other.atLoad == atLoad;
+    });
+    if (same == bill.end())
+      same = bill.insert(bill.end(), line);
+    ++same->count;
+  }
+}
+
+/// Axes of more than one rank that no factor of the strategy takes.
+static std::vector<int> idleAxes(const Strategy &strategy, const Mesh &mesh) {
+  std::vector<int> idle;
+  for (int axis = 0; axis < mesh.numAxes(); ++axis) {
+    bool used = mesh.axisSizes[axis] == 1;
+    for (const DimSharding &factor : strategy.factors)
+      for (const FactorSharding &part : factor.factors)
+        used |= std::count(part.axes.begin(), part.axes.end(), axis) > 0;
+    if (!used)
+      idle.push_back(axis);
+  }
+  return idle;
+}
+
+/// One execution of `op` under `strategy`, by the planner's own prices.
+static double secondsOf(const Graph &graph, const GraphOp &op,
+                        const Strategy &strategy, const Mesh &mesh,
+                        const Topology &topology) {
+  int64_t bytes = 0;
+  for (size_t i = 0; i < op.operands.size(); ++i)
+    bytes += maxLocalBytes(operandSharding(op.rule, strategy, i), mesh,
+                           graph.values[op.operands[i]].dtype);
+  for (size_t i = 0; i < op.results.size(); ++i)
+    bytes += maxLocalBytes(resultSharding(op.rule, strategy, i), mesh,
+                           graph.values[op.results[i]].dtype);
+  int64_t parts = 1;
+  for (const DimSharding &factor : strategy.factors)
+    for (const FactorSharding &part : factor.factors)
+      for (int axis : part.axes)
+        parts *= mesh.axisSizes[axis];
+  DType dtype = op.results.empty() ? DType::F32
+                                   : graph.values[op.results[0]].dtype;
+  return toSeconds(KernelCost(topology).picoseconds(
+      op.kernelClass, dtype, op.flops / std::max<int64_t>(parts, 1), bytes));
+}
+
+static std::vector<ReplicatedOp> findReplicated(Pipeline &pipeline) {
+  const Graph &graph = pipeline.graph();
+  const PlanResult &plan = pipeline.plan();
+  std::vector<ReplicatedOp> found;
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    const GraphOp &op = graph.ops[o];
+    if (op.role != OpRole::Compute || op.kernelClass == KernelClass::Free ||
+        op.atLoad)
+      continue;
+    std::vector<int> idle = idleAxes(plan.strategies[o], plan.mesh);
+    if (idle.empty())
+      continue;
+    found.push_back({op.id, op.kind, axisNames(plan.mesh, idle),
+                     secondsOf(graph, op, plan.strategies[o], plan.mesh,
+                               pipeline.asked().plan.topology)});
+  }
+  std::sort(found.begin(), found.end(), [](const auto &a, const auto &b) {
+    return std::pair(b.seconds, a.id) < std::pair(a.seconds, b.id);
+  });
+  return found;
+}
+
+static std::map<std::string, int64_t> countsOf(mlir::ModuleOp module,
+                                               llvm::StringRef field) {
+  std::map<std::string, int64_t> counts;
+  auto report =
+      module->getAttrOfType<mlir::DictionaryAttr>("nn.raise_report");
+  auto part = report ? report.getAs<mlir::DictionaryAttr>(field)
+                     : mlir::DictionaryAttr();
+  if (part)
+    for (mlir::NamedAttribute entry : part)
+      if (auto count = llvm::dyn_cast<mlir::IntegerAttr>(entry.getValue()))
+        counts[entry.getName().str()] = count.getInt();
+  return counts;
+}
+
+Document tool::makeDocument(Pipeline &pipeline,
+                            const runtime::Program &program) {
+  Document document;
+  document.plan = makePlan(pipeline.graph(), pipeline.asked().plan,
+                           pipeline.plan());
+  PlanReport &report = document.report.emplace();
+  const runtime::RankClass &first = program.classes[program.classOfRank[0]];
+  addToBill(program, first.init, true, report.collectives);
+  addToBill(program, first.step, false, report.collectives);
+  report.replicated = findReplicated(pipeline);
+  report.raised = countsOf(pipeline.module(), "raised");
+  report.notRaised = countsOf(pipeline.module(), "left");
+  for (int32_t number : program.classOfRank) {
+    const runtime::RankClass &rankClass = program.classes[number];
+    report.memory.push_back({rankClass.arenaBytes, rankClass.persistentBytes});
+  }
+  for (int64_t rank = 0; rank < program.mesh.numRanks(); ++rank)
+    document.plan.peakBytes.push_back(program.peakBytes(rank));
+  report.commands = first.init.size() + first.step.size();
+  report.kernels = program.kernelNames.size();
+  return document;
+}
+
+//===----------------------------------------------------------------------===//
+// JSON
+//===----------------------------------------------------------------------===//
+
+static Json toJson(const PlanReport &report) {
+  Json json = {{"collectives", Json::array()}, {"replicated", Json::array()}};
+  for (const BillLine &line : report.collectives)
+    json["collectives"].push_back({{"kind", line.kind},
+                                   {"axes", line.axes},
+                                   {"ranks", line.ranks},
+                                   {"bytes", line.bytes},
+                                   {"count", line.count},
+                                   {"at_load", line.atLoad}});
+  for (const ReplicatedOp &op : report.replicated)
+    json["replicated"].push_back({{"id", op.id},
+                                  {"op", op.kind},
+                                  {"axes", op.axes},
+                                  {"seconds", op.seconds}});
+  json["raised"] = Json(report.raised);
+  json["not_raised"] = Json(report.notRaised);
+  json["memory"] = Json::array();
+  for (const RankMemory &rank : report.memory)
+    json["memory"].push_back({{"arena_bytes", rank.arenaBytes},
+                              {"persistent_bytes", rank.persistentBytes}});
+  json["commands"] = report.commands;
+  json["kernels"] = report.kernels;
+  return json;
+}
+
+/// Throws what the JSON library throws.
+static PlanReport fromJson(const Json &json) {
+  PlanReport report;
+  for (const Json &item : json.at("collectives"))
+    report.collectives.push_back({item.at("kind"), item.at("axes"),
+                                  item.at("ranks"), item.at("bytes"),
+                                  item.at("count"), item.at("at_load")});
+  for (const Json &item : json.at("replicated"))
+    report.replicated.push_back({item.at("id"), item.at("op"), item.at("axes"),
+                                 item.at("seconds")});
+  json.at("raised").get_to(report.raised);
+  json.at("not_raised").get_to(report.notRaised);
+  for (const Json &item : json.at("memory"))
+    report.memory.push_back(
+        {item.at("arena_bytes"), item.at("persistent_bytes")});
+  report.commands = json.at("commands");
+  report.kernels = json.at("kernels");
+  return report;
+}
+
+std::string tool::writeDocument(const Document &document) {
+  std::string text = writePlan(document.plan);
+  if (!document.report)
+    return text;
+  Json json = Json::parse(text);
+  json["report"] = toJson(*document.report);
+  // `run` says how the plan was made and stands last.
+  if (json.contains("run")) {
+    Json run = json["run"];
+    json.erase("run");
+    json["run"] = std::move(run);
+  }
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Result<Document> tool::readDocument(const std::string &text,
+                                    const std::string &place) {
+  Document document;
+  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("report")) {
+    PARTITA_TRY(document.plan, readPlan(text, place));
+    return document;
+  }
+  try {
+    document.report = fromJson(json["report"]);
+  } catch (const Json::exception &exception) {
+    return makeError(ExitCode::InvalidInput, "plan.field", place + ": report",
+                     exception.what(),
+                     "a plan is the JSON that `partita plan -o FILE` writes");
+  }
+  json.erase("report");
+  PARTITA_TRY(document.plan, readPlan(json.dump(), place));
+  return document;
+}

@@ -1,0 +1,194 @@
+//===- Pipeline.cpp - A model's way to an executable ----------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Pipeline.h"
+#include "Document.h"
+#include "dialects/dist/Dist.h"
+#include "dialects/nn/NN.h"
+#include "dialects/rt/RT.h"
+#include "partita/Codegen/Codegen.h"
+#include "partita/Conversion/NNToRT.h"
+#include "partita/Cost/Cost.h"
+#include "partita/Import/Import.h"
+#include "partita/Interp/ReferenceModels.h"
+#include "partita/Partition/Partition.h"
+#include "partita/Plan/IR.h"
+#include "partita/Raise/Raise.h"
+#include "partita/Support/File.h"
+#include "partita/Target/Target.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Verifier.h"
+#include "llvm/Support/raw_ostream.h"
+#include <chrono>
+#include <filesystem>
+
+using namespace mlir;
+using namespace partita;
+using namespace partita::tool;
+
+static DialectRegistry makeRegistry() {
+  DialectRegistry registry;
+  registry.insert<func::FuncDialect, nn::NNDialect, dist::DistDialect,
+                  rt::RTDialect>();
+  registerReferenceModels(registry);
+  return registry;
+}
+
+Pipeline::Pipeline(Request request, Progress &progress)
+    : request(std::move(request)), progress(progress), context(makeRegistry()),
+      diagnostics(context) {
+  context.loadAllAvailableDialects();
+}
+
+static std::string printed(ModuleOp module) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module.print(stream);
+  return text + "\n";
+}
+
+Status Pipeline::dump(const std::string &stage, const std::string &text) {
+  int number = stages++;
+  if (request.dumpDir.empty())
+    return ok();
+  std::error_code error;
+  std::filesystem::create_directories(request.dumpDir, error);
+  if (error)
+    return makeError(ExitCode::InvalidInput, "output.folder", request.dumpDir,
+                     "cannot be made: " + error.message());
+  std::string digits = std::to_string(number);
+  return writeFileAtomically(request.dumpDir + "/" +
+                                 (number < 10 ? "0" : "") + digits + "-" +
+                                 stage,
+                             text);
+}
+
+template <typename Body>
+Status Pipeline::phase(const char *label, const char *stage, Body body) {
+  progress.step(label);
+  if (Status status = body(); !status)
+    return diagnostics.explain(status.takeError());
+  if (failed(verify(*current)))
+    return diagnostics.explain(
+        makeError(ExitCode::Internal, "pipeline.verify", stage,
+                  "the program is not valid after this phase",
+                  "this is a defect; --dump-dir DIR keeps what led to it"));
+  diagnostics.clear();
+  if (request.dumpDir.empty())
+    return dump(stage, "");
+  return dump(std::string(stage) + ".mlir", printed(*current));
+}
+
+Status Pipeline::load() {
+  PARTITA_CHECK(phase("import", "import", [&]() -> Status {
+    PARTITA_TRY(current,
+                importONNX(context, request.model, {request.dims}));
+    if (request.keepImported)
+      original = current->clone();
+    return ok();
+  }));
+  return phase("raise", "raised",
+               [&]() -> Status { return raise(*current); });
+}
+
+/// The plan of a file, for this graph and machine.
+static Result<PlanResult> loadPlan(const std::string &path, const Graph &graph,
+                                   const Topology &topology) {
+  PARTITA_TRY(std::string text, readFile(path));
+  PARTITA_TRY(Document document, readDocument(text, path));
+  const Plan &plan = document.plan;
+  if (plan.mesh.numRanks() != topology.numRanks())
+    return makeError(ExitCode::Usage, "plan.mesh-size", path,
+                     "the plan is for " + std::to_string(plan.mesh.numRanks()) +
+                         " ranks, and " + topology.text + " has " +
+                         std::to_string(topology.numRanks()),
+                     "--topology " + plan.topology);
+  PlanResult result;
+  result.mesh = plan.mesh;
+  PARTITA_TRY(result.strategies, strategiesFor(plan, graph, path));
+  PARTITA_TRY(result.cost,
+              evaluate(graph, topology, plan.mesh, result.strategies));
+  // What the file claims about other plans holds only for its own machine.
+  if (plan.topology == topology.text) {
+    result.bound = std::min(plan.bound, result.cost.step());
+    result.boundSpace = plan.boundSpace;
+    result.proved = plan.proved && plan.cost == result.cost;
+  }
+  if (result.cost.step() > 0)
+    result.gap = 1 - double(result.bound) / double(result.cost.step());
+  result.residentBytes = plan.residentBytes;
+  result.notes = plan.notes;
+  return result;
+}
+
+Status Pipeline::search() {
+  auto begin = std::chrono::steady_clock::now();
+  PARTITA_TRY(modelGraph, extractGraph(*current));
+  if (request.planFile.empty()) {
+    PARTITA_TRY(planned, partita::plan(modelGraph, request.plan));
+  } else {
+    PARTITA_TRY(planned, loadPlan(request.planFile, modelGraph,
+                                  request.plan.topology));
+  }
+  searchSeconds = std::chrono::duration<double>(
+                      std::chrono::steady_clock::now() - begin)
+                      .count();
+  return dump("plan.json",
+              writePlan(makePlan(modelGraph, request.plan, planned)));
+}
+
+Status Pipeline::choose() {
+  progress.step("plan");
+  if (Status status = search(); !status)
+    return diagnostics.explain(status.takeError());
+  return phase("plan", "planned", [&] {
+    return attachPlan(*current, planned.mesh, planned.strategies);
+  });
+}
+
+Status Pipeline::lower() {
+  ReshardPlanner resharder(
+      planned.mesh, CollectiveCost(request.plan.topology, planned.mesh));
+  PARTITA_CHECK(phase("reshards", "reshards",
+                      [&] { return insertReshards(*current, resharder); }));
+  PARTITA_CHECK(phase("collectives", "collectives",
+                      [&] { return lowerReshards(*current, resharder); }));
+  PARTITA_CHECK(phase("localise", "local", [&] { return localize(*current); }));
+  NNToRTOptions options;
+  options.threads = static_cast<int>(request.plan.topology.device.threads);
+  PARTITA_CHECK(phase("select commands", "rt", [&] {
+    return convertNNToRT(*current, options);
+  }));
+  return phase("outline kernels", "kernels", [&]() -> Status {
+    PARTITA_TRY(kernels, outlineKernels(*current));
+    return ok();
+  });
+}
+
+Result<runtime::Program> Pipeline::tabulate() {
+  std::vector<std::string> names;
+  for (auto kernel : kernels->getOps<func::FuncOp>())
+    names.push_back(kernel.getName().str());
+  auto built = buildProgram(*current, names);
+  if (!built)
+    return diagnostics.explain(built.takeError());
+  built->threadsPerRank =
+      static_cast<int32_t>(request.plan.topology.device.threads);
+  built->modelName = modelGraph.modelName;
+  PARTITA_CHECK(runtime::validate(*built));
+  return built;
+}
+
+Result<std::vector<char>> Pipeline::emit() {
+  progress.step("generate code");
+  if (Status status = lowerKernels(*kernels); !status)
+    return diagnostics.explain(status.takeError());
+  auto object = emitObject(*kernels, {});
+  if (!object)
+    return diagnostics.explain(object.takeError());
+  return object;
+}

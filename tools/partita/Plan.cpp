@@ -1,0 +1,61 @@
+//===- Plan.cpp - partita plan --------------------------------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Decides, and lowers the decision to the command table without generating code:
+// the memory and the communication that it prints are those of the executable.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Build.h"
+#include "Commands.h"
+#include "Document.h"
+#include "partita/Support/File.h"
+#include <unistd.h>
+
+using namespace partita;
+using namespace partita::tool;
+
+namespace {
+struct PlanCommandOptions {
+  RequestOptions request;
+  std::string out, format = "text";
+};
+} // namespace
+
+static std::string hostName() {
+  char name[256] = {};
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "";
+}
+
+static Result<ExitCode> runPlan(const PlanCommandOptions &options) {
+  PARTITA_TRY(Request request, options.request.resolve());
+  Progress progress(Pipeline::phases - 1);
+  Pipeline pipeline(std::move(request), progress);
+  PARTITA_TRY(runtime::Program program, buildProgramOf(pipeline));
+  Document document = makeDocument(pipeline, program);
+  document.plan.run = PlanRun{pipeline.planSeconds(), hostName()};
+  progress.clear();
+  std::string json = writeDocument(document);
+  if (!options.out.empty())
+    PARTITA_CHECK(writeFileAtomically(options.out, json));
+  if (options.format == "json")
+    PARTITA_CHECK(printResult(json));
+  else
+    PARTITA_CHECK(printResult(describe(document)));
+  return ExitCode::Ok;
+}
+
+void tool::addPlan(CLI::App &app, Action &chosen) {
+  auto [command, options] = addCommand<PlanCommandOptions>(
+      app, chosen, "plan", "Decide how to split a model; compile nothing",
+      runPlan);
+  options->request.declare(*command);
+  command->add_option("-o,--output", options->out,
+                      "Write the plan here, as --format json prints it")
+      ->type_name("PLAN.json");
+  addFormat(*command, options->format);
+}
