@@ -4,8 +4,9 @@
 #
 # Shows Partita at work on a real model: MiniLM, which turns sentences into
 # vectors, with its published weights. Installs what is missing, builds, compiles
-# the model for 1, 2 and 4 ranks, embeds the same sentences with each, and
-# compares with ONNX Runtime. Exits with 0 only if all agree to 1e-4.
+# the model for 1, 2 and 4 ranks (whole, tensor parallel, and data and tensor
+# parallel), embeds the same sentences with each, and compares with ONNX Runtime.
+# Exits with 0 only if all agree to 1e-4.
 #
 #   tools/demo.sh                    build/release
 #   tools/demo.sh --preset dev       any preset of CMakePresets.json
@@ -15,7 +16,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 
-usage() { sed -n '5,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '5,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 preset=release setup=yes build=yes
 while (($#)); do
@@ -81,11 +82,12 @@ say "ONNX Runtime, the reference"
 echo "done"
 
 agreements=()
-for ranks in 1 2 4; do
-  say "Partita on $ranks $([[ $ranks == 1 ]] && echo rank || echo ranks)"
+for split in "1 dp=1" "2 tp=2" "4 dp=2,tp=2"; do
+  read -r ranks mesh <<<"$split"
+  say "Partita on $ranks rank(s), mesh $mesh"
   out=$work/minilm-$ranks
   "$partita" compile "$work/minilm.onnx" --topology "cpu:$ranks" \
-    --dim "batch=$sentences" --dim "sequence=$sequence" -o "$out"
+    --mesh "$mesh" --dim "batch=$sentences" --dim "sequence=$sequence" -o "$out"
   "$out" "${inputs[@]}" --output-dir "$work/outputs-$ranks"
   "$python" -m partita.minilm embed --inputs "$work/inputs" \
     --outputs "$work/outputs-$ranks" -o "$work/embeddings-$ranks.npy"
@@ -93,7 +95,7 @@ for ranks in 1 2 4; do
     "$work/reference.npy" --tolerance "$tolerance") ||
     fail "on $ranks ranks, MiniLM does not agree with ONNX Runtime"
   echo "$verdict"
-  agreements+=("$(printf '%2d ranks: %s' "$ranks" "$verdict")")
+  agreements+=("$(printf '%s rank(s), mesh %-10s  %s' "$ranks" "$mesh:" "$verdict")")
 done
 
 say "Each sentence with the one most like it (cosine), as embedded on 4 ranks"

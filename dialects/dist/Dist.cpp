@@ -511,12 +511,17 @@ LogicalResult PermuteOp::verify() {
     return failure();
   if (e->from.partialAxes != e->to.partialAxes)
     return emitOpError("must not change partial axes");
-  // Boxes by their intervals: each rank receives one that a rank has.
+  // The elements of each dimension that a rank owns, as runs: spelled so, boxes
+  // of differently factored shardings can be compared.
   auto key = [&](const Sharding &sharding, int64_t rank) {
-    std::vector<std::pair<int64_t, int64_t>> intervals;
-    forEachRun(boxOf(sharding, e->mesh, e->mesh.coordinates(rank)),
-               [&](Run run) { intervals.push_back({run.global, run.count}); });
-    return intervals;
+    Box box = boxOf(sharding, e->mesh, e->mesh.coordinates(rank));
+    std::vector<std::pair<int64_t, int64_t>> runs;
+    for (Box::Dim &dim : box.dims) {
+      forEachRun(Box{{dim}},
+                 [&](Run run) { runs.push_back({run.global, run.count}); });
+      runs.push_back({-1, -1});
+    }
+    return runs;
   };
   std::set<std::vector<std::pair<int64_t, int64_t>>> held;
   for (int64_t rank = 0, n = e->mesh.numRanks(); rank < n; ++rank)

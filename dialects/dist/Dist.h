@@ -11,6 +11,7 @@
 
 #include "partita/Support/ShardingRule.h"
 #include "mlir/IR/Attributes.h"
+#include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinTypes.h"

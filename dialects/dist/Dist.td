@@ -113,7 +113,7 @@ def Dist_StrategyAttr : Dist_Attr<"Strategy", "strategy"> {
 def Dist_OffsetAttr : Dist_Attr<"Offset", "offset"> {
   let summary = "Where a rank's interval of a factor begins";
   let description = [{
-    `#dist.offset<@m, 1021:"tp">` is the first of 1021 units that belongs to the
+    `#dist.offset<@m, {1021:"tp"}>` is the first of 1021 units that belongs to the
     rank that evaluates it: the only thing in which local programs of one rank
     class differ.
   }];

@@ -150,6 +150,8 @@ LogicalResult SliceOp::verify() {
   if (from.size() != to.size() || getStarts().size() != from.size() ||
       getSteps().size() != from.size())
     return emitOpError("needs equal ranks and one start and step a dimension");
+  if (getElementTypeOrSelf(getInput()) != getElementTypeOrSelf(getResult()))
+    return emitOpError("must keep the element type");
   for (size_t d = 0; d < from.size(); ++d) {
     int64_t first = getStarts()[d], step = getSteps()[d];
     if (step == 0)
@@ -174,6 +176,8 @@ LogicalResult PadOp::verify() {
   if (from.size() != to.size() || getLow().size() != from.size() ||
       getHigh().size() != from.size())
     return emitOpError("needs equal ranks and one low and high a dimension");
+  if (getElementTypeOrSelf(getInput()) != getElementTypeOrSelf(getResult()))
+    return emitOpError("must keep the element type");
   for (size_t d = 0; d < from.size(); ++d)
     if (getLow()[d] < 0 || getHigh()[d] < 0 ||
         to[d] != getLow()[d] + from[d] + getHigh()[d])
@@ -218,8 +222,9 @@ static void addPartsRule(RuleBuilder &builder, ArrayRef<int64_t> joined,
   }
 }
 
-static LogicalResult verifyParts(Operation *op, ArrayRef<int64_t> joined,
-                                 ValueRange parts, int64_t axis) {
+static LogicalResult verifyParts(Operation *op, Value whole, ValueRange parts,
+                                 int64_t axis) {
+  std::vector<int64_t> joined = shapeOf(whole);
   if (parts.empty())
     return op->emitOpError("needs at least one part");
   if (axis < 0 || axis >= int64_t(joined.size()))
@@ -229,6 +234,8 @@ static LogicalResult verifyParts(Operation *op, ArrayRef<int64_t> joined,
     std::vector<int64_t> shape = shapeOf(part);
     if (shape.size() != joined.size())
       return op->emitOpError("needs equal ranks");
+    if (getElementTypeOrSelf(part) != getElementTypeOrSelf(whole))
+      return op->emitOpError("must keep the element type");
     for (size_t d = 0; d < joined.size(); ++d)
       if (int64_t(d) != axis && shape[d] != joined[d])
         return op->emitOpError("has parts that differ in dimension ") << d;
@@ -252,7 +259,7 @@ ShardingRule ConcatOp::getShardingRule() {
 }
 
 LogicalResult ConcatOp::verify() {
-  return verifyParts(*this, shapeOf(getResult()), getInputs(), getAxis());
+  return verifyParts(*this, getResult(), getInputs(), getAxis());
 }
 
 ShardingRule SplitOp::getShardingRule() {
@@ -264,7 +271,7 @@ ShardingRule SplitOp::getShardingRule() {
 }
 
 LogicalResult SplitOp::verify() {
-  return verifyParts(*this, shapeOf(getInput()), getResults(), getAxis());
+  return verifyParts(*this, getInput(), getResults(), getAxis());
 }
 
 //===----------------------------------------------------------------------===//
@@ -342,7 +349,7 @@ ShardingRule IotaOp::getShardingRule() {
 LogicalResult IotaOp::verify() {
   if (int64_t(getAxis()) < 0 ||
       int64_t(getAxis()) >= cast<RankedTensorType>(getType()).getRank())
-    return emitOpError("has axis ") << getAxis() << " out of range";
+    return emitOpError("has axis ") << int64_t(getAxis()) << " out of range";
   return success();
 }
 

@@ -10,6 +10,7 @@
 #define PARTITA_DIALECTS_RT_RT_H
 
 #include "dialects/dist/Dist.h"
+#include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Dialect.h"
 #include "mlir/IR/OpImplementation.h"

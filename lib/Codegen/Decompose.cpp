@@ -46,11 +46,11 @@ public:
   }
   /// A vector along the rows, repeated for each of them.
   Value alongRow(Value vector) {
-    vector = widened(vector);
-    if (vector.getType() == full)
-      return vector;
-    return nn::BroadcastOp::create(builder, loc, full, vector,
-                                   ArrayRef<int64_t>{full.getRank() - 1});
+    auto type = full.clone(getElementTypeOrSelf(vector.getType()));
+    if (vector.getType() != type)
+      vector = nn::BroadcastOp::create(builder, loc, type, vector,
+                                       ArrayRef<int64_t>{full.getRank() - 1});
+    return widened(vector);
   }
   Value spread(Value perRow) {
     SmallVector<int64_t> dims(row.getRank());

@@ -89,6 +89,7 @@ private:
   explicit KernelPlan(rt::FusionOp fusion) : fusion(fusion) {}
   Status classify();
   Status layOut();
+  bool isRowShape(llvm::ArrayRef<int64_t> dims) const;
   void chooseTemporaries();
   void visitStage(mlir::Value value, int64_t stage,
                   llvm::DenseSet<mlir::Value> &seen);

@@ -148,6 +148,15 @@ static bool isAlongColumns(Value value) {
   });
 }
 
+/// The leading dimensions, followed by any number of ones.
+bool KernelPlan::isRowShape(ArrayRef<int64_t> dims) const {
+  size_t rows = shape.size() - cols;
+  return dims.size() >= rows &&
+         dims.take_front(rows) == ArrayRef(shape).take_front(rows) &&
+         llvm::all_of(dims.drop_front(rows),
+                      [](int64_t size) { return size == 1; });
+}
+
 Status KernelPlan::layOut() {
   size_t rank = shape.size(), rows = cols ? rank - cols : 0;
   // Without a reduction there are no rows: one loop nest over everything.
@@ -173,6 +182,9 @@ Status KernelPlan::layOut() {
        llvm::zip_equal(fusion.getInputs(), fusion.getBody().getArguments())) {
     bool columns =
         shapes.lookup(argument) == Shape::Row && isAlongColumns(argument);
+    if (shapes.lookup(argument) == Shape::Row && !columns &&
+        !isRowShape(nn::shapeOf(argument)))
+      return kernelError(fusion, "has an operand that does not fit its rows");
     PARTITA_TRY(Walk w, walk(getElementTypeOrSelf(operand.getType()),
                              shapes.lookup(argument), columns,
                              rt::addressingOf(operand).strides));

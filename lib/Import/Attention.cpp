@@ -38,7 +38,7 @@ static Value joinHeads(NodeImport &n, Value value) {
 static Value attentionMask(NodeImport &n, int64_t keys) {
   Shape shape = n.shape(3);
   if (shape.size() < 2 || shape.size() > 4)
-    n.invalid("its mask has rank " + std::to_string(shape.size()));
+    n.unsupported("its mask has rank " + std::to_string(shape.size()));
   shape.insert(shape.begin(), 4 - shape.size(), 1);
   if (shape[3] != keys && shape[3] != 1)
     n.unsupported("its mask covers only some of the keys");

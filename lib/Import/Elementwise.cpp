@@ -8,6 +8,7 @@
 
 #include "NodeImport.h"
 #include <cmath>
+#include <limits>
 
 using namespace mlir;
 using namespace partita;
@@ -200,6 +201,21 @@ static void importIsNaN(NodeImport &n) {
   n.set(0, n.compare("ne", x, x));
 }
 
+static void importIsInf(NodeImport &n) {
+  Value x = n.input(0);
+  double infinity = std::numeric_limits<double>::infinity();
+  bool positive = n.integer("detect_positive", 1);
+  bool negative = n.integer("detect_negative", 1);
+  Value above = n.compare("eq", x, n.splatLike(x, infinity));
+  Value below = n.compare("eq", x, n.splatLike(x, -infinity));
+  if (positive && negative)
+    n.set(0, n.binary<OrOp>(above, below));
+  else if (positive || negative)
+    n.set(0, positive ? above : below);
+  else
+    n.set(0, n.splatLike(above, 0));
+}
+
 /// Training is over: dropout passes its input and keeps everything.
 static void importDropout(NodeImport &n) {
   if (n.version >= 12 && n.has(2) && n.knownScalar(2) != 0.0)
@@ -231,6 +247,7 @@ void importer::addElementwise(ImportTable &table) {
   table.add("Sign", 9, importUnary<SignOp>);
   table.add("Not", 1, importUnary<NotOp>);
   table.add("IsNaN", 9, importIsNaN);
+  table.add("IsInf", 10, importIsInf);
 
   table.add("Add", 7, importBinary<AddOp>);
   table.add("Sub", 7, importBinary<SubOp>);

@@ -89,6 +89,15 @@ static std::string nodeName(const onnx::NodeProto &node) {
   return node.op_type() + (node.output_size() ? ":" + node.output(0) : "");
 }
 
+/// Whether dispatch() would find a way, as far as the operator's name tells.
+static bool isKnown(const NodeImport &node, const onnx::OpSchema *schema) {
+  std::string domain =
+      node.node.domain() == "ai.onnx" ? "" : node.node.domain();
+  return ImportTable::get().find(domain, node.node.op_type(), node.version) ||
+         (schema && (schema->HasFunction() ||
+                     schema->HasContextDependentFunction()));
+}
+
 void GraphImport::importNode(const onnx::NodeProto &node, Scope &scope) {
   // Nodes of a body stand for the node whose body it is.
   Origin origin;
@@ -118,10 +127,12 @@ void GraphImport::importNode(const onnx::NodeProto &node, Scope &scope) {
   }
   NodeImport import(*this, node, version, std::move(inputs));
   try {
-    if (poisoned)
-      poison(import);
-    else
+    if (!poisoned)
       dispatch(import, schema);
+    else if (!isKnown(import, schema))
+      import.unsupported("");
+    else
+      poison(import);
   } catch (const UnsupportedNode &failure) {
     reportGap(node, version, failure.message);
     poison(import);
@@ -137,12 +148,19 @@ void GraphImport::dispatch(NodeImport &node, const onnx::OpSchema *schema) {
     checkTypes(node, *schema);
   const ImportFunction *function =
       ImportTable::get().find(domain, node.node.op_type(), node.version);
+  std::string reason;
   if (function) {
-    (*function)(node);
-    return node.fold();
+    try {
+      (*function)(node);
+      node.refuseUnreadAttributes(schema);
+      return node.fold();
+    } catch (const UnsupportedNode &failure) {
+      reason = failure.message;
+      node.reset();
+    }
   }
   if (!schema || !importBody(node, *schema))
-    node.unsupported("");
+    node.unsupported(reason);
 }
 
 //===----------------------------------------------------------------------===//
@@ -176,10 +194,11 @@ void GraphImport::finish(NodeImport &node, Scope &scope) {
     const std::string &name = node.node.output(i);
     if (name.empty())
       continue;
-    if (!node.outputs[i])
-      importer::unsupported("output", node.place(),
-                            "output " + std::to_string(i) + " (\"" + name +
-                                "\") is not supported");
+    if (!node.outputs[i]) {
+      reportGap(node.node, node.version,
+                "its output " + std::to_string(i) + " is not supported");
+      node.outputs[i].emplace().poisoned = true;
+    }
     scope.names[name] = *node.outputs[i];
   }
 }

@@ -21,6 +21,12 @@ partita::importONNX(mlir::MLIRContext &context, const std::string &path,
     prepareModel(file.model, path);
     return GraphImport(file, options, context).run();
   } catch (Failure &failure) {
+    // Where nothing better was said: what finds most defects of models.
+    if (failure.error.hint.empty())
+      failure.error.hint =
+          failure.error.exit == ExitCode::InvalidInput
+              ? "onnx.checker.check_model may say more; export the model again"
+              : "export the model in another way that avoids this";
     return std::move(failure.error);
   } catch (const std::exception &error) {
     return makeError(ExitCode::InvalidInput, "import.onnx", path,

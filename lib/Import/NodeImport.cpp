@@ -120,6 +120,7 @@ Shape NodeImport::broadcastShape(const std::vector<size_t> &which) const {
 //===----------------------------------------------------------------------===//
 
 const onnx::AttributeProto *NodeImport::attribute(const char *name) const {
+  attributesRead.insert(name);
   for (const auto &attribute : node.attribute())
     if (attribute.name() == name)
       return &attribute;
@@ -173,6 +174,42 @@ std::vector<int64_t> NodeImport::axes(std::vector<int64_t> values,
       invalid("axis " + std::to_string(value) + " appears twice");
   }
   return values;
+}
+
+/// Attributes that change nothing in inference: precisions of intermediate
+/// results, randomness, the branch that is not taken.
+static bool isHarmless(const std::string &name) {
+  static const std::set<std::string> names = {
+      "stash_type",  "softmax_precision",     "momentum",    "seed",
+      "is_test",     "consumed_inputs",       "ratio",       "saturate",
+      "then_branch", "qk_matmul_output_mode", "else_branch", "round_mode"};
+  return names.count(name) != 0;
+}
+
+void NodeImport::refuseUnreadAttributes(const onnx::OpSchema *schema) const {
+  for (const auto &attribute : node.attribute()) {
+    if (attributesRead.count(attribute.name()) || isHarmless(attribute.name()))
+      continue;
+    if (schema) {
+      auto it = schema->attributes().find(attribute.name());
+      if (it != schema->attributes().end() &&
+          it->second.default_value.has_type()) {
+        onnx::AttributeProto expected = it->second.default_value;
+        expected.set_name(attribute.name());
+        expected.clear_doc_string();
+        if (expected.SerializeAsString() == attribute.SerializeAsString())
+          continue;
+      }
+    }
+    unsupported("its attribute " + attribute.name() + " is not known");
+  }
+}
+
+void NodeImport::reset() {
+  for (Operation *op : llvm::reverse(created))
+    op->erase();
+  created.clear();
+  outputs.assign(outputs.size(), std::nullopt);
 }
 
 //===----------------------------------------------------------------------===//

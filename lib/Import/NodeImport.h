@@ -34,8 +34,13 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
+
+namespace onnx {
+class OpSchema;
+}
 
 namespace partita::importer {
 
@@ -167,13 +172,20 @@ public:
   std::string place() const;
   /// The node is wrong: exit 2.
   [[noreturn]] void invalid(std::string message, std::string hint = "") const;
-  /// Partita has no way to do what the node asks for. Import goes on, so that
-  /// all such nodes are reported.
+  /// The import function cannot do what the node asks for. The body that ONNX
+  /// defines is taken instead; if there is none, import goes on, so that all
+  /// such nodes are reported.
   [[noreturn]] void unsupported(std::string message) const;
 
 private:
   friend class GraphImport;
   void record(mlir::Operation *op);
+  /// Fails as unsupported if the node has an attribute that nothing looked at
+  /// and that is not what the schema says by default: a newer version of an
+  /// operator must not be computed as an older one.
+  void refuseUnreadAttributes(const onnx::OpSchema *schema) const;
+  /// Takes back what was made so far.
+  void reset();
   /// Evaluates the operations of a node whose inputs are all known.
   void fold();
   mlir::Value constantValue(const HostTensor &tensor);
@@ -181,6 +193,7 @@ private:
   std::vector<Imported> inputs;
   std::vector<std::optional<Imported>> outputs;
   std::vector<mlir::Operation *> created;
+  mutable std::set<std::string> attributesRead;
 };
 
 /// What NodeImport::unsupported throws.

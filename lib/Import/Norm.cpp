@@ -54,10 +54,34 @@ static void refuseStatistics(NodeImport &n) {
       n.unsupported("its statistics are used");
 }
 
+/// Mean and 1 / sqrt(variance + epsilon) of the rows, which training keeps.
+static void setStatistics(NodeImport &n, Value x, const Rows &rows,
+                          double epsilon) {
+  x = n.cast(x, n.builder.getF32Type());
+  int64_t axis = int64_t(rows.flat.size()) - 1;
+  auto mean = [&](Value value) {
+    Value sum = n.reduce("sum", value, {axis}, true);
+    return n.binary<MulOp>(sum, n.splatLike(sum, 1.0 / double(rows.size)));
+  };
+  Value average = mean(x);
+  Value centred = n.binary<SubOp>(x, n.broadcast(average, rows.flat));
+  Value variance = mean(n.binary<MulOp>(centred, centred));
+  Value inverse = n.unary<RsqrtOp>(
+      n.binary<AddOp>(variance, n.splatLike(variance, epsilon)));
+  Shape shape = rows.shape;
+  for (size_t d = rows.flat.size() - 1; d < shape.size(); ++d)
+    shape[d] = 1;
+  if (n.numOutputs() > 1)
+    n.set(1, n.reshape(average, shape));
+  if (n.numOutputs() > 2)
+    n.set(2, n.reshape(inverse, shape));
+}
+
 static void importLayerNorm(NodeImport &n) {
-  refuseStatistics(n);
   Rows rows = rowsOf(n);
   Value x = n.reshape(n.input(0), rows.flat);
+  if (n.wants(1) || n.wants(2))
+    setStatistics(n, x, rows, n.real("epsilon", 1e-5f));
   Value scale = vectorInput(n, 1, rows);
   Value bias = n.has(2) ? vectorInput(n, 2, rows) : Value();
   Value result = n.create<LayerNormOp>(

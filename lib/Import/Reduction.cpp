@@ -110,6 +110,54 @@ static void importCumSum(NodeImport &n) {
                               n.integer("reverse", 0) != 0));
 }
 
+/// The index of the first (or last) element that equals the extreme: indices
+/// where it does not are replaced by one that cannot win.
+static Value argExtreme(NodeImport &n, const char *kind, int64_t axis,
+                        bool last) {
+  Value x = n.input(0);
+  Shape shape = n.shape(0);
+  Value top = n.broadcast(n.reduce(kind, x, {axis}, true), shape);
+  RankedTensorType indices = n.makeType(shape, n.builder.getI64Type());
+  Value index = n.iota(indices, axis, 0, 1);
+  Value never = n.splat(indices, last ? -1 : double(shape[axis]));
+  Value candidate =
+      n.create<SelectOp>(indices, n.compare("eq", x, top), index, never);
+  return n.reduce(last ? "max" : "min", candidate, {axis}, true);
+}
+
+static ImportFunction argReduceBy(const char *kind) {
+  return [kind](NodeImport &n) {
+    int64_t axis = n.axis(n.integer("axis", 0), n.rank(0));
+    Shape shape = n.shape(0);
+    if (shape[axis] == 0)
+      n.invalid("looks for an index in an empty dimension");
+    Value index =
+        argExtreme(n, kind, axis, n.integer("select_last_index", 0));
+    shape[axis] = 1;
+    if (!keepsDims(n))
+      shape.erase(shape.begin() + axis);
+    n.set(0, n.reshape(index, shape));
+  };
+}
+
+/// One where the first maximum is, else zero.
+static void importHardmax(NodeImport &n) {
+  if (n.version < 13)
+    n.unsupported("it treats its input as a matrix");
+  int64_t axis = n.axis(n.integer("axis", -1), n.rank(0));
+  Value index = n.broadcast(argExtreme(n, "max", axis, false), n.shape(0));
+  auto type = cast<RankedTensorType>(index.getType());
+  Value hit = n.compare("eq", index, n.iota(type, axis, 0, 1));
+  n.set(0, n.cast(hit, n.element(0)));
+}
+
+static void importGlobalMaxPool(NodeImport &n) {
+  std::vector<int64_t> axes;
+  for (int64_t d = 2; d < n.rank(0); ++d)
+    axes.push_back(d);
+  n.set(0, n.reduce("max", n.input(0), axes, true));
+}
+
 static void importGlobalAveragePool(NodeImport &n) {
   std::vector<int64_t> axes;
   int64_t count = 1;
@@ -135,5 +183,9 @@ void importer::addReduction(ImportTable &table) {
   table.add("Softmax", 1, softmax(false));
   table.add("LogSoftmax", 1, softmax(true));
   table.add("CumSum", 11, importCumSum);
+  table.add("ArgMax", 1, argReduceBy("max"));
+  table.add("ArgMin", 1, argReduceBy("min"));
+  table.add("Hardmax", 13, importHardmax);
+  table.add("GlobalMaxPool", 1, importGlobalMaxPool);
   table.add("GlobalAveragePool", 1, importGlobalAveragePool);
 }

@@ -53,7 +53,8 @@ template <typename T> T identity(Combiner combiner, DType stored) {
       return max ? T(0) : T(1);
     int bits = 8 * int(dtypeSize(stored));
     bool isUnsigned = stored >= DType::U8;
-    // The least value of n signed bits is -2^(n-1), the greatest its complement.
+    // The least value of n signed bits is -2^(n-1), the greatest its
+    // complement.
     uint64_t least = isUnsigned ? 0 : ~uint64_t(0) << (bits - 1);
     uint64_t greatest = isUnsigned ? ~uint64_t(0) >> (64 - bits) : ~least;
     return T(max ? least : greatest);

@@ -53,9 +53,7 @@ concept Integer = std::same_as<T, int64_t> || std::same_as<T, uint64_t>;
 /// Of booleans, which are 0 or 1.
 #define PARTITA_LOGICAL(Name, expression)                                      \
   struct Name {                                                                \
-    template <Integer T> T operator()(T x, T y) const {                        \
-      return expression;                                                       \
-    }                                                                          \
+    template <Integer T> T operator()(T x, T y) const { return expression; }   \
   };
 
 PARTITA_REAL(Exp, std::exp(x))
@@ -70,10 +68,9 @@ PARTITA_REAL(Erf, std::erf(x))
 PARTITA_REAL(Sigmoid, 1 / (1 + std::exp(-x)))
 PARTITA_REAL(Silu, x / (1 + std::exp(-x)))
 PARTITA_REAL(GeluErf, x / 2 * (1 + std::erf(x / std::numbers::sqrt2)))
-PARTITA_REAL(GeluTanh,
-             x / 2 *
-                 (1 + std::tanh(std::sqrt(2 / std::numbers::pi) *
-                                (x + 0.044715 * x * x * x))))
+PARTITA_REAL(GeluTanh, x / 2 *
+                           (1 + std::tanh(std::sqrt(2 / std::numbers::pi) *
+                                          (x + 0.044715 * x * x * x))))
 PARTITA_ROUNDING(Floor, std::floor(x))
 PARTITA_ROUNDING(Ceil, std::ceil(x))
 PARTITA_ROUNDING(Round, std::nearbyint(x))

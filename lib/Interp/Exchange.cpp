@@ -148,9 +148,9 @@ interp::zeroUnlessFirst(const Mesh &mesh, const std::vector<int> &axes,
   std::vector<HostTensor> results;
   for (int64_t rank = 0; rank < mesh.numRanks(); ++rank) {
     bool first = ascendingGroup(mesh, rank, axes).front() == rank;
-    results.push_back(first ? inputs[rank]
-                            : HostTensor(inputs[rank].dtype(),
-                                         inputs[rank].shape()));
+    results.push_back(
+        first ? inputs[rank]
+              : HostTensor(inputs[rank].dtype(), inputs[rank].shape()));
   }
   return results;
 }
@@ -197,13 +197,13 @@ Result<HostTensor> interp::assemble(const Mesh &mesh, const Sharding &sharding,
                                part.data() + from * size, size) != 0 &&
                    !(std::fabs(result.getDouble(at) - part.getDouble(from)) <=
                      allowed)) {
-          failure = makeError(
-              ExitCode::Mismatch, "interp.replicas", "",
-              "ranks " + std::to_string(owner[at]) + " and " +
-                  std::to_string(rank) + " disagree on element " +
-                  std::to_string(at) + ": " +
-                  std::to_string(result.getDouble(at)) + " and " +
-                  std::to_string(part.getDouble(from)));
+          failure =
+              makeError(ExitCode::Mismatch, "interp.replicas", "",
+                        "ranks " + std::to_string(owner[at]) + " and " +
+                            std::to_string(rank) + " disagree on element " +
+                            std::to_string(at) + ": " +
+                            std::to_string(result.getDouble(at)) + " and " +
+                            std::to_string(part.getDouble(from)));
         }
       }
     });

@@ -5,9 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Every collective is one thing: each rank's new box, put together from what its
-// group holds. Which collective it was called is checked against the shardings,
-// but not used.
+// Every collective is one thing: each rank's new box, put together from what
+// its group holds. Which collective it was called is checked against the
+// shardings, but not used.
 //
 //===----------------------------------------------------------------------===//
 
@@ -20,12 +20,13 @@
 namespace partita::interp {
 
 /// Moves a tensor from one sharding to another, `inputs` and results by rank.
-/// Ranks that differ only along `axes` may exchange data; partial axes of `from`
-/// that are not partial in `to` are combined in ascending rank order. Fails if
-/// part of a box is held by nobody in the group.
-Result<std::vector<HostTensor>>
-exchange(const Mesh &mesh, const Sharding &from, const Sharding &to,
-         const std::vector<int> &axes, const std::vector<HostTensor> &inputs);
+/// Ranks that differ only along `axes` may exchange data; partial axes of
+/// `from` that are not partial in `to` are combined in ascending rank order.
+/// Fails if part of a box is held by nobody in the group.
+Result<std::vector<HostTensor>> exchange(const Mesh &mesh, const Sharding &from,
+                                         const Sharding &to,
+                                         const std::vector<int> &axes,
+                                         const std::vector<HostTensor> &inputs);
 
 /// The value on the first rank of each group along `axes`, zeros on the others.
 std::vector<HostTensor> zeroUnlessFirst(const Mesh &mesh,

@@ -5,9 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Blocks of k and n of b are packed as strips of 8 columns, blocks of m and k of
-// a as strips of 6 rows, both in double and filled with zeros at the edges. The
-// micro-kernel keeps a 6 x 8 tile in registers; it is compiled for three
+// Blocks of k and n of b are packed as strips of 8 columns, blocks of m and k
+// of a as strips of 6 rows, both in double and filled with zeros at the edges.
+// The micro-kernel keeps a 6 x 8 tile in registers; it is compiled for three
 // vector widths and the widest that the machine has is taken.
 //
 //===----------------------------------------------------------------------===//
@@ -101,8 +101,8 @@ __attribute__((target("avx2,fma"))) static void
 multiplyAVX2(int64_t depth, const double *a, const double *b, double *tile) {
   multiplyStrips(depth, a, b, tile);
 }
-__attribute__((target("avx512f,avx512vl,avx512dq"), min_vector_width(512)))
-static void
+__attribute__((target("avx512f,avx512vl,avx512dq"),
+               min_vector_width(512))) static void
 multiplyAVX512(int64_t depth, const double *a, const double *b, double *tile) {
   multiplyStrips(depth, a, b, tile);
 }
@@ -148,10 +148,10 @@ void interp::gemm(int64_t m, int64_t n, int64_t k, MatrixView a, MatrixView b,
                   double *c) {
   static const MicroKernel kernel = chooseMicroKernel();
   int64_t maxDepth = std::min(k, blockDepth);
-  std::vector<double> packedA(
-      roundUp(std::min(m, blockRows), tileRows) * maxDepth);
-  std::vector<double> packedB(
-      roundUp(std::min(n, blockColumns), tileColumns) * maxDepth);
+  std::vector<double> packedA(roundUp(std::min(m, blockRows), tileRows) *
+                              maxDepth);
+  std::vector<double> packedB(roundUp(std::min(n, blockColumns), tileColumns) *
+                              maxDepth);
   for (int64_t j = 0; j < n; j += blockColumns) {
     int64_t columns = std::min(blockColumns, n - j);
     for (int64_t d = 0; d < k; d += blockDepth) {
@@ -161,9 +161,8 @@ void interp::gemm(int64_t m, int64_t n, int64_t k, MatrixView a, MatrixView b,
            packedB.data());
       for (int64_t i = 0; i < m; i += blockRows) {
         int64_t rows = std::min(blockRows, m - i);
-        pack(a.data, a.dtype, i * a.rowStride + d * a.columnStride,
-             a.rowStride, a.columnStride, rows, depth, tileRows,
-             packedA.data());
+        pack(a.data, a.dtype, i * a.rowStride + d * a.columnStride, a.rowStride,
+             a.columnStride, rows, depth, tileRows, packedA.data());
         multiplyBlock(kernel, rows, columns, depth, packedA.data(),
                       packedB.data(), c + i * n + j, n);
       }

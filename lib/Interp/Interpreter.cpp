@@ -129,11 +129,11 @@ Status Frame::execute(Operation *op) {
 //===----------------------------------------------------------------------===//
 
 static std::string shapeText(const std::vector<int64_t> &shape) {
-  return "[" + llvm::join(llvm::map_range(shape,
-                                          [](int64_t size) {
-                                            return std::to_string(size);
-                                          }),
-                          ", ") +
+  return "[" +
+         llvm::join(
+             llvm::map_range(shape,
+                             [](int64_t size) { return std::to_string(size); }),
+             ", ") +
          "]";
 }
 
@@ -145,11 +145,10 @@ Status interp::checkInput(size_t i, const HostTensor &input, Type type,
     return makeError(ExitCode::Unsupported, "interp.element-type", place,
                      "has a type that cannot be stored");
   if (!input.defined() || input.dtype() != *dtype || input.shape() != shape)
-    return makeError(
-        ExitCode::InvalidInput, "interp.input", place,
-        "is " + std::string(dtypeName(input.dtype())) +
-            shapeText(input.shape()) + ", the program expects " +
-            std::string(dtypeName(*dtype)) + shapeText(shape));
+    return makeError(ExitCode::InvalidInput, "interp.input", place,
+                     "is " + std::string(dtypeName(input.dtype())) +
+                         shapeText(input.shape()) + ", the program expects " +
+                         std::string(dtypeName(*dtype)) + shapeText(shape));
   return ok();
 }
 
@@ -157,7 +156,8 @@ static Status checkCount(size_t given, size_t expected) {
   if (given == expected)
     return ok();
   return makeError(ExitCode::InvalidInput, "interp.inputs", "",
-                   std::to_string(given) + " inputs are given, the program has " +
+                   std::to_string(given) +
+                       " inputs are given, the program has " +
                        std::to_string(expected));
 }
 
@@ -171,8 +171,8 @@ static Result<std::vector<HostTensor>> runBlock(func::FuncOp function,
   PARTITA_CHECK(checkCount(inputs.size(), function.getNumArguments()));
   Frame frame(RankPlace(), parameters);
   for (auto [i, argument] : llvm::enumerate(function.getArguments())) {
-    PARTITA_CHECK(checkInput(i, inputs[i], argument.getType(),
-                             nn::shapeOf(argument)));
+    PARTITA_CHECK(
+        checkInput(i, inputs[i], argument.getType(), nn::shapeOf(argument)));
     frame.define(argument, inputs[i]);
   }
   Block &body = function.getBody().front();

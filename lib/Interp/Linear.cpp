@@ -59,8 +59,7 @@ Result<Tensors> matmul(MatMulOp op, Operands in, const RankPlace &) {
     std::vector<double> c(p.batch * p.m * p.n, 0.0);
     size_t size = dtypeSize(dtype);
     for (int64_t b = 0; b < p.batch; ++b)
-      gemm(p.m, p.n, p.k,
-           {lhs.data() + b * p.m * p.k * size, dtype, p.k, 1},
+      gemm(p.m, p.n, p.k, {lhs.data() + b * p.m * p.k * size, dtype, p.k, 1},
            {rhs.data() + b * p.k * p.n * size, dtype, p.n, 1},
            c.data() + b * p.m * p.n);
     return single(store(dtype, shape, c));
@@ -127,8 +126,8 @@ void Attention::maskRow(int64_t batch, int64_t head, int64_t row,
 void Attention::softmaxRow(double *scores, double &lse) const {
   double highest = minusInfinity, sum = 0;
   for (int64_t j = 0; j < keys; ++j)
-    highest = scores[j] > highest || scores[j] != scores[j] ? scores[j]
-                                                            : highest;
+    highest =
+        scores[j] > highest || scores[j] != scores[j] ? scores[j] : highest;
   if (highest == minusInfinity) {
     std::fill_n(scores, keys, 0.0);
     lse = minusInfinity;
@@ -164,8 +163,7 @@ void Attention::runHead(int64_t batch, int64_t head) {
     gemm(rows, width, keys,
          {reinterpret_cast<const std::byte *>(scores.data()), DType::F64, keys,
           1},
-         {value, dtype, width, 1},
-         out.data() + (q * queries + first) * width);
+         {value, dtype, width, 1}, out.data() + (q * queries + first) * width);
   }
 }
 

@@ -28,8 +28,7 @@ using Kernel = Result<Tensors> (*)(Op, Operands, const RankPlace &);
 
 /// The interface implementation that calls a kernel.
 template <typename Op, Kernel<Op> kernel>
-struct Model
-    : ReferenceOpInterface::ExternalModel<Model<Op, kernel>, Op> {
+struct Model : ReferenceOpInterface::ExternalModel<Model<Op, kernel>, Op> {
   Result<Tensors> evaluate(mlir::Operation *op, Operands operands,
                            const RankPlace &place) const {
     return kernel(llvm::cast<Op>(op), operands, place);

@@ -25,8 +25,7 @@ template <typename Wide> static float roundToOdd(double value, Wide exact) {
   if (!std::isfinite(value) || Wide(nearest) == exact)
     return nearest;
   uint32_t bits = std::bit_cast<uint32_t>(nearest);
-  bool awayFromZero = value < 0 ? Wide(nearest) < exact
-                                : Wide(nearest) > exact;
+  bool awayFromZero = value < 0 ? Wide(nearest) < exact : Wide(nearest) > exact;
   if (awayFromZero)
     --bits;
   return std::bit_cast<float>(bits | 1);

@@ -78,8 +78,7 @@ Result<const MappedFile *> FileParameters::file(nn::ParameterOp parameter) {
   if (mapped.size() != size.getInt())
     return parameterError(parameter, "interp.file-size",
                           full + " has " + std::to_string(mapped.size()) +
-                              " bytes, it had " +
-                              std::to_string(size.getInt()),
+                              " bytes, it had " + std::to_string(size.getInt()),
                           "the weights changed since the model was imported");
   return &(files[index] = std::move(mapped));
 }

@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "partita/Interp/Interpreter.h"
 #include "mlir/IR/AttrTypeSubElements.h"
+#include "partita/Interp/Interpreter.h"
 
 using namespace mlir;
 using namespace partita;

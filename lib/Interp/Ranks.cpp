@@ -26,8 +26,8 @@ class RankRunner {
 public:
   RankRunner(ModuleOp module, StringRef entry, ParameterSource &parameters,
              const RankOptions &options)
-      : module(module), entry(entry), parameters(parameters),
-        options(options) {}
+      : module(module), entry(entry), parameters(parameters), options(options) {
+  }
   Result<std::vector<HostTensor>> run(ArrayRef<HostTensor> inputs);
 
 private:
@@ -81,8 +81,8 @@ Status RankRunner::findFunctions() {
   for (auto [rank, function] : llvm::enumerate(functions)) {
     if (!function)
       return fault("rank " + std::to_string(rank) + " has no function");
-    frames.emplace_back(
-        RankPlace{mesh, mesh.coordinates(int64_t(rank))}, parameters);
+    frames.emplace_back(RankPlace{mesh, mesh.coordinates(int64_t(rank))},
+                        parameters);
   }
   return ok();
 }
@@ -111,8 +111,8 @@ Status RankRunner::distribute(ArrayRef<HostTensor> inputs) {
   for (auto [i, argument] : llvm::enumerate(first.getArguments())) {
     PARTITA_TRY(Sharding sharding,
                 boundary(first.getArgAttrDict(i), argument.getType()));
-    PARTITA_CHECK(checkInput(i, inputs[i], argument.getType(),
-                             sharding.globalShape()));
+    PARTITA_CHECK(
+        checkInput(i, inputs[i], argument.getType(), sharding.globalShape()));
     if (sharding.isPartial())
       return fault("argument " + std::to_string(i) + " is partial");
     for (auto [function, frame] : llvm::zip_equal(functions, frames)) {
@@ -129,7 +129,8 @@ Status RankRunner::distribute(ArrayRef<HostTensor> inputs) {
 }
 
 /// rt.collective or rt.shard on all ranks.
-template <typename Op> Status RankRunner::communicate(Op op, const StepOps &ops) {
+template <typename Op>
+Status RankRunner::communicate(Op op, const StepOps &ops) {
   for (Operation *other : ops) {
     auto same = cast<Op>(other);
     if (same.getFrom() != op.getFrom() || same.getTo() != op.getTo() ||

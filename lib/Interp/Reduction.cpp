@@ -152,8 +152,8 @@ Result<Tensors> layerNorm(LayerNormOp op, Operands in, const RankPlace &) {
 }
 
 Result<Tensors> rmsNorm(RMSNormOp op, Operands in, const RankPlace &) {
-  return normalize(op, in[0], in[1], nullptr,
-                   op.getEpsilon().convertToDouble(), /*centred=*/false);
+  return normalize(op, in[0], in[1], nullptr, op.getEpsilon().convertToDouble(),
+                   /*centred=*/false);
 }
 
 } // namespace

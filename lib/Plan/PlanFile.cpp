@@ -148,7 +148,8 @@ static Result<Json> parseJson(const std::string &text,
     return Json::parse(text, callback);
   } catch (const Refused &refused) {
     return makeError(ExitCode::InvalidInput, "plan.syntax", place,
-                     refused.what);
+                     refused.what,
+                     "a plan is the JSON that `partita plan -o FILE` writes");
   } catch (const Json::parse_error &error) {
     return syntaxError(place, error.byte, "this is not JSON");
   } catch (const Json::exception &) {

@@ -73,12 +73,14 @@ int64_t ModelBuilder::residentPrice(const GraphOp &op,
     bool stays = false;
     for (const Use &use : uses[op.results[i]])
       stays |= !graph.ops[use.op].atLoad;
-    int64_t each = stays                           ? residentBytePrice
-                   : op.role == OpRole::Parameter ? loadedBytePrice
-                                                   : 0;
-    int64_t bytes = maxLocalBytes(reshard.layout(candidate.results[i]), mesh,
-                                  graph.values[op.results[i]].dtype);
-    price += std::min(bytes, forbidden / 64) * each;
+    int64_t bytes =
+        std::min(maxLocalBytes(reshard.layout(candidate.results[i]), mesh,
+                               graph.values[op.results[i]].dtype),
+                 forbidden / 64);
+    if (stays)
+      price += bytes * residentBytePrice;
+    else if (op.role == OpRole::Parameter)
+      price += bytes / loadedBytesPerPrice;
   }
   return price;
 }
@@ -168,7 +170,7 @@ withoutPrices(const std::shared_ptr<const PriceTable> &table) {
 void ModelBuilder::addEdge(int first, int second, int fromList, int toList,
                            DType dtype, bool atLoad, int64_t shareOf) {
   if (atLoad) {
-    auto load = table(fromList, toList, dtype, stepsPerLoad);
+    auto load = table(fromList, toList, dtype, 1);
     model.objective.edges.push_back({first, second, load});
     if (auto free = withoutPrices(load))
       model.time.edges.push_back({first, second, free});

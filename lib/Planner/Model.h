@@ -34,10 +34,12 @@ namespace partita::planner {
 /// tenth of reading it from memory. A weight that need not be replicated is
 /// therefore split, unless that costs time worth mentioning.
 inline constexpr int64_t residentBytePrice = 8;
-/// Of a parameter that is only read at load.
-inline constexpr int64_t loadedBytePrice = 1;
-/// Steps over which what runs at load is spread.
-inline constexpr int64_t stepsPerLoad = 1000;
+/// Bytes that cost a picosecond where a parameter is only read at load. Less
+/// than a collective costs at load: a rank reads what it needs itself.
+inline constexpr int64_t loadedBytesPerPrice = 16;
+/// Steps over which kernels that run at load are spread. Moves at load are not
+/// spread: nothing that they save is worth a collective over whole weights.
+inline constexpr int64_t stepsPerLoad = 100;
 
 struct Model {
   /// Of the first graph.ops.size() variables.

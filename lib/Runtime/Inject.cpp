@@ -70,7 +70,7 @@ Status Injection::strike() const {
     return ok();
   case Kind::Error:
     return makeError(ExitCode::DistributedFault, "run.injected", "",
-                     "injected error");
+                     "injected error", "PARTITA_INJECT asked for it");
   case Kind::Alloc:
     throw std::bad_alloc();
   case Kind::Hang:

@@ -70,7 +70,8 @@ static Status print(const std::string &text) {
       std::fflush(stdout) == 0)
     return ok();
   return makeError(ExitCode::InvalidInput, "file.write", "standard output",
-                   std::string("cannot be written: ") + std::strerror(errno));
+                   std::string("cannot be written: ") + std::strerror(errno),
+                   "is the disk or the reader behind it still there?");
 }
 
 /// A file name for an output: what a file system or a shell may misread becomes
@@ -85,6 +86,13 @@ static std::string fileNameOf(const std::string &name) {
   if (file.empty() || file[0] == '.')
     file = "_" + file;
   return file + ".npy";
+}
+
+static std::string inputsHint(const Program &program) {
+  std::string names;
+  for (const PortInfo &port : program.inputs)
+    names += (names.empty() ? "" : ", ") + port.name;
+  return "the model's inputs are: " + names;
 }
 
 Status Runner::describe() {
@@ -103,12 +111,13 @@ Status Runner::readInputs() {
         equals = port.name.size();
     if (equals == std::string::npos || equals == 0)
       return makeError(ExitCode::Usage, "run.usage", "--input " + entry,
-                       "is not name=file.npy");
+                       "is not name=file.npy", inputsHint(program));
     if (!given.emplace(entry.substr(0, equals), entry.substr(equals + 1))
              .second)
       return makeError(ExitCode::InvalidInput, "run.input", "run",
                        "input '" + entry.substr(0, equals) +
-                           "' is given twice");
+                           "' is given twice",
+                       inputsHint(program));
   }
   std::vector<NamedTensor> named;
   for (size_t i = 0; i < program.inputs.size(); ++i) {
@@ -140,7 +149,8 @@ Status Runner::openOutputs() {
   if (::mkdir(directory.c_str(), 0777) != 0 && errno != EEXIST)
     return makeError(ExitCode::InvalidInput, "file.write", directory,
                      std::string("cannot be created: ") +
-                         std::strerror(errno));
+                         std::strerror(errno),
+                     "name a folder in one that exists and can be written");
   for (size_t i = 0; i < program.outputs.size(); ++i) {
     std::string path = directory + "/" + fileNameOf(program.outputs[i].name);
     for (size_t j = 0; j < i; ++j)
@@ -273,8 +283,11 @@ int partita_main(int argc, char **argv, const partita_module *module) {
   addOptions(app, arguments);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError &e) {
-    return app.exit(e) == 0 ? 0 : static_cast<int>(ExitCode::Usage);
+  } catch (const CLI::Success &success) {
+    return app.exit(success);
+  } catch (const CLI::ParseError &error) {
+    return fail(makeError(ExitCode::Usage, "run.usage", "command line",
+                          error.what(), "--help lists the options"));
   }
   arguments.session.trace = !arguments.trace.empty();
   try {
@@ -297,6 +310,6 @@ int partita_main(int argc, char **argv, const partita_module *module) {
                           "use more ranks or a smaller batch"));
   } catch (const std::exception &e) {
     return fail(makeError(ExitCode::Internal, "run.exception", "main",
-                          e.what()));
+                          e.what(), "this is a defect; please report it"));
   }
 }

@@ -18,6 +18,12 @@
 
 namespace partita::runtime {
 
+/// memcpy, which must not be given null even for nothing.
+inline void copyBytes(std::byte *to, const std::byte *from, int64_t bytes) {
+  if (bytes > 0)
+    std::memcpy(to, from, bytes);
+}
+
 /// Calls fn(from, to, count), in elements, for each run of the groups.
 template <typename Fn>
 void forEachRunOf(const std::vector<RunGroup> &runs, Fn fn) {
@@ -29,7 +35,7 @@ void forEachRunOf(const std::vector<RunGroup> &runs, Fn fn) {
 inline void copyRuns(const std::vector<RunGroup> &runs, int64_t size,
                      const std::byte *from, std::byte *to) {
   forEachRunOf(runs, [&](int64_t a, int64_t b, int64_t count) {
-    std::memcpy(to + b * size, from + a * size, count * size);
+    copyBytes(to + b * size, from + a * size, count * size);
   });
 }
 

@@ -13,6 +13,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Session.h"
+#include <algorithm>
 #include <condition_variable>
 #include <cstring>
 #include <functional>
@@ -42,12 +43,15 @@ struct Session::Impl {
   const Job *job = nullptr;
   uint64_t generation = 0;
   int64_t running = 0;
+  std::vector<bool> busy; ///< by rank: still in the job
+  std::chrono::duration<double> timeout{};
   bool exiting = false, stuck = false;
   std::optional<Error> failure;
   int64_t failedRank = -1;
 
   void threadMain(int64_t number);
   void fail(int64_t number, Error error);
+  void failLate();
   Status runJob(const Job &job);
   std::string describeRanks(int64_t except);
   void start();
@@ -99,13 +103,15 @@ void Session::Impl::threadMain(int64_t number) {
                          "use more ranks or a smaller batch");
     } catch (const std::exception &e) {
       status = makeError(ExitCode::Internal, "run.exception",
-                         "rank " + std::to_string(number), e.what());
+                         "rank " + std::to_string(number), e.what(),
+                         "this is a defect; please report it");
     }
     if (!status)
       fail(number, status.takeError());
     lock.lock();
-    if (--running == 0)
-      finished.notify_all();
+    busy[number] = false;
+    --running;
+    finished.notify_all();
   }
 }
 
@@ -177,6 +183,25 @@ bool Session::Impl::stop() {
   return !stuck;
 }
 
+/// A rank that nobody waits for can be late without a collective's noticing.
+void Session::Impl::failLate() {
+  std::unique_lock lock(mutex);
+  auto late = std::find(busy.begin(), busy.end(), true);
+  if (late == busy.end())
+    return;
+  int64_t number = late - busy.begin();
+  const Command *command = ranks[number]->currentCommand();
+  std::ostringstream message;
+  message << "did not finish within " << timeout.count()
+          << " s after another rank";
+  if (command)
+    message << "; it is in " << describeCommand(*command);
+  lock.unlock();
+  fail(number, makeError(ExitCode::DistributedFault, "run.timeout",
+                         "rank " + std::to_string(number), message.str(),
+                         "raise --timeout if a rank is only slow"));
+}
+
 Status Session::Impl::runJob(const Job &work) {
   using namespace std::chrono_literals;
   std::unique_lock lock(mutex);
@@ -185,9 +210,17 @@ Status Session::Impl::runJob(const Job &work) {
                      "an earlier run failed", "create a new session");
   job = &work;
   running = program.mesh.numRanks();
+  busy.assign(running, true);
   ++generation;
   wake.notify_all();
-  finished.wait(lock, [&] { return running == 0 || failure; });
+  auto over = [&] { return running == 0 || failure; };
+  finished.wait(lock,
+                [&] { return over() || running < program.mesh.numRanks(); });
+  if (!finished.wait_for(lock, timeout, over)) {
+    lock.unlock();
+    failLate();
+    lock.lock();
+  }
   if (failure)
     stuck = !finished.wait_for(lock, 2s, [&] { return running == 0; });
   job = nullptr;
@@ -250,11 +283,9 @@ Session::create(const partita_module &module, const SessionOptions &options) {
   if (!constants.empty())
     std::memcpy(aligned, constants.data(), constants.size());
   impl->threadsPerRank = impl->program.threadsPerRank;
-  impl->world = std::make_unique<ThreadWorld>(
-      impl->program.mesh, std::chrono::duration<double>(
-                              options.timeoutSeconds > 0
-                                  ? options.timeoutSeconds
-                                  : 30));
+  impl->timeout = std::chrono::duration<double>(
+      options.timeoutSeconds > 0 ? options.timeoutSeconds : 30);
+  impl->world = std::make_unique<ThreadWorld>(impl->program.mesh, impl->timeout);
   RankContext &context = impl->context;
   context.program = &impl->program;
   context.kernels = module.kernels;

@@ -183,7 +183,7 @@ Status ThreadWorld::Impl::meet(Barrier &barrier, int64_t rank) {
       futexWakeAll(barrier.generation);
     return ok();
   }
-  posts[rank].waitingAt.store(&barrier, std::memory_order_relaxed);
+  posts[rank].waitingAt.store(&barrier, std::memory_order_release);
   Status status = sleepUntilNext(barrier, generation);
   // Who timed out stays in the picture until the report is written.
   if (status)
@@ -262,11 +262,11 @@ void DirectAllReduce::combine(Interval part, std::byte *result) const {
   int64_t size = dtypeSize(dtype), step = blockBytes / size;
   for (int64_t at = part.begin; at < part.end; at += step) {
     int64_t elements = std::min(step, part.end - at);
-    std::memcpy(block, operandOf(group[0]) + at * size, elements * size);
+    copyBytes(block, operandOf(group[0]) + at * size, elements * size);
     for (size_t i = 1; i < group.size(); ++i)
       combineElements(combiner, dtype, block, operandOf(group[i]) + at * size,
                       elements);
-    std::memcpy(result + at * size, block, elements * size);
+    copyBytes(result + at * size, block, elements * size);
   }
 }
 
@@ -290,7 +290,7 @@ Status DirectAllReduce::execute(const std::byte *operand, std::byte *result) {
   for (int64_t d = 1; d < n; ++d) {
     int64_t peer = (self + d) % n;
     Interval part = chunkOf(count, n, peer);
-    std::memcpy(result + part.begin * size,
+    copyBytes(result + part.begin * size,
                 resultOf(group[peer]) + part.begin * size, part.size() * size);
   }
   return meet();
@@ -415,7 +415,7 @@ bool ThreadWorld::aborted() const {
 
 WaitState ThreadWorld::waitState(int64_t rank) const {
   WaitState state;
-  Barrier *barrier = impl->posts[rank].waitingAt.load();
+  Barrier *barrier = impl->posts[rank].waitingAt.load(std::memory_order_acquire);
   if (!barrier)
     return state;
   state.waiting = true;

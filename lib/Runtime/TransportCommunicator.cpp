@@ -76,7 +76,7 @@ Status MessageAllReduce::execute(const std::byte *operand, std::byte *result) {
     return std::span(base + part.begin * size,
                      static_cast<size_t>(part.size() * size));
   };
-  std::memcpy(received.data() + self * bytes, operand + own.begin * size,
+  copyBytes(received.data() + self * bytes, operand + own.begin * size,
               bytes);
   for (int64_t d = 1; d < n; ++d) {
     int64_t to = (self + d) % n, from = (self + n - d) % n;
@@ -88,7 +88,7 @@ Status MessageAllReduce::execute(const std::byte *operand, std::byte *result) {
   for (int64_t i = 1; i < n; ++i)
     combineElements(combiner, dtype, received.data(),
                     received.data() + i * bytes, own.size());
-  std::memcpy(result + own.begin * size, received.data(), bytes);
+  copyBytes(result + own.begin * size, received.data(), bytes);
   for (int64_t d = 1; d < n; ++d) {
     int64_t to = (self + d) % n, from = (self + n - d) % n;
     const std::byte *mine = result + own.begin * size;
@@ -170,7 +170,7 @@ void MessageExchange::unpack(const std::byte *operand, std::byte *result) {
         if (!local)
           position[index] += count;
         if (t == 0)
-          std::memcpy(result + to * size, base + at * size, count * size);
+          copyBytes(result + to * size, base + at * size, count * size);
         else
           combineElements(own.combiner, dtype, result + to * size,
                           base + at * size, count);
@@ -186,7 +186,7 @@ Status MessageExchange::execute(const std::byte *operand, std::byte *result) {
     int64_t to = (self + d) % n, from = (self + n - d) % n;
     std::byte *packed = sent[to].data();
     forEachRunOf(outgoing[to], [&](int64_t at, int64_t, int64_t count) {
-      std::memcpy(packed, operand + at * size, count * size);
+      copyBytes(packed, operand + at * size, count * size);
       packed += count * size;
     });
     PARTITA_CHECK(link.transport.exchange(

@@ -26,10 +26,28 @@
 
 using namespace partita;
 
+static const char *hintFor(int number) {
+  switch (number) {
+  case ENOENT:
+  case ENOTDIR:
+    return "check the path; folders on the way to it must exist";
+  case EACCES:
+  case EPERM:
+  case EROFS:
+    return "check the permissions, or choose another place";
+  case ENOSPC:
+  case EDQUOT:
+  case EFBIG:
+    return "free some space, raise the limit, or choose another place";
+  default:
+    return "check the path and the disk that it is on";
+  }
+}
+
 static Error systemError(const char *code, const std::string &path,
                          const std::string &what, int number) {
   return makeError(ExitCode::InvalidInput, code, path,
-                   what + ": " + std::strerror(number));
+                   what + ": " + std::strerror(number), hintFor(number));
 }
 
 //===----------------------------------------------------------------------===//
@@ -59,7 +77,7 @@ Result<InputFile> InputFile::adopt(int fd, std::string path) {
     return systemError("file.open", file.name, "cannot be examined", errno);
   if (!S_ISREG(info.st_mode))
     return makeError(ExitCode::InvalidInput, "file.not-regular", file.name,
-                     "is not a regular file");
+                     "is not a regular file", "name a file");
   file.bytes = info.st_size;
   return file;
 }
@@ -150,7 +168,8 @@ Status InputFile::read(int64_t offset, void *into, int64_t count) const {
     if (got == 0)
       return makeError(ExitCode::InvalidInput, "file.truncated", name,
                        "ends at byte " + std::to_string(offset) + ", " +
-                           std::to_string(count) + " bytes too early");
+                           std::to_string(count) + " bytes too early",
+                       "the file changed while it was read, or is damaged");
     out += got;
     offset += got;
     count -= got;
@@ -209,7 +228,8 @@ Result<std::string> partita::readFile(const std::string &path, int64_t limit) {
     return makeError(ExitCode::InvalidInput, "file.too-large", path,
                      "has " + std::to_string(file.size()) +
                          " bytes, more than the " + std::to_string(limit) +
-                         " that are read");
+                         " that are read",
+                     "is this the right file?");
   std::string content(file.size(), '\0');
   PARTITA_CHECK(file.read(0, content.data(), file.size()));
   return content;
@@ -262,7 +282,7 @@ Result<AtomicFile> AtomicFile::create(const std::string &path,
   if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
     if (S_ISDIR(info.st_mode))
       return makeError(ExitCode::InvalidInput, "file.write", path,
-                       "is a directory");
+                       "is a directory", "name a file");
     file.fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
     if (file.fd < 0)
       return systemError("file.write", path, "cannot be opened", errno);

@@ -197,8 +197,10 @@ static std::string descrOfDType(DType type) {
   return "";
 }
 
-static Error npyError(const std::string &path, std::string message,
-                      std::string hint = "") {
+static Error
+npyError(const std::string &path, std::string message,
+         std::string hint = "numpy.save(path, array) writes what is read here, "
+                            "if the array holds numbers") {
   return makeError(ExitCode::InvalidInput, "npy.malformed", path,
                    std::move(message), std::move(hint));
 }

@@ -124,10 +124,11 @@ static Status emitObject(const runtime::Program &program,
 // Libraries
 //===----------------------------------------------------------------------===//
 
+static constexpr const char *runtimeName = "libpartita_runtime.so";
+
 /// The folder of libpartita_runtime.so: beside the running tool, or where
 /// PARTITA_RUNTIME_DIR says.
 static Result<fs::path> findRuntime() {
-  const char *name = "libpartita_runtime.so";
   std::vector<fs::path> folders;
   if (const char *dir = std::getenv("PARTITA_RUNTIME_DIR"))
     folders.push_back(dir);
@@ -135,9 +136,9 @@ static Result<fs::path> findRuntime() {
   fs::path self = fs::read_symlink("/proc/self/exe", error);
   folders.push_back(self.parent_path().parent_path() / "lib");
   for (const fs::path &folder : folders)
-    if (fs::exists(folder / name, error))
-      return folder / name;
-  return makeError(ExitCode::Unsupported, "target.runtime", name,
+    if (fs::exists(folder / runtimeName, error))
+      return folder / runtimeName;
+  return makeError(ExitCode::Unsupported, "target.runtime", runtimeName,
                    "the runtime library is not in " +
                        folders.back().string(),
                    "build the target partita_runtime, or set "
@@ -242,13 +243,22 @@ Status partita::writeExecutable(const runtime::Program &program,
     return makeError(ExitCode::InvalidInput, "target.write", out,
                      "this is not a place for an executable",
                      "name a new file or an old executable");
+  // The folder will be replaced, so it must be one of ours.
+  if (fs::exists(dir, error) && !fs::exists(dir / runtimeName, error) &&
+      !(fs::is_directory(dir, error) && fs::is_empty(dir, error)))
+    return makeError(ExitCode::InvalidInput, "target.write", dir.string(),
+                     "is in the way: the libraries of " + out + " go there",
+                     "choose another name for the executable");
   std::string unique = ".tmp" + std::to_string(getpid());
   fs::path work = exe.string() + unique;
   llvm::scope_exit cleanup([&] {
     std::error_code ignored;
     fs::remove_all(work, ignored);
   });
-  fs::create_directories(work / "lib", error);
+  // The folder that it goes to must be there: a mistyped path is not made true.
+  fs::create_directory(work, error);
+  if (!error)
+    fs::create_directory(work / "lib", error);
   if (error)
     return makeError(ExitCode::InvalidInput, "target.write", out,
                      error.message(), "choose a writable place");

@@ -6,16 +6,22 @@ import time
 
 import pytest
 from helpers import onnx_models, tools
+from helpers.models import mesh_options
+from partita.zoo import shipped
 
 SHALLOW, DEEP = 12, 96
+CASES = [("bert", "tp=2"), ("bert", "auto"), ("gpt2", "tp=2"), ("llama", "tp=2")]
 
 
 @pytest.fixture
 def deep(compiler, scratch):
-    """deep(LAYERS): the file of a bert with that many layers, without weights."""
-    return lambda layers: onnx_models.write(
-        onnx_models.deep_bert(layers), scratch / f"bert{layers}.onnx"
-    )
+    """deep(NAME, LAYERS): the file of a tiny model with so many layers, without weights."""
+
+    def make(name: str, layers: int):
+        model, _ = onnx_models.relayered(name, "tiny", layers)
+        return onnx_models.write_absent(model, scratch / f"{name}{layers}.onnx")
+
+    return make
 
 
 def compile_for_two(model, mesh) -> tuple[dict, float]:
@@ -29,14 +35,14 @@ def compile_for_two(model, mesh) -> tuple[dict, float]:
     return document["report"], seconds
 
 
-@pytest.mark.parametrize("mesh", [["--mesh", "tp=2"], []], ids=["tp=2", "auto"])
-def test_depth_is_free(deep, mesh):
-    models = {layers: deep(layers) for layers in (SHALLOW, DEEP)}
+@pytest.mark.parametrize("name, mesh", CASES)
+def test_depth_is_free(deep, name, mesh):
+    models = {layers: deep(name, layers) for layers in (SHALLOW, DEEP)}
     seconds, reports = {}, {}
     # The least of three is least disturbed by what else runs.
     for _ in range(3):
         for layers, model in models.items():
-            reports[layers], once = compile_for_two(model, mesh)
+            reports[layers], once = compile_for_two(model, mesh_options(mesh))
             seconds[layers] = min(once, seconds.get(layers, once))
         if seconds[DEEP] <= 2 * seconds[SHALLOW]:
             break
@@ -46,10 +52,14 @@ def test_depth_is_free(deep, mesh):
     assert seconds[DEEP] <= 2 * seconds[SHALLOW], seconds
 
 
-def test_the_deep_model_is_the_model(deep, zoo_model):
-    """With as many layers as bert tiny has, it is bert tiny."""
-    import onnx
-
-    ours = onnx.load(str(deep(3)), load_external_data=False)
-    theirs = onnx.load(str(zoo_model("bert").path), load_external_data=False)
+@pytest.mark.parametrize("name", onnx_models.LAYER_PREFIX)
+def test_the_deep_model_is_the_model(name):
+    """With as many layers as the tiny model has, it is the tiny model."""
+    ours, kinds = onnx_models.relayered(name, "tiny", 3)
+    theirs, their_kinds = shipped.load(name, "tiny")
     assert list(ours.graph.node) == list(theirs.graph.node)
+    assert kinds == their_kinds
+    deeper, kinds = onnx_models.relayered(name, "tiny", 5)
+    per_layer = (len(deeper.graph.node) - len(ours.graph.node)) / 2
+    assert per_layer > 10 and per_layer == int(per_layer)
+    assert set(kinds) == {t.name for t in deeper.graph.initializer if t.external_data}

@@ -14,14 +14,14 @@
 #include "dialects/dist/Dist.h"
 #include "dialects/nn/NN.h"
 #include "dialects/rt/RT.h"
-#include "partita/Codegen/Passes.h"
-#include "partita/Interp/ReferenceModels.h"
-#include "partita/Partition/Passes.h"
-#include "partita/Raise/Passes.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "partita/Codegen/Passes.h"
+#include "partita/Interp/ReferenceModels.h"
+#include "partita/Partition/Passes.h"
+#include "partita/Raise/Passes.h"
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
@@ -34,6 +34,6 @@ int main(int argc, char **argv) {
   partita::registerRaisePasses();
   partita::registerPartitionPasses();
   partita::registerCodegenPasses();
-  return mlir::asMainReturnCode(mlir::MlirOptMain(
-      argc, argv, "Partita's pass driver\n", registry));
+  return mlir::asMainReturnCode(
+      mlir::MlirOptMain(argc, argv, "Partita's pass driver\n", registry));
 }

@@ -44,6 +44,7 @@ struct BenchOptions {
 struct Contestant {
   std::string name;
   int64_t ranks = 1;
+  CommandLine command;
   Process process;
   std::vector<double> seconds;
 };
@@ -85,15 +86,23 @@ static std::string processors(int64_t count) {
   return count == 0 ? text : "";
 }
 
+/// Why a contestant does not answer.
+static Error failure(Contestant &contestant) {
+  int code = contestant.process.wait();
+  std::string errors = contestant.process.errors();
+  if (contestant.name == "onnxruntime")
+    return referenceError(contestant.command, code, errors);
+  return executableError("the executable", code, errors);
+}
+
 Status Bench::enter(std::string name, int64_t ranks,
                     const CommandLine &command) {
   PARTITA_TRY(Process process, Process::start(command));
-  auto line = process.readLine();
+  contestants.push_back(
+      {std::move(name), ranks, command, std::move(process), {}});
+  auto line = contestants.back().process.readLine();
   if (!line || *line != "ready")
-    return makeError(ExitCode::Internal, "bench.start", name,
-                     "did not get ready: it ended with " +
-                         std::to_string(process.wait()));
-  contestants.push_back({std::move(name), ranks, std::move(process), {}});
+    return failure(contestants.back());
   return ok();
 }
 
@@ -118,16 +127,16 @@ Status Bench::enterPartita(int64_t ranks) {
   for (const runtime::PortInfo &port : program.inputs)
     command.arguments.insert(
         command.arguments.end(),
-        {"--input", port.name + "=" + (folder / "inputs/") +
-                        tensorFileName(port.name)});
+        {"--input",
+         port.name + "=" + (folder / "inputs/") + tensorFileName(port.name)});
   return enter("partita", ranks, command);
 }
 
 Status Bench::enterReference(int64_t ranks) {
   std::map<std::string, int64_t> none;
-  CommandLine command = onnxRuntimeCommand(
-      options.request.model, none, folder / "inputs",
-      folder / ("expected-" + std::to_string(ranks)));
+  CommandLine command =
+      onnxRuntimeCommand(options.request.model, none, folder / "inputs",
+                         folder / ("expected-" + std::to_string(ranks)));
   auto &arguments = command.arguments;
   arguments.insert(arguments.end(),
                    {"--threads", std::to_string(ranks), "--on-request"});
@@ -139,12 +148,12 @@ Status Bench::enterReference(int64_t ranks) {
 Status Bench::round(bool counted) {
   for (Contestant &contestant : contestants) {
     std::this_thread::sleep_for(pauseBetweenTurns);
-    PARTITA_CHECK(contestant.process.writeLine("run"));
-    PARTITA_TRY(std::string line, contestant.process.readLine());
-    double seconds = std::strtod(line.c_str(), nullptr);
+    auto line = Result<std::string>(std::string());
+    if (contestant.process.writeLine("run"))
+      line = contestant.process.readLine();
+    double seconds = line ? std::strtod(line->c_str(), nullptr) : 0;
     if (!(seconds > 0))
-      return makeError(ExitCode::Internal, "bench.answer", contestant.name,
-                       "'" + line + "' is no time");
+      return failure(contestant);
     if (counted)
       contestant.seconds.push_back(seconds);
   }
@@ -223,20 +232,24 @@ void tool::addBench(CLI::App &app, Action &chosen) {
       app, chosen, "bench", "Time a model against ONNX Runtime, in turns",
       runBench);
   options->request.declare(*command, /*withMachine=*/false);
-  command->add_option("--ranks", options->ranks,
-                      "Numbers of ranks, and of threads there (default 1,2)")
+  command
+      ->add_option("--ranks", options->ranks,
+                   "Numbers of ranks, and of threads there (default 1,2)")
       ->delimiter(',')
       ->check(CLI::Range(1, 4096))
       ->type_name("N,..");
-  command->add_option("--axis", options->axis,
-                      "All ranks on this axis, as tp; default: as planned")
+  command
+      ->add_option("--axis", options->axis,
+                   "All ranks on this axis, as tp; default: as planned")
       ->type_name("NAME");
-  command->add_option("--rounds", options->rounds,
-                      "Steps that are counted (default 20)")
+  command
+      ->add_option("--rounds", options->rounds,
+                   "Steps that are counted (default 20)")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 30))
       ->type_name("N");
-  command->add_option("--random-inputs", options->seed,
-                      "Seed of the inputs (default 1)")
+  command
+      ->add_option("--random-inputs", options->seed,
+                   "Seed of the inputs (default 1)")
       ->type_name("SEED");
   addFormat(*command, options->format);
 }

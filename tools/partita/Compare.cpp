@@ -112,8 +112,7 @@ void tool::sortByBadness(std::vector<Comparison> &comparisons) {
             });
 }
 
-std::string
-tool::comparisonTable(const std::vector<Comparison> &comparisons) {
+std::string tool::comparisonTable(const std::vector<Comparison> &comparisons) {
   Table table({"output", "shape", "worst element", "expected", "got",
                "off by (deviations)", "allowed", "wrong elements", ""});
   for (const Comparison &c : comparisons) {

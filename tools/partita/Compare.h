@@ -26,7 +26,6 @@ struct Tolerance {
   double relative = 1e-4, absolute = 0;
 };
 
-
 /// One output. `worst` is the row-major index of the element that is furthest
 /// off; -1 if the tensors differ in type or shape, or are empty.
 struct Comparison {

@@ -42,8 +42,9 @@ void tool::addCompile(CLI::App &app, Action &chosen) {
   auto [command, options] = addCommand<CompileOptions>(
       app, chosen, "compile", "Compile a model to one executable", runCompile);
   options->request.declare(*command);
-  command->add_option("-o,--output", options->out,
-                      "The executable; its libraries go to OUT.d")
+  command
+      ->add_option("-o,--output", options->out,
+                   "The executable; its libraries go to OUT.d")
       ->required()
       ->type_name("OUT");
 }

@@ -73,8 +73,8 @@ static std::string strategiesText(const Plan &plan) {
   });
   Table table({"operation", "count", "split", "for example"});
   for (const Group &group : groups)
-    table.row({group.kind, std::to_string(group.count), group.split,
-               group.example});
+    table.row(
+        {group.kind, std::to_string(group.count), group.split, group.example});
   return "strategies\n" + table.str();
 }
 
@@ -103,10 +103,9 @@ static std::string replicatedText(const PlanReport &report) {
     if (i < maxReplicatedShown)
       table.row({op.kind, op.id, joined(op.axes), secondsText(op.seconds)});
   }
-  std::string text = "replicated work: " +
-                     std::to_string(report.replicated.size()) +
-                     " operations, " + secondsText(seconds) + " a step\n" +
-                     table.str();
+  std::string text =
+      "replicated work: " + std::to_string(report.replicated.size()) +
+      " operations, " + secondsText(seconds) + " a step\n" + table.str();
   if (report.replicated.size() > maxReplicatedShown)
     text += "  and " +
             std::to_string(report.replicated.size() - maxReplicatedShown) +
@@ -123,7 +122,8 @@ static std::string countsText(const std::map<std::string, int64_t> &counts) {
 }
 
 static std::string memoryText(const PlanReport &report) {
-  Table table({"rank", "arena", "weights and what comes from them", "together"});
+  Table table(
+      {"rank", "arena", "weights and what comes from them", "together"});
   for (size_t rank = 0; rank < report.memory.size(); ++rank) {
     const RankMemory &memory = report.memory[rank];
     table.row({std::to_string(rank), bytesText(memory.arenaBytes),
@@ -139,8 +139,7 @@ static std::string summaryText(const Plan &plan) {
                      plan.mesh.str() + "\n";
   text += "predicted step: " + secondsText(toSeconds(plan.cost.step())) + " (" +
           secondsText(toSeconds(plan.cost.compute)) + " compute, " +
-          secondsText(toSeconds(plan.cost.communication)) +
-          " communication)\n";
+          secondsText(toSeconds(plan.cost.communication)) + " communication)\n";
   text += "bound: " + secondsText(toSeconds(plan.bound)) + ", gap " +
           percent(plan.gap) + (plan.proved ? ", proved best" : "") + "; of " +
           plan.boundSpace + "\n";
@@ -159,7 +158,7 @@ std::string tool::describe(const Document &document) {
   text += billText(report) + replicatedText(report);
   text += "raised: " + countsText(report.raised) +
           "\nleft decomposed: " + countsText(report.notRaised) + "\n";
-  return text + memoryText(report) + "program: " +
-         std::to_string(report.commands) + " commands a rank, " +
+  return text + memoryText(report) +
+         "program: " + std::to_string(report.commands) + " commands a rank, " +
          std::to_string(report.kernels) + " generated kernels\n";
 }

@@ -27,8 +27,8 @@ static std::string textOf(const Diagnostic &diagnostic) {
 }
 
 Diagnostics::Diagnostics(MLIRContext &context) : context(context) {
-  handler = context.getDiagEngine().registerHandler(
-      [this](Diagnostic &diagnostic) {
+  handler =
+      context.getDiagEngine().registerHandler([this](Diagnostic &diagnostic) {
         if (diagnostic.getSeverity() == DiagnosticSeverity::Error)
           kept.push_back(textOf(diagnostic));
         return success();

@@ -14,9 +14,9 @@
 #ifndef PARTITA_TOOLS_PARTITA_DIAGNOSTICS_H
 #define PARTITA_TOOLS_PARTITA_DIAGNOSTICS_H
 
-#include "partita/Support/Error.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
+#include "partita/Support/Error.h"
 
 namespace partita::tool {
 

@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "Document.h"
-#include "partita/Cost/Cost.h"
 #include "mlir/IR/BuiltinAttributes.h"
+#include "partita/Cost/Cost.h"
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -80,8 +80,8 @@ static double secondsOf(const Graph &graph, const GraphOp &op,
     for (const FactorSharding &part : factor.factors)
       for (int axis : part.axes)
         parts *= mesh.axisSizes[axis];
-  DType dtype = op.results.empty() ? DType::F32
-                                   : graph.values[op.results[0]].dtype;
+  DType dtype =
+      op.results.empty() ? DType::F32 : graph.values[op.results[0]].dtype;
   return toSeconds(KernelCost(topology).picoseconds(
       op.kernelClass, dtype, op.flops / std::max<int64_t>(parts, 1), bytes));
 }
@@ -111,8 +111,7 @@ static std::vector<ReplicatedOp> findReplicated(Pipeline &pipeline) {
 static std::map<std::string, int64_t> countsOf(mlir::ModuleOp module,
                                                llvm::StringRef field) {
   std::map<std::string, int64_t> counts;
-  auto report =
-      module->getAttrOfType<mlir::DictionaryAttr>("nn.raise_report");
+  auto report = module->getAttrOfType<mlir::DictionaryAttr>("nn.raise_report");
   auto part = report ? report.getAs<mlir::DictionaryAttr>(field)
                      : mlir::DictionaryAttr();
   if (part)
@@ -125,8 +124,8 @@ static std::map<std::string, int64_t> countsOf(mlir::ModuleOp module,
 Document tool::makeDocument(Pipeline &pipeline,
                             const runtime::Program &program) {
   Document document;
-  document.plan = makePlan(pipeline.graph(), pipeline.asked().plan,
-                           pipeline.plan());
+  document.plan =
+      makePlan(pipeline.graph(), pipeline.asked().plan, pipeline.plan());
   PlanReport &report = document.report.emplace();
   const runtime::RankClass &first = program.classes[program.classOfRank[0]];
   addToBill(program, first.init, true, report.collectives);
@@ -182,8 +181,8 @@ static PlanReport fromJson(const Json &json) {
                                   item.at("ranks"), item.at("bytes"),
                                   item.at("count"), item.at("at_load")});
   for (const Json &item : json.at("replicated"))
-    report.replicated.push_back({item.at("id"), item.at("op"), item.at("axes"),
-                                 item.at("seconds")});
+    report.replicated.push_back(
+        {item.at("id"), item.at("op"), item.at("axes"), item.at("seconds")});
   json.at("raised").get_to(report.raised);
   json.at("not_raised").get_to(report.notRaised);
   for (const Json &item : json.at("memory"))

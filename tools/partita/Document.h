@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// What `plan -o` writes, what an executable carries, and what `inspect` shows: a
-// plan, and in its field "report" the facts that lowering found:
+// What `plan -o` writes, what an executable carries, and what `inspect` shows:
+// a plan, and in its field "report" the facts that lowering found:
 //
 //   "report": {
 //     "collectives": [{"kind": "all_reduce", "axes": ["tp"], "ranks": 2,

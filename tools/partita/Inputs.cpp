@@ -43,21 +43,19 @@ tool::makeInputs(const std::vector<PortInfo> &ports,
     }
     PARTITA_TRY(HostTensor tensor, readNpy(it->second));
     if (tensor.dtype() != port.dtype || tensor.shape() != port.shape)
-      return makeError(ExitCode::InvalidInput, "input.type",
-                       "input '" + port.name + "'",
-                       it->second + " holds " +
-                           std::string(dtypeName(tensor.dtype())) +
-                           shapeText(tensor.shape()) + ", and the model takes " +
-                           std::string(dtypeName(port.dtype)) +
-                           shapeText(port.shape));
+      return makeError(
+          ExitCode::InvalidInput, "input.type", "input '" + port.name + "'",
+          it->second + " holds " + std::string(dtypeName(tensor.dtype())) +
+              shapeText(tensor.shape()) + ", and the model takes " +
+              std::string(dtypeName(port.dtype)) + shapeText(port.shape),
+          "python3 -m partita.inputs makes inputs that fit");
     tensors.push_back(std::move(tensor));
     unused.erase(it);
   }
   if (!unused.empty())
     return makeError(ExitCode::InvalidInput, "input.name",
                      "--input " + unused.begin()->first,
-                     "the model has no such input",
-                     "its inputs are: " + names);
+                     "the model has no such input", "its inputs are: " + names);
   return tensors;
 }
 
@@ -68,7 +66,8 @@ Status tool::writeTensors(const std::string &folder,
   std::filesystem::create_directories(folder, error);
   if (error)
     return makeError(ExitCode::InvalidInput, "output.folder", folder,
-                     "cannot be made: " + error.message());
+                     "cannot be made: " + error.message(),
+                     "name a folder in one that exists and can be written");
   for (size_t i = 0; i < ports.size(); ++i)
     PARTITA_CHECK(
         writeNpy(folder + "/" + tensorFileName(ports[i].name), tensors[i]));
@@ -84,7 +83,8 @@ tool::parseGivenInputs(const std::vector<std::string> &items) {
         equals + 1 == item.size() ||
         !given.emplace(item.substr(0, equals), item.substr(equals + 1)).second)
       return makeError(ExitCode::Usage, "usage.input", "--input " + item,
-                       "is not NAME=FILE.npy, each name once");
+                       "is not NAME=FILE.npy, each name once",
+                       "write --input x=x.npy --input y=y.npy");
   }
   return given;
 }

@@ -5,9 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// `verify` and `bench` feed several programs with the same inputs, so the inputs
-// are files: NAME.npy, where every character of NAME outside A-Z a-z 0-9 . _ -
-// is an underscore, as the Python package and the executables have it.
+// `verify` and `bench` feed several programs with the same inputs, so the
+// inputs are files: NAME.npy, where every character of NAME outside A-Z a-z 0-9
+// . _ - is an underscore, as the Python package and the executables have it.
 //
 //===----------------------------------------------------------------------===//
 

@@ -23,7 +23,8 @@ Status tool::printResult(const std::string &text) {
       std::fflush(stdout) == 0)
     return ok();
   return makeError(ExitCode::InvalidInput, "output.write", "standard output",
-                   "the result cannot be written");
+                   "the result cannot be written",
+                   "is the disk or the reader behind it still there?");
 }
 
 /// The version of CMakeLists.txt; a test compares them.
@@ -51,7 +52,8 @@ static Result<ExitCode> runGuarded(const Action &action) {
     return action();
   } catch (const std::bad_alloc &) {
     return makeError(ExitCode::Unsupported, "memory", "partita",
-                     "there is not enough memory");
+                     "there is not enough memory",
+                     "raise the memory limit, or use a larger machine");
   } catch (const std::exception &exception) {
     return makeError(ExitCode::Internal, "internal", "partita",
                      exception.what(),
@@ -60,8 +62,10 @@ static Result<ExitCode> runGuarded(const Action &action) {
 }
 
 int main(int argc, char **argv) {
-  // A reader that goes away is an error of writing, not a death.
+  // A reader that goes away and a file that may not grow are errors of writing,
+  // not deaths; the linker inherits this.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   CLI::App app("Splits an ONNX model over the ranks of a machine and compiles "
                "it to one executable.\n",
                "partita");

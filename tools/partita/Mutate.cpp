@@ -5,9 +5,10 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A rank reads another box of a weight if the weight seems to begin elsewhere in
-// its file: boxes of equal shape differ by a distance. The rank gets a rank
-// class of its own, whose loads name parameters that are moved by that distance.
+// A rank reads another box of a weight if the weight seems to begin elsewhere
+// in its file: boxes of equal shape differ by a distance. The rank gets a rank
+// class of its own, whose loads name parameters that are moved by that
+// distance.
 //
 //===----------------------------------------------------------------------===//
 
@@ -27,8 +28,8 @@ static Error badMutation(const std::string &text, const std::string &message) {
 
 static Error noSuchNumber(const std::string &text, const char *what,
                           int64_t count) {
-  return badMutation(text, "the program has " + std::to_string(count) + " " +
-                               what);
+  return badMutation(text,
+                     "the program has " + std::to_string(count) + " " + what);
 }
 
 static std::optional<int64_t> parseNumber(std::string_view text) {
@@ -68,20 +69,24 @@ static Command localCommand(const Command &collective) {
   return command;
 }
 
-static Status dropCollective(Program &program, int64_t number,
-                             const std::string &text) {
+static Result<std::string> dropCollective(Program &program, int64_t number,
+                                          const std::string &text) {
   int64_t count = 0;
+  std::string dropped;
   for (RankClass &rankClass : program.classes) {
     int64_t seen = 0;
     forEachCommand(rankClass, [&](Command &command) {
-      if (command.kind == CommandKind::Collective && seen++ == number)
-        command = localCommand(command);
+      if (command.kind != CommandKind::Collective || seen++ != number)
+        return;
+      dropped = std::string(collectiveName(command.collective)) + " " +
+                command.id + " moves nothing";
+      command = localCommand(command);
     });
     count = std::max(count, seen);
   }
-  if (number >= count)
+  if (dropped.empty())
     return noSuchNumber(text, "collectives", count);
-  return ok();
+  return dropped;
 }
 
 //===----------------------------------------------------------------------===//
@@ -146,29 +151,31 @@ static Box loadedBox(const Program &program, const Command &load,
   return boxOf(load.to, program.mesh, program.mesh.coordinates(rank));
 }
 
-static Status shiftShard(Program &program, int64_t number,
-                         const std::string &text) {
+static Result<std::string> shiftShard(Program &program, int64_t number,
+                                      const std::string &text) {
   int64_t count = 0;
   for (int64_t rank = 0; rank < program.mesh.numRanks(); ++rank) {
     RankClass &own = isolateRank(program, rank);
-    bool shifted = false;
+    std::string shifted;
     forEachCommand(own, [&](Command &command) {
       if (command.kind != CommandKind::LoadParameter)
         return;
       int64_t unit = unitElements(loadedBox(program, command, rank));
       if (unit == 0 || count++ != number)
         return;
-      shifted = moveLoad(program, command, unit) ||
-                moveLoad(program, command, -unit);
+      std::string name = program.parameters[command.index].name;
+      if (moveLoad(program, command, unit) || moveLoad(program, command, -unit))
+        shifted = "rank " + std::to_string(rank) +
+                  " reads a shifted shard of " + name;
     });
-    if (shifted)
-      return ok();
+    if (!shifted.empty())
+      return shifted;
   }
   return noSuchNumber(text, "split shards of weights", count);
 }
 
-static Status swapRanks(Program &program, int64_t a, int64_t b,
-                        const std::string &text) {
+static Result<std::string> swapRanks(Program &program, int64_t a, int64_t b,
+                                     const std::string &text) {
   if (a == b || std::max(a, b) >= program.mesh.numRanks())
     return noSuchNumber(text, "ranks", program.mesh.numRanks());
   int64_t moved = 0;
@@ -180,15 +187,17 @@ static Status swapRanks(Program &program, int64_t a, int64_t b,
       Box theirs = loadedBox(program, command, other);
       if (own == theirs || own.localShape() != theirs.localShape())
         return;
-      moved += moveLoad(program, command,
-                        firstElement(theirs) - firstElement(own));
+      moved +=
+          moveLoad(program, command, firstElement(theirs) - firstElement(own));
     });
   if (moved)
-    return ok();
+    return "ranks " + std::to_string(a) + " and " + std::to_string(b) +
+           " read each other's shards of weights, " + std::to_string(moved) +
+           " in all";
   return badMutation(text, "these ranks hold the same weights");
 }
 
-Status tool::mutate(Program &program, const std::string &text) {
+Result<std::string> tool::mutate(Program &program, const std::string &text) {
   size_t colon = text.find(':');
   std::string kind = text.substr(0, colon);
   std::string_view rest(text);

@@ -10,7 +10,8 @@
 //
 //   drop-collective:I   collective I moves nothing: each rank goes on with what
 //                       it has itself (zeros where that is another shape)
-//   shift-shard:I       one rank's shard I of a weight begins one unit later, or
+//   shift-shard:I       one rank's shard I of a weight begins one unit later,
+//   or
 //                       earlier where the file ends
 //   swap-ranks:A,B      ranks A and B read each other's shards of the weights
 //
@@ -27,9 +28,10 @@
 
 namespace partita::tool {
 
-/// Breaks `program` as `text` says. Errors: exit code 1 for a text that is none
-/// of the above, or a number that is not there (the message has the count).
-Status mutate(runtime::Program &program, const std::string &text);
+/// Breaks `program` as `text` says, and says what that was. Errors: exit code 1
+/// for a text that is none of the above, or a number that is not there (the
+/// message has the count).
+Result<std::string> mutate(runtime::Program &program, const std::string &text);
 
 } // namespace partita::tool
 

@@ -33,8 +33,9 @@ void RequestOptions::declare(CLI::App &command, bool withMachine) {
       ->type_name("M.onnx");
   if (withMachine) {
     command
-        .add_option("--topology", topology,
-                    "The machine: cpu:N, N ranks of one thread each, or cpu:NxT")
+        .add_option(
+            "--topology", topology,
+            "The machine: cpu:N, N ranks of one thread each, or cpu:NxT")
         ->required()
         ->type_name("KIND:N");
     command
@@ -89,7 +90,8 @@ static Status parseDims(const std::string &text,
       return makeError(ExitCode::Usage, "usage.dim", "--dim " + text,
                        "dimension '" + entry->first + "' is " +
                            std::to_string(entry->second) + " and " +
-                           std::to_string(size));
+                           std::to_string(size),
+                       "give each dimension once");
   }
   return ok();
 }
@@ -126,7 +128,8 @@ Result<Request> RequestOptions::resolve() const {
   if (!planFile.empty() && (!pins.empty() || !mesh.empty() || randomPlan))
     return makeError(ExitCode::Usage, "usage.plan", "--plan " + planFile,
                      "a plan holds its own mesh and strategies, so --mesh, "
-                     "--pin and --random-plan do not go with it");
+                     "--pin and --random-plan do not go with it",
+                     "leave one or the other out");
   request.plan.effort = effort;
   request.plan.seed = randomPlan ? *randomPlan : seed;
   request.plan.randomStrategies = randomPlan.has_value();

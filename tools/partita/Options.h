@@ -1,4 +1,5 @@
-//===- Options.h - What the commands that compile have in common -*- C++ -*-===//
+//===- Options.h - What the commands that compile have in common -*- C++
+//-*-===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -10,6 +10,8 @@
 #include "dialects/dist/Dist.h"
 #include "dialects/nn/NN.h"
 #include "dialects/rt/RT.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Verifier.h"
 #include "partita/Codegen/Codegen.h"
 #include "partita/Conversion/NNToRT.h"
 #include "partita/Cost/Cost.h"
@@ -20,8 +22,6 @@
 #include "partita/Raise/Raise.h"
 #include "partita/Support/File.h"
 #include "partita/Target/Target.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/IR/Verifier.h"
 #include "llvm/Support/raw_ostream.h"
 #include <chrono>
 #include <filesystem>
@@ -59,11 +59,11 @@ Status Pipeline::dump(const std::string &stage, const std::string &text) {
   std::filesystem::create_directories(request.dumpDir, error);
   if (error)
     return makeError(ExitCode::InvalidInput, "output.folder", request.dumpDir,
-                     "cannot be made: " + error.message());
+                     "cannot be made: " + error.message(),
+                     "choose another --dump-dir");
   std::string digits = std::to_string(number);
-  return writeFileAtomically(request.dumpDir + "/" +
-                                 (number < 10 ? "0" : "") + digits + "-" +
-                                 stage,
+  return writeFileAtomically(request.dumpDir + "/" + (number < 10 ? "0" : "") +
+                                 digits + "-" + stage,
                              text);
 }
 
@@ -85,14 +85,12 @@ Status Pipeline::phase(const char *label, const char *stage, Body body) {
 
 Status Pipeline::load() {
   PARTITA_CHECK(phase("import", "import", [&]() -> Status {
-    PARTITA_TRY(current,
-                importONNX(context, request.model, {request.dims}));
+    PARTITA_TRY(current, importONNX(context, request.model, {request.dims}));
     if (request.keepImported)
       original = current->clone();
     return ok();
   }));
-  return phase("raise", "raised",
-               [&]() -> Status { return raise(*current); });
+  return phase("raise", "raised", [&]() -> Status { return raise(*current); });
 }
 
 /// The plan of a file, for this graph and machine.
@@ -131,12 +129,12 @@ Status Pipeline::search() {
   if (request.planFile.empty()) {
     PARTITA_TRY(planned, partita::plan(modelGraph, request.plan));
   } else {
-    PARTITA_TRY(planned, loadPlan(request.planFile, modelGraph,
-                                  request.plan.topology));
+    PARTITA_TRY(planned,
+                loadPlan(request.planFile, modelGraph, request.plan.topology));
   }
-  searchSeconds = std::chrono::duration<double>(
-                      std::chrono::steady_clock::now() - begin)
-                      .count();
+  searchSeconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
+          .count();
   return dump("plan.json",
               writePlan(makePlan(modelGraph, request.plan, planned)));
 }
@@ -151,8 +149,8 @@ Status Pipeline::choose() {
 }
 
 Status Pipeline::lower() {
-  ReshardPlanner resharder(
-      planned.mesh, CollectiveCost(request.plan.topology, planned.mesh));
+  ReshardPlanner resharder(planned.mesh,
+                           CollectiveCost(request.plan.topology, planned.mesh));
   PARTITA_CHECK(phase("reshards", "reshards",
                       [&] { return insertReshards(*current, resharder); }));
   PARTITA_CHECK(phase("collectives", "collectives",
@@ -160,9 +158,8 @@ Status Pipeline::lower() {
   PARTITA_CHECK(phase("localise", "local", [&] { return localize(*current); }));
   NNToRTOptions options;
   options.threads = static_cast<int>(request.plan.topology.device.threads);
-  PARTITA_CHECK(phase("select commands", "rt", [&] {
-    return convertNNToRT(*current, options);
-  }));
+  PARTITA_CHECK(phase("select commands", "rt",
+                      [&] { return convertNNToRT(*current, options); }));
   return phase("outline kernels", "kernels", [&]() -> Status {
     PARTITA_TRY(kernels, outlineKernels(*current));
     return ok();

@@ -25,10 +25,10 @@
 #include "Diagnostics.h"
 #include "Options.h"
 #include "Progress.h"
-#include "partita/Planner/Planner.h"
-#include "partita/Runtime/Program.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
+#include "partita/Planner/Planner.h"
+#include "partita/Runtime/Program.h"
 
 namespace partita::tool {
 

@@ -5,8 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Decides, and lowers the decision to the command table without generating code:
-// the memory and the communication that it prints are those of the executable.
+// Decides, and lowers the decision to the command table without generating
+// code: the memory and the communication that it prints are those of the
+// executable.
 //
 //===----------------------------------------------------------------------===//
 
@@ -54,8 +55,9 @@ void tool::addPlan(CLI::App &app, Action &chosen) {
       app, chosen, "plan", "Decide how to split a model; compile nothing",
       runPlan);
   options->request.declare(*command);
-  command->add_option("-o,--output", options->out,
-                      "Write the plan here, as --format json prints it")
+  command
+      ->add_option("-o,--output", options->out,
+                   "Write the plan here, as --format json prints it")
       ->type_name("PLAN.json");
   addFormat(*command, options->format);
 }

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <optional>
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -57,7 +58,8 @@ static Error cannotStart(const CommandLine &command, int error) {
   return makeError(error == ENOENT ? ExitCode::InvalidInput
                                    : ExitCode::Unsupported,
                    "process.start", command.arguments[0],
-                   "cannot be started: " + std::string(std::strerror(error)));
+                   "cannot be started: " + std::string(std::strerror(error)),
+                   "check the path and that it is executable");
 }
 
 //===----------------------------------------------------------------------===//
@@ -68,21 +70,17 @@ Process::Process(Process &&other) noexcept
     : pid(std::exchange(other.pid, -1)),
       toChild(std::exchange(other.toChild, -1)),
       fromChild(std::exchange(other.fromChild, -1)),
+      errorFile(std::exchange(other.errorFile, -1)),
       name(std::move(other.name)), buffer(std::move(other.buffer)) {}
 
 Process &Process::operator=(Process &&other) noexcept {
   std::swap(pid, other.pid);
   std::swap(toChild, other.toChild);
   std::swap(fromChild, other.fromChild);
+  std::swap(errorFile, other.errorFile);
   std::swap(name, other.name);
   std::swap(buffer, other.buffer);
   return *this;
-}
-
-Process::~Process() {
-  if (pid > 0)
-    kill(pid, SIGKILL);
-  wait();
 }
 
 static void closeAll(std::initializer_list<int> descriptors) {
@@ -91,8 +89,14 @@ static void closeAll(std::initializer_list<int> descriptors) {
       close(descriptor);
 }
 
-Result<Process> Process::start(const CommandLine &command,
-                               int errorDescriptor) {
+Process::~Process() {
+  if (pid > 0)
+    kill(pid, SIGKILL);
+  wait();
+  closeAll({errorFile});
+}
+
+Result<Process> Process::start(const CommandLine &command) {
   // Ends of pipes that a child inherits by accident would keep them open.
   int in[2] = {-1, -1}, out[2] = {-1, -1};
   if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0) {
@@ -104,8 +108,12 @@ Result<Process> Process::start(const CommandLine &command,
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-  if (errorDescriptor >= 0)
-    posix_spawn_file_actions_adddup2(&actions, errorDescriptor, STDERR_FILENO);
+  // Not a pipe: a program that fills it while we read its stdout would wait.
+  Process process;
+  process.errorFile = memfd_create("stderr", MFD_CLOEXEC);
+  if (process.errorFile >= 0)
+    posix_spawn_file_actions_adddup2(&actions, process.errorFile,
+                                     STDERR_FILENO);
   // We ignore SIGPIPE; what we start shall not.
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
@@ -115,7 +123,6 @@ Result<Process> Process::start(const CommandLine &command,
   posix_spawnattr_setsigdefault(&attributes, &defaults);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
 
-  Process process;
   process.name = command.arguments[0];
   std::vector<std::string> environment = mergedEnvironment(command.environment);
   int error = posix_spawnp(&process.pid, command.arguments[0].c_str(), &actions,
@@ -134,7 +141,7 @@ Result<Process> Process::start(const CommandLine &command,
 
 static Error wentAway(const std::string &name) {
   return makeError(ExitCode::Internal, "process.ended", name,
-                   "ended before it answered");
+                   "ended before it answered", "start it by itself to see why");
 }
 
 Status Process::writeLine(const std::string &line) {
@@ -190,24 +197,57 @@ int Process::wait() {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+std::string Process::errors() const {
+  std::string text;
+  char chunk[1 << 12];
+  ssize_t count;
+  for (off_t at = 0; errorFile >= 0 &&
+                     (count = pread(errorFile, chunk, sizeof(chunk), at)) > 0;
+       at += count)
+    text.append(chunk, count);
+  return text;
+}
+
 Result<Finished> tool::runProcess(const CommandLine &command) {
-  // Not a pipe: a program that fills it while we read its stdout would wait.
-  int errors = memfd_create("stderr", MFD_CLOEXEC);
-  auto process = Process::start(command, errors);
-  if (!process) {
-    closeAll({errors});
-    return process.takeError();
-  }
+  PARTITA_TRY(Process process, Process::start(command));
   Finished finished;
-  finished.output = process->readAll();
-  finished.code = process->wait();
-  if (errors >= 0) {
-    lseek(errors, 0, SEEK_SET);
-    while (readMore(errors, finished.errors))
-      ;
-    close(errors);
-  }
+  finished.output = process.readAll();
+  finished.code = process.wait();
+  finished.errors = process.errors();
   return finished;
+}
+
+/// Executables write errors as Error::str() does.
+static std::optional<Error> parseError(const std::string &text) {
+  size_t begin = text.find("error["), close = text.find("]: ", begin);
+  if (begin == std::string::npos || close == std::string::npos)
+    return std::nullopt;
+  Error error;
+  error.code = text.substr(begin + 6, close - begin - 6);
+  error.message = text.substr(close + 3);
+  while (!error.message.empty() && error.message.back() == '\n')
+    error.message.pop_back();
+  static const std::string mark = "\n  hint: ";
+  if (size_t hint = error.message.rfind(mark); hint != std::string::npos) {
+    error.hint = error.message.substr(hint + mark.size());
+    error.message.resize(hint);
+  }
+  return error;
+}
+
+Error tool::executableError(const std::string &name, int code,
+                            const std::string &errors) {
+  if (code < 128)
+    if (auto error = parseError(errors)) {
+      error->exit = ExitCode(code);
+      return *error;
+    }
+  return makeError(ExitCode::Internal, "process.ended", name,
+                   (code < 128
+                        ? "ended with " + std::to_string(code)
+                        : "died of signal " + std::to_string(code - 128)) +
+                       (errors.empty() ? "" : "\n" + errors),
+                   "start it by itself to see why");
 }
 
 Error tool::becomeProcess(const CommandLine &command) {

@@ -28,8 +28,8 @@ struct CommandLine {
   std::string str() const;
 };
 
-/// A running program whose stdin and stdout are ours. Killed and waited for
-/// when destroyed.
+/// A running program whose stdin and stdout are ours; what it writes to stderr
+/// is kept. Killed and waited for when destroyed.
 class Process {
 public:
   Process() = default;
@@ -37,10 +37,9 @@ public:
   Process &operator=(Process &&other) noexcept;
   ~Process();
 
-  /// Starts it; its stderr goes to the given descriptor, or to ours. Errors:
-  /// exit code 2 if there is no such file, 3 if it cannot be executed.
-  static Result<Process> start(const CommandLine &command,
-                               int errorDescriptor = -1);
+  /// Starts it. Errors: exit code 2 if there is no such file, 3 if it cannot be
+  /// executed.
+  static Result<Process> start(const CommandLine &command);
   /// Sends a line and its newline. Errors: exit code 70 if it went away.
   Status writeLine(const std::string &line);
   /// The next line without its newline. Errors: exit code 70 if there is none.
@@ -49,10 +48,12 @@ public:
   std::string readAll();
   /// Closes its stdin and waits for it. The exit code; 128 + n for signal n.
   int wait();
+  /// All that it wrote to stderr so far.
+  std::string errors() const;
 
 private:
   pid_t pid = -1;
-  int toChild = -1, fromChild = -1;
+  int toChild = -1, fromChild = -1, errorFile = -1;
   std::string name, buffer;
 };
 
@@ -64,6 +65,11 @@ struct Finished {
 
 /// Runs a program to its end. Errors: as Process::start.
 Result<Finished> runProcess(const CommandLine &command);
+
+/// Why one of our executables failed: its own error, which it has written to
+/// stderr, or exit code 70 if it died.
+Error executableError(const std::string &name, int code,
+                      const std::string &errors);
 
 /// Becomes another program; returns only if that fails, with exit code 3, or 2
 /// where there is no such file.
@@ -78,7 +84,8 @@ CommandLine pythonModule(const std::string &module);
 class TemporaryFolder {
 public:
   static Result<TemporaryFolder> create();
-  TemporaryFolder(TemporaryFolder &&other) noexcept : path(std::move(other.path)) {
+  TemporaryFolder(TemporaryFolder &&other) noexcept
+      : path(std::move(other.path)) {
     other.path.clear();
   }
   ~TemporaryFolder();

@@ -5,9 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A bar on stderr, on a terminal only, and only from the second second on: short
-// runs and logs stay clean. A thread of its own draws it, so that a phase which
-// never reports anything shows its seconds all the same.
+// A bar on stderr, on a terminal only, and only from the second second on:
+// short runs and logs stay clean. A thread of its own draws it, so that a phase
+// which never reports anything shows its seconds all the same.
 //
 //===----------------------------------------------------------------------===//
 

@@ -17,16 +17,16 @@ tool::interpret(mlir::ModuleOp module, const std::vector<HostTensor> &inputs) {
   auto entry = module.lookupSymbol<mlir::func::FuncOp>("step");
   if (!entry)
     return makeError(ExitCode::Internal, "reference.entry", "interpreter",
-                     "the program has no @step");
+                     "the program has no @step",
+                     "this is a defect; please report it");
   FileParameters parameters(module);
   return Interpreter().run(entry, inputs, parameters);
 }
 
-CommandLine
-tool::onnxRuntimeCommand(const std::string &model,
-                         const std::map<std::string, int64_t> &dims,
-                         const std::string &inputs,
-                         const std::string &outputs) {
+CommandLine tool::onnxRuntimeCommand(const std::string &model,
+                                     const std::map<std::string, int64_t> &dims,
+                                     const std::string &inputs,
+                                     const std::string &outputs) {
   CommandLine command = pythonModule("partita.reference");
   auto &arguments = command.arguments;
   arguments.insert(arguments.end(),
@@ -37,8 +37,7 @@ tool::onnxRuntimeCommand(const std::string &model,
   return command;
 }
 
-static Error missingPython(const std::string &python,
-                           const std::string &what) {
+static Error missingPython(const std::string &python, const std::string &what) {
   return makeError(
       ExitCode::Unsupported, "reference.missing", "--reference onnxruntime",
       what,
@@ -66,10 +65,14 @@ Error tool::referenceError(const CommandLine &command, int code,
     return missingPython(python, python + " does not find the package partita");
   std::string message = lineAfter(errors, "partita.reference: error: ");
   std::string hint = lineAfter(errors, "partita.reference: hint: ");
+  if (hint.empty())
+    hint = "start it by itself to see why: " + python + " -m partita.reference";
   bool known = code == 2 || code == 3;
   if (message.empty())
     message = "ended with " + std::to_string(code) +
               (errors.empty() ? "" : ":\n" + errors);
+  if (hint.empty())
+    hint = "try it by itself: " + command.str();
   return makeError(known ? ExitCode(code) : ExitCode::Internal,
                    "reference.failed", "ONNX Runtime", message, hint);
 }

@@ -16,8 +16,8 @@
 
 #include "Compare.h"
 #include "Process.h"
-#include "partita/Runtime/Program.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "partita/Runtime/Program.h"
 #include <map>
 
 namespace partita::tool {

@@ -38,7 +38,8 @@ std::string Table::str() const {
     std::string line = indent;
     for (size_t c = 0; c < columns; ++c) {
       std::string padding(width[c] - row[c].size(), ' ');
-      line += (c ? "  " : "") + (right[c] ? padding + row[c] : row[c] + padding);
+      line +=
+          (c ? "  " : "") + (right[c] ? padding + row[c] : row[c] + padding);
     }
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + "\n";

@@ -42,8 +42,7 @@ public:
 private:
   Status build(Pipeline &pipeline);
   Status makeFiles();
-  /// The executable's own exit code if it fails; it has said why.
-  Result<ExitCode> execute();
+  Status execute();
   Result<std::vector<HostTensor>> refer(Pipeline &pipeline);
   Result<ExitCode> judge(const Pipeline &pipeline,
                          const std::vector<HostTensor> &expected);
@@ -51,6 +50,8 @@ private:
   const VerifyOptions &options;
   TemporaryFolder folder;
   runtime::Program program;
+  /// What was broken on purpose.
+  std::string mutated;
   std::vector<HostTensor> inputs, outputs;
 };
 } // namespace
@@ -58,7 +59,7 @@ private:
 Status Verification::build(Pipeline &pipeline) {
   PARTITA_TRY(program, buildProgramOf(pipeline));
   if (!options.mutation.empty()) {
-    PARTITA_CHECK(mutate(program, options.mutation));
+    PARTITA_TRY(mutated, mutate(program, options.mutation));
     PARTITA_CHECK(runtime::validate(program));
   }
   return writeProgram(pipeline, program, folder / "model");
@@ -71,8 +72,8 @@ Status Verification::makeFiles() {
 }
 
 /// The file of each output, from an executable's report.
-static Result<std::vector<std::string>>
-outputFiles(const std::string &report, size_t count) {
+static Result<std::vector<std::string>> outputFiles(const std::string &report,
+                                                    size_t count) {
   std::vector<std::string> files;
   auto json = ordered_json::parse(report, nullptr, /*allow_exceptions=*/false);
   if (json.is_object() && json.contains("outputs"))
@@ -80,11 +81,12 @@ outputFiles(const std::string &report, size_t count) {
       files.push_back(output.value("file", ""));
   if (files.size() != count)
     return makeError(ExitCode::Internal, "verify.report", "the executable",
-                     "its report does not list its outputs");
+                     "its report does not list its outputs",
+                     "this is a defect; please report it");
   return files;
 }
 
-Result<ExitCode> Verification::execute() {
+Status Verification::execute() {
   CommandLine command{{folder / "model", "--output-dir", folder / "outputs",
                        "--report", "json"},
                       {}};
@@ -93,21 +95,18 @@ Result<ExitCode> Verification::execute() {
   for (const runtime::PortInfo &port : program.inputs)
     command.arguments.insert(
         command.arguments.end(),
-        {"--input", port.name + "=" + (folder / "inputs/") +
-                        tensorFileName(port.name)});
+        {"--input",
+         port.name + "=" + (folder / "inputs/") + tensorFileName(port.name)});
   PARTITA_TRY(Finished finished, runProcess(command));
-  std::fputs(finished.errors.c_str(), stderr);
-  if (finished.code >= 128)
-    return makeError(ExitCode::Internal, "verify.signal", "the executable",
-                     "died of signal " + std::to_string(finished.code - 128));
   if (finished.code != 0)
-    return ExitCode(finished.code);
+    return executableError("the executable", finished.code, finished.errors);
+  std::fputs(finished.errors.c_str(), stderr);
   PARTITA_TRY(auto files, outputFiles(finished.output, program.outputs.size()));
   for (const std::string &file : files) {
     PARTITA_TRY(HostTensor tensor, readNpy(file));
     outputs.push_back(std::move(tensor));
   }
-  return ExitCode::Ok;
+  return ok();
 }
 
 Result<std::vector<HostTensor>> Verification::refer(Pipeline &pipeline) {
@@ -121,8 +120,11 @@ Result<std::vector<HostTensor>> Verification::refer(Pipeline &pipeline) {
 }
 
 static std::string asJson(const std::vector<Comparison> &comparisons,
-                          const Mesh &mesh, bool passed) {
+                          const Mesh &mesh, const std::string &mutated,
+                          bool passed) {
   ordered_json json = {{"passed", passed}, {"mesh", mesh.str()}};
+  if (!mutated.empty())
+    json["mutated"] = mutated;
   for (const Comparison &c : comparisons)
     json["outputs"].push_back({{"name", c.name},
                                {"passed", c.passed},
@@ -146,7 +148,10 @@ static Error mismatch(const Comparison &c) {
            std::to_string(c.wrongElements) + " elements are off by more than " +
            number(c.limit, 3);
   return makeError(ExitCode::Mismatch, "verify.mismatch",
-                   "output '" + c.name + "'", what);
+                   "output '" + c.name + "'", what,
+                   "if the model is that sensitive, raise --rtol; else this is "
+                   "a defect: --pin '*:replicated' and --dump-dir DIR help to "
+                   "find it");
 }
 
 Result<ExitCode> Verification::judge(const Pipeline &pipeline,
@@ -159,8 +164,9 @@ Result<ExitCode> Verification::judge(const Pipeline &pipeline,
   bool passed = comparisons.empty() || comparisons.front().passed;
   std::string text =
       options.format == "json"
-          ? asJson(comparisons, program.mesh, passed)
-          : program.modelName + " on mesh " + program.mesh.str() +
+          ? asJson(comparisons, program.mesh, mutated, passed)
+          : (mutated.empty() ? "" : "broken on purpose: " + mutated + "\n") +
+                program.modelName + " on mesh " + program.mesh.str() +
                 " against " +
                 (options.reference == "interp" ? "the interpreter"
                                                : "ONNX Runtime") +
@@ -180,9 +186,7 @@ Result<ExitCode> Verification::run() {
   PARTITA_CHECK(build(pipeline));
   PARTITA_CHECK(makeFiles());
   progress.step("run");
-  PARTITA_TRY(ExitCode code, execute());
-  if (code != ExitCode::Ok)
-    return code;
+  PARTITA_CHECK(execute());
   progress.step("reference");
   PARTITA_TRY(auto expected, refer(pipeline));
   progress.clear();
@@ -200,20 +204,24 @@ void tool::addVerify(CLI::App &app, Action &chosen) {
       "Compile, run, and compare with a reference on the same inputs",
       runVerify);
   options->request.declare(*command);
-  command->add_option("--reference", options->reference,
-                      "interp (default) or onnxruntime, through Python")
+  command
+      ->add_option("--reference", options->reference,
+                   "interp (default) or onnxruntime, through Python")
       ->check(CLI::IsMember({"interp", "onnxruntime"}))
       ->type_name("");
-  command->add_option("--rtol", options->tolerance.relative,
-                      "Of an output's standard deviation (default 1e-4)")
+  command
+      ->add_option("--rtol", options->tolerance.relative,
+                   "Of an output's standard deviation (default 1e-4)")
       ->check(CLI::NonNegativeNumber)
       ->type_name("X");
-  command->add_option("--atol", options->tolerance.absolute,
-                      "Added to it (default 0)")
+  command
+      ->add_option("--atol", options->tolerance.absolute,
+                   "Added to it (default 0)")
       ->check(CLI::NonNegativeNumber)
       ->type_name("X");
-  command->add_option("--random-inputs", options->seed,
-                      "Seed of the inputs that are not given (default 1)")
+  command
+      ->add_option("--random-inputs", options->seed,
+                   "Seed of the inputs that are not given (default 1)")
       ->type_name("SEED");
   addRepeated(*command, "--input", options->inputs, "An input from a file")
       ->type_name("NAME=F.npy");

@@ -15,18 +15,18 @@
 //
 // A partition is right if both give the same. Collectives are not interpreted
 // by their kind but by what their shardings say: pending values are combined
-// over the group in ascending rank order, and the target's box is assembled from
-// the boxes of the group. So a wrong kind, group or sharding shows.
+// over the group in ascending rank order, and the target's box is assembled
+// from the boxes of the group. So a wrong kind, group or sharding shows.
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef PARTITA_INTERP_INTERPRETER_H
 #define PARTITA_INTERP_INTERPRETER_H
 
-#include "partita/Interp/Parameters.h"
-#include "partita/Interp/ReferenceModels.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/OwningOpRef.h"
+#include "partita/Interp/Parameters.h"
+#include "partita/Interp/ReferenceModels.h"
 
 namespace partita {
 

@@ -19,9 +19,9 @@
 #define PARTITA_INTERP_REFERENCEMODELS_H
 
 #include "dialects/interfaces/Interfaces.h"
-#include "partita/Support/HostTensor.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/DialectRegistry.h"
+#include "partita/Support/HostTensor.h"
 
 namespace partita {
 

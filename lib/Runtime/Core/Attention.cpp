@@ -26,11 +26,16 @@
 #include "LibraryImpl.h"
 #include "Simd.h"
 #include <cmath>
+#include <map>
 
 using namespace partita;
 using namespace partita::runtime;
 
 namespace {
+
+/// The products of one call. Blocks are whole or the last ones, so there are
+/// few shapes; all are made when the call is prepared.
+using GemmTable = std::map<GemmShape, PreparedGemm>;
 
 /// Everything about a call that does not depend on addresses.
 struct AttentionShape {
@@ -41,14 +46,56 @@ struct AttentionShape {
   int64_t queryBlock, keyBlock;
   /// Elements of a thread's workspace: scores, accumulator, maxima and sums.
   int64_t scores, accumulator, rows;
+  /// Empty for f64.
+  std::shared_ptr<GemmTable> gemms;
+  int64_t gemmScratch = 0;
 
-  int64_t threadBytes() const {
+  int64_t blockBytes() const {
     int64_t size = dtypeSize(q.dtype);
     return alignWorkspace((scores + accumulator + 2 * rows) * size);
   }
+  int64_t threadBytes() const {
+    return blockBytes() + alignWorkspace(gemmScratch);
+  }
+  /// Between rows of what the second product writes.
+  int64_t accumulatorStride(int64_t count) const {
+    if (out.strides[3] != 1 || count == 1)
+      return outDepth;
+    return out.strides[2];
+  }
+  /// S = q k^T for `count` queries and `size` keys.
+  GemmShape scoreShape(int64_t count, int64_t size) const {
+    return {count,        depth,        size,         q.strides[2],
+            q.strides[3], k.strides[3], k.strides[2], size,
+            false};
+  }
+  /// O = P v, or O += P v.
+  GemmShape outShape(int64_t count, int64_t size, bool accumulate) const {
+    return {count,        size,         outDepth,     size, 1,
+            v.strides[2], v.strides[3], accumulatorStride(count),
+            accumulate};
+  }
+  void prepareGemms();
 };
 
 } // namespace
+
+void AttentionShape::prepareGemms() {
+  gemms = std::make_shared<GemmTable>();
+  auto add = [&](const GemmShape &shape) {
+    auto [it, isNew] = gemms->try_emplace(shape, shape);
+    gemmScratch = std::max(gemmScratch, it->second.scratchBytes());
+  };
+  for (int64_t count : {queryBlock, queryBlock ? queries % queryBlock : 0})
+    for (int64_t size : {keyBlock, keyBlock ? keys % keyBlock : 0}) {
+      if (count == 0 || size == 0)
+        continue;
+      add(scoreShape(count, size));
+      add(outShape(count, size, false));
+      if (keys > keyBlock)
+        add(outShape(count, size, true));
+    }
+}
 
 static Status checkMask(const Command &call, const AttentionShape &shape) {
   const View &mask = shape.mask;
@@ -106,6 +153,8 @@ static Result<AttentionShape> shapeOf(const Command &call) {
   a.accumulator =
       a.out.strides[3] == 1 ? 0 : round(a.queryBlock * a.outDepth);
   a.rows = round(a.queryBlock);
+  if (a.q.dtype == DType::F32)
+    a.prepareGemms();
   return a;
 }
 
@@ -121,6 +170,7 @@ template <typename T> struct QueryBlock {
   int64_t b, h, first, count;     ///< queries first .. first + count
   int64_t firstQuery, firstKey;   ///< global positions of query 0 and key 0
   T *scores, *accumulator, *maxima, *sums;
+  std::byte *scratch; ///< of the products
   int64_t accumulatorStride = 0;
 
   T *at(const View &view, int64_t i, int64_t j, int64_t row) const {
@@ -128,6 +178,7 @@ template <typename T> struct QueryBlock {
            i * view.strides[0] + j * view.strides[1] + row * view.strides[2];
   }
   void run();
+  void multiply(const GemmShape &shape, const T *x, const T *y, T *result);
   void keyBlock(int64_t begin, int64_t size, bool firstBlock);
   void softmaxRow(int64_t row, int64_t begin, int64_t size, bool firstBlock);
   void finish();
@@ -184,21 +235,30 @@ void QueryBlock<T>::softmaxRow(int64_t row, int64_t begin, int64_t size,
       accumulator[row * accumulatorStride + i] *= rescale;
 }
 
+template <>
+void QueryBlock<float>::multiply(const GemmShape &shape, const float *x,
+                                 const float *y, float *result) {
+  a.gemms->find(shape)->second.run(x, y, result, scratch);
+}
+
+template <>
+void QueryBlock<double>::multiply(const GemmShape &shape, const double *x,
+                                  const double *y, double *result) {
+  gemm(Matrix<const double>{x, shape.m, shape.k, shape.aRow, shape.aColumn},
+       Matrix<const double>{y, shape.k, shape.n, shape.bRow, shape.bColumn},
+       Matrix<double>{result, shape.m, shape.n, shape.cRow, 1},
+       shape.accumulate ? 1.0 : 0.0);
+}
+
 template <typename T>
 void QueryBlock<T>::keyBlock(int64_t begin, int64_t size, bool firstBlock) {
   int64_t group = h / (a.heads / a.groups);
-  Matrix<const T> q{at(a.q, b, h, first), count, a.depth, a.q.strides[2],
-                    a.q.strides[3]};
-  Matrix<const T> kT{at(a.k, b, group, begin), a.depth, size, a.k.strides[3],
-                     a.k.strides[2]};
-  gemm(q, kT, Matrix<T>{scores, count, size, size, 1}, T(0));
+  multiply(a.scoreShape(count, size), at(a.q, b, h, first),
+           at(a.k, b, group, begin), scores);
   for (int64_t row = 0; row < count; ++row)
     softmaxRow(row, begin, size, firstBlock);
-  Matrix<const T> p{scores, count, size, size, 1};
-  Matrix<const T> v{at(a.v, b, group, begin), size, a.outDepth,
-                    a.v.strides[2], a.v.strides[3]};
-  gemm(p, v, Matrix<T>{accumulator, count, a.outDepth, accumulatorStride, 1},
-       T(firstBlock ? 0 : 1));
+  multiply(a.outShape(count, size, !firstBlock), scores,
+           at(a.v, b, group, begin), accumulator);
 }
 
 template <typename T> void QueryBlock<T>::finish() {
@@ -222,12 +282,9 @@ template <typename T> void QueryBlock<T>::finish() {
 }
 
 template <typename T> void QueryBlock<T>::run() {
-  if (a.out.strides[3] == 1) {
+  if (a.out.strides[3] == 1)
     accumulator = at(a.out, b, h, first);
-    accumulatorStride = count == 1 ? a.outDepth : a.out.strides[2];
-  } else {
-    accumulatorStride = a.outDepth;
-  }
+  accumulatorStride = a.accumulatorStride(count);
   int64_t keys = visible(count - 1);
   // With nothing visible one empty block still defines the result.
   if (keys == 0) {
@@ -235,8 +292,10 @@ template <typename T> void QueryBlock<T>::run() {
     for (int64_t row = 0; row < count; ++row)
       std::fill_n(accumulator + row * accumulatorStride, a.outDepth, T(0));
   }
+  // Blocks are whole even where no query of this block sees their last keys, so
+  // that there are few shapes of products.
   for (int64_t begin = 0; begin < keys; begin += a.keyBlock)
-    keyBlock(begin, std::min(a.keyBlock, keys - begin), begin == 0);
+    keyBlock(begin, std::min(a.keyBlock, a.keys - begin), begin == 0);
   finish();
 }
 
@@ -298,7 +357,9 @@ void PreparedAttention::runAll(std::byte *const bases[3]) {
                           memory,
                           memory + a.scores,
                           memory + a.scores + a.accumulator,
-                          memory + a.scores + a.accumulator + a.rows};
+                          memory + a.scores + a.accumulator + a.rows,
+                          reinterpret_cast<std::byte *>(memory) +
+                              a.blockBytes()};
       block.run();
     }
   });

@@ -12,8 +12,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "Gemm.h"
+#include "LibraryImpl.h"
 #include <algorithm>
 #include <oneapi/dnnl/dnnl.h>
+#include <oneapi/dnnl/dnnl.hpp>
 #include <optional>
 
 using namespace partita::runtime;
@@ -75,4 +77,79 @@ void partita::runtime::gemm(Matrix<const float> a, Matrix<const float> b,
 void partita::runtime::gemm(Matrix<const double> a, Matrix<const double> b,
                             Matrix<double> c, double beta) {
   plainGemm(a, b, c, beta);
+}
+
+//===----------------------------------------------------------------------===//
+// PreparedGemm
+//===----------------------------------------------------------------------===//
+
+struct PreparedGemm::Impl {
+  GemmShape shape;
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+  dnnl::matmul::primitive_desc desc;
+  dnnl::matmul primitive;
+  bool ready = false;
+};
+
+PreparedGemm::~PreparedGemm() = default;
+PreparedGemm::PreparedGemm(PreparedGemm &&) noexcept = default;
+
+PreparedGemm::PreparedGemm(const GemmShape &shape)
+    : impl(std::make_unique<Impl>()) {
+  impl->shape = shape;
+  if (shape.m == 0 || shape.k == 0 || shape.n == 0)
+    return;
+  // oneDNN divides the work by the thread count at creation.
+  ThreadCount single(1);
+  auto matrix = [](int64_t rows, int64_t columns, int64_t rowStride,
+                   int64_t columnStride) {
+    return dnnl::memory::desc({rows, columns}, dnnl::memory::data_type::f32,
+                              {rowStride, columnStride});
+  };
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  if (shape.accumulate) {
+    dnnl::post_ops sum;
+    sum.append_sum(1.f);
+    attr.set_post_ops(sum);
+  }
+  try {
+    impl->desc = dnnl::matmul::primitive_desc(
+        dnnl::matmul::desc(matrix(shape.m, shape.k, shape.aRow, shape.aColumn),
+                           matrix(shape.k, shape.n, shape.bRow, shape.bColumn),
+                           matrix(shape.m, shape.n, shape.cRow, 1)),
+        attr, impl->engine);
+    impl->primitive = dnnl::matmul(impl->desc);
+    impl->ready = true;
+  } catch (const dnnl::error &) {
+    // The strides are beyond oneDNN: run() takes the loops.
+  }
+}
+
+int64_t PreparedGemm::scratchBytes() const {
+  return impl->ready
+             ? static_cast<int64_t>(impl->desc.scratchpad_desc().get_size())
+             : 0;
+}
+
+void PreparedGemm::run(const float *a, const float *b, float *c,
+                       std::byte *scratch) const {
+  const GemmShape &shape = impl->shape;
+  if (!impl->ready) {
+    gemm(Matrix<const float>{a, shape.m, shape.k, shape.aRow, shape.aColumn},
+         Matrix<const float>{b, shape.k, shape.n, shape.bRow, shape.bColumn},
+         Matrix<float>{c, shape.m, shape.n, shape.cRow, 1},
+         shape.accumulate ? 1.f : 0.f);
+    return;
+  }
+  dnnl::stream stream(impl->engine);
+  auto memory = [&](const dnnl::memory::desc &desc, const void *data) {
+    return dnnl::memory(desc, impl->engine, const_cast<void *>(data));
+  };
+  impl->primitive.execute(
+      stream, {{DNNL_ARG_SRC, memory(impl->desc.src_desc(), a)},
+               {DNNL_ARG_WEIGHTS, memory(impl->desc.weights_desc(), b)},
+               {DNNL_ARG_DST, memory(impl->desc.dst_desc(), c)},
+               {DNNL_ARG_SCRATCHPAD,
+                memory(impl->desc.scratchpad_desc(), scratch)}});
 }

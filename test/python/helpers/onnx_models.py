@@ -8,13 +8,16 @@ import pathlib
 import re
 
 import numpy
+import onnx
 from onnx import TensorProto, helper, numpy_helper
-from partita.zoo import shipped
+from partita import metadata
+from partita.zoo import shipped, weights
+from partita.zoo.table import MODELS
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 
 
-def make_model(nodes, ins, outs, initializers=(), opset=18, metadata=None):
+def make_model(nodes, ins, outs, initializers=(), opset=18, properties=None):
     """A ModelProto; ins and outs map names to (element type, dimensions)."""
     infos = [
         [helper.make_tensor_value_info(n, *spec) for n, spec in s.items()] for s in (ins, outs)
@@ -22,7 +25,7 @@ def make_model(nodes, ins, outs, initializers=(), opset=18, metadata=None):
     graph = helper.make_graph(list(nodes), "test", *infos, initializer=list(initializers))
     imports = [helper.make_opsetid("", opset)]
     model = helper.make_model(graph, opset_imports=imports, ir_version=10)
-    for key, value in (metadata or {}).items():
+    for key, value in (properties or {}).items():
         model.metadata_props.add(key=key, value=value)
     return model
 
@@ -78,55 +81,109 @@ def attention(heads: int, sequence: int, width: int):
     )
 
 
-def deep_bert(layers: int):
-    """Bert tiny with any number of layers from 3 on, and without weights.
+#: What the names of a layer's nodes and weights begin with, before its number.
+LAYER_PREFIX = {"bert": "encoder.layer.", "gpt2": "transformer.h.", "llama": "model.layers."}
 
-    The graph that ships has three: the middle one is repeated, the last renamed.
-    """
-    proto, _ = shipped.load("bert", "tiny")
-    graph = proto.graph
-    parts: dict[int | None, list] = {None: [], 0: [], 1: [], 2: []}
-    before: list = []
-    for node in graph.node:
-        found = re.match(r"encoder\.layer\.(\d+)\.", node.name)
-        index = int(found[1]) if found else None
-        (before if index is None and not parts[0] else parts[index]).append(node)
-    entry, middle = (parts[index][-1].output[0] for index in (0, 1))
-    weights = [t for t in graph.initializer if t.name.startswith("encoder.layer.1.")]
 
-    def renamed(message, index: int, names: dict[str, str]):
-        copy = type(message)()
-        copy.CopyFrom(message)
-        copy.name = re.sub(r"^encoder\.layer\.\d+\.", f"encoder.layer.{index}.", copy.name)
+class _Layered:
+    """A graph of the zoo taken apart: what precedes the layers, they, the rest."""
+
+    def __init__(self, name: str, size: str):
+        self.proto, self.kinds = shipped.load(name, size)
+        self.pattern = re.compile(re.escape(LAYER_PREFIX[name]) + r"(\d+)(?=[./])")
+        self.prefix = LAYER_PREFIX[name]
+        nodes = list(self.proto.graph.node)
+        numbers = [self.index(node.name) for node in nodes]
+        # A node that is not named after its layer stands among those that are.
+        ends = {number: place for place, number in enumerate(numbers) if number is not None}
+        begin = numbers.index(0)
+        self.before, self.after = nodes[:begin], nodes[max(ends.values()) + 1 :]
+        self.layers: dict[int, list] = {}
+        for number in sorted(ends):
+            self.layers[number] = nodes[begin : ends[number] + 1]
+            begin = ends[number] + 1
+
+    def index(self, name: str) -> int | None:
+        found = self.pattern.match(name)
+        return int(found[1]) if found else None
+
+    def output(self, index: int) -> str:
+        """What the next layer reads of a layer."""
+        return self.layers[index][-1].output[0]
+
+    def move(self, message, index: int, names: dict[str, str]):
+        """A copy of a node or a weight for another layer, with other values."""
+        copy = type(message).FromString(message.SerializeToString())
+        if self.index(copy.name) is not None:
+            copy.name = self.pattern.sub(f"{self.prefix}{index}", copy.name, count=1)
         for field in ("input", "output"):
             values = getattr(copy, field, [])
             for position, value in enumerate(values):
                 values[position] = names.get(value, value)
         return copy
 
-    nodes, initializers, previous = before + parts[0], [], entry
-    for index in range(1, layers - 1):
-        names = {t.name: t.name.replace("layer.1.", f"layer.{index}.") for t in weights}
-        names |= {value: f"{value}/{index}" for node in parts[1] for value in node.output}
-        names[entry] = previous
-        nodes += [renamed(node, index, names) for node in parts[1]]
-        initializers += [renamed(t, index, {}) for t in weights]
-        previous = names[middle]
-    last = {t.name: t.name.replace("layer.2.", f"layer.{layers - 1}.") for t in graph.initializer}
-    last[middle] = previous
-    nodes += [renamed(node, layers - 1, last) for node in parts[2]] + parts[None]
-    for t in graph.initializer:
-        if not t.name.startswith("encoder.layer.1."):
-            copy = TensorProto()
-            copy.CopyFrom(t)
-            copy.name = last.get(t.name, t.name)
-            initializers.append(copy)
+    def weights(self, index: int) -> list:
+        return [t for t in self.proto.graph.initializer if self.index(t.name) == index]
+
+
+def relayered(name: str, size: str, layers: int):
+    """(ModelProto, kinds of weights) of a zoo's model with another number of layers.
+
+    The second layer is repeated; the first and the last stay what they are. At
+    least two layers; as many as the model has give its own nodes.
+    """
+    parts = _Layered(name, size)
+    last, graph = max(parts.layers), parts.proto.graph
+    nodes = parts.before + parts.layers[0]
+    initializers = [t for t in graph.initializer if parts.index(t.name) in (None, 0)]
+    kinds = {t.name: parts.kinds[t.name] for t in initializers if t.name in parts.kinds}
+    previous = parts.output(0)
+    for index in range(1, layers):
+        source = last if index == layers - 1 else 1
+        weights = parts.weights(source)
+        names = {t.name: parts.move(t, index, {}).name for t in weights}
+        kinds |= {names[t.name]: parts.kinds[t.name] for t in weights}
+        if source != last and index != 1:
+            values = [value for node in parts.layers[source] for value in node.output]
+            names |= {value: f"{value}/{index}" for value in values}
+        names[parts.output(source - 1)] = previous
+        clones = [parts.move(node, index, names) for node in parts.layers[source]]
+        for clone in clones:
+            if source != index and parts.index(clone.name) is None:
+                clone.name += f"/{index}"
+        nodes += clones
+        initializers += [parts.move(t, index, {}) for t in weights]
+        previous = nodes[-1].output[0]
+    nodes += parts.after
     for field, values in (("node", nodes), ("initializer", initializers), ("value_info", [])):
         # Clearing the field ends the life of what is still in it.
         kept = [type(value).FromString(value.SerializeToString()) for value in values]
         graph.ClearField(field)
         getattr(graph, field).extend(kept)
-    metadata = {"partita.dims": "batch=6,sequence=10", "partita.weights": "absent"}
-    for key, value in metadata.items():
-        proto.metadata_props.add(key=key, value=value)
-    return proto
+    entry = MODELS[name].sizes[size]
+    metadata.set_property(parts.proto, metadata.DIMS, metadata.format_dims(entry.dims))
+    return parts.proto, kinds
+
+
+def write_absent(proto, path: pathlib.Path) -> pathlib.Path:
+    """Writes a graph of the zoo without weights."""
+    weights.save(proto, str(path), None)
+    return path
+
+
+def write_zeros(proto, path: pathlib.Path) -> pathlib.Path:
+    """Writes a graph of the zoo with weights of zero, which take no room on the disk."""
+    write_absent(proto, path)
+    model = onnx.load(str(path), load_external_data=False)
+    kept = [entry for entry in model.metadata_props if entry.key != metadata.WEIGHTS]
+    kept = [type(entry).FromString(entry.SerializeToString()) for entry in kept]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    size = 0
+    for initializer in model.graph.initializer:
+        place = {entry.key: entry.value for entry in initializer.external_data}
+        if place:
+            size = max(size, int(place["offset"]) + int(place["length"]))
+    with open(f"{path}.data", "wb") as data:
+        data.truncate(size)
+    return write(model, path)

@@ -83,7 +83,24 @@ namespace {
 /// The memory of one run: one arena, a slice a buffer.
 class Execution {
 public:
-  explicit Execution(llvm::orc::LLJIT &jit) : jit(jit), arena(64 << 20) {}
+  Execution(llvm::orc::LLJIT &jit, Block &body)
+      : jit(jit), arena(bytesOf(body)) {}
+
+  /// Enough for every value of `body` and all workspaces.
+  static int64_t bytesOf(Block &body) {
+    int64_t total = 64;
+    auto add = [&](Value value) {
+      runtime::View view = take(toView(value));
+      total += view.numElements() * int64_t(dtypeSize(view.dtype)) + 64;
+    };
+    llvm::for_each(body.getArguments(), add);
+    for (Operation &op : body) {
+      llvm::for_each(op.getResults(), add);
+      if (auto call = dyn_cast<rt::CallOp>(op))
+        total += int64_t(call.getWorkspace()) + 64;
+    }
+    return total;
+  }
 
   void define(Value value, const void *bytes = nullptr) {
     runtime::View view = take(toView(value));
@@ -163,7 +180,7 @@ std::vector<HostTensor>
 LocalProgram::run(const std::vector<HostTensor> &inputs,
                   const std::map<std::string, HostTensor> &parameters) {
   auto func = *module->getOps<func::FuncOp>().begin();
-  Execution execution(*jit);
+  Execution execution(*jit, func.getBody().front());
   REQUIRE(func.getNumArguments() == inputs.size());
   for (auto [argument, input] : llvm::zip_equal(func.getArguments(), inputs)) {
     REQUIRE(nn::shapeOf(argument) == input.shape());

@@ -16,12 +16,11 @@ static std::string tensorType(size_t n, const std::string &element) {
 
 /// nn.`op` of one operand in f64.
 static void checkUnary(const std::string &op, std::vector<double> x,
-                       std::vector<double> expected,
-                       double tolerance = 1e-14) {
+                       std::vector<double> expected, double tolerance = 1e-14) {
   std::string t = tensorType(x.size(), "f64");
   INFO(op);
-  checkValues(run("(%a: " + t + ") -> " + t + " {\n  %r = nn." + op +
-                      " : " + t + "\n  return %r : " + t + "\n}",
+  checkValues(run("(%a: " + t + ") -> " + t + " {\n  %r = nn." + op + " : " +
+                      t + "\n  return %r : " + t + "\n}",
                   {f64({int64_t(x.size())}, x)})[0],
               expected, tolerance);
 }
@@ -34,18 +33,18 @@ static void checkBinary(const std::string &op, std::vector<double> x,
                         std::vector<double> y, std::vector<double> expected) {
   INFO(op);
   int64_t n = x.size();
-  checkValues(run(binaryText(op, tensorType(n, "f64")),
-                  {f64({n}, x), f64({n}, y)})[0],
-              expected);
+  checkValues(
+      run(binaryText(op, tensorType(n, "f64")), {f64({n}, x), f64({n}, y)})[0],
+      expected);
 }
 static void checkIntBinary(const std::string &op, std::vector<int64_t> x,
                            std::vector<int64_t> y,
                            std::vector<int64_t> expected) {
   INFO(op);
   int64_t n = x.size();
-  checkInts(run(binaryText(op, tensorType(n, "i64")),
-                {i64({n}, x), i64({n}, y)})[0],
-            expected);
+  checkInts(
+      run(binaryText(op, tensorType(n, "i64")), {i64({n}, x), i64({n}, y)})[0],
+      expected);
 }
 
 TEST_CASE("unary operations on floats") {
@@ -59,10 +58,12 @@ TEST_CASE("unary operations on floats") {
   checkUnary("tanh %a", {0, 0.5, 100}, {0, 0.46211715726000975, 1});
   checkUnary("sin %a", {0, 0.5}, {0, 0.479425538604203});
   checkUnary("cos %a", {0, 0.5}, {1, 0.8775825618903728});
-  checkUnary("erf %a", {0, 0.5, -2}, {0, 0.5204998778130465, -0.9953222650189527});
+  checkUnary("erf %a", {0, 0.5, -2},
+             {0, 0.5204998778130465, -0.9953222650189527});
   checkUnary("sigmoid %a", {0, 2, -1000}, {0.5, 0.8807970779778823, 0});
   checkUnary("relu %a", {-2, 0, 3, NaN}, {0, 0, 3, NaN});
-  checkUnary("silu %a", {0, 2, -1}, {0, 1.7615941559557649, -0.2689414213699951});
+  checkUnary("silu %a", {0, 2, -1},
+             {0, 1.7615941559557649, -0.2689414213699951});
   checkUnary("floor %a", {-1.5, 2.7}, {-2, 2});
   checkUnary("ceil %a", {-1.5, 2.2}, {-1, 3});
   checkUnary("round %a", {0.5, 1.5, 2.5, -0.5, -1.5, 2.4}, {0, 2, 2, 0, -2, 2});
@@ -100,19 +101,19 @@ TEST_CASE("binary operations on integers are exact and wrap") {
 
 TEST_CASE("narrow and unsigned integers") {
   std::string t = tensorType(2, "i8");
-  checkInts(run(binaryText("add", t),
-                {tensor<int64_t>(DType::I8, {2}, {127, -128}),
-                 tensor<int64_t>(DType::I8, {2}, {1, -1})})[0],
-            {-128, 127});
+  checkInts(
+      run(binaryText("add", t), {tensor<int64_t>(DType::I8, {2}, {127, -128}),
+                                 tensor<int64_t>(DType::I8, {2}, {1, -1})})[0],
+      {-128, 127});
   t = tensorType(1, "ui64");
-  checkInts(run(binaryText("div", t),
-                {tensor<int64_t>(DType::U64, {1}, {-2}),
-                 tensor<int64_t>(DType::U64, {1}, {2})})[0],
-            {INT64_MAX});
-  checkInts(run(binaryText("max", t),
-                {tensor<int64_t>(DType::U64, {1}, {-2}),
-                 tensor<int64_t>(DType::U64, {1}, {2})})[0],
-            {-2});
+  checkInts(
+      run(binaryText("div", t), {tensor<int64_t>(DType::U64, {1}, {-2}),
+                                 tensor<int64_t>(DType::U64, {1}, {2})})[0],
+      {INT64_MAX});
+  checkInts(
+      run(binaryText("max", t), {tensor<int64_t>(DType::U64, {1}, {-2}),
+                                 tensor<int64_t>(DType::U64, {1}, {2})})[0],
+      {-2});
 }
 
 TEST_CASE("integers divided by zero are an error, not a crash") {
@@ -165,13 +166,12 @@ TEST_CASE("compare") {
 }
 
 TEST_CASE("select") {
-  checkValues(
-      run("(%c: tensor<3xi1>, %a: tensor<3xf64>, %b: tensor<3xf64>) -> "
-          "tensor<3xf64> { %r = nn.select %c, %a, %b : tensor<3xi1>, "
-          "tensor<3xf64> return %r : tensor<3xf64> }",
-          {tensor<int64_t>(DType::Bool, {3}, {1, 0, 1}), f64({3}, {1, 2, 3}),
-           f64({3}, {-1, -2, NaN})})[0],
-      {1, -2, 3});
+  checkValues(run("(%c: tensor<3xi1>, %a: tensor<3xf64>, %b: tensor<3xf64>) -> "
+                  "tensor<3xf64> { %r = nn.select %c, %a, %b : tensor<3xi1>, "
+                  "tensor<3xf64> return %r : tensor<3xf64> }",
+                  {tensor<int64_t>(DType::Bool, {3}, {1, 0, 1}),
+                   f64({3}, {1, 2, 3}), f64({3}, {-1, -2, NaN})})[0],
+              {1, -2, 3});
 }
 
 static HostTensor castTo(const HostTensor &input, const std::string &from,

@@ -13,8 +13,8 @@
 #define PARTITA_TEST_UNIT_INTERP_HARNESS_H
 
 #include "dialects/rt/RT.h"
-#include "partita/Interp/Interpreter.h"
 #include "mlir/Parser/Parser.h"
+#include "partita/Interp/Interpreter.h"
 #include <catch2/catch.hpp>
 #include <limits>
 

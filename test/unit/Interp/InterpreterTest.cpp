@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Whole programs: parameters, inputs, promotion, and hand-written local programs
-// with every kind of exchange.
+// Whole programs: parameters, inputs, promotion, and hand-written local
+// programs with every kind of exchange.
 //
 //===----------------------------------------------------------------------===//
 
@@ -22,8 +22,9 @@ using namespace partita::test;
 //===----------------------------------------------------------------------===//
 
 TEST_CASE("wrong inputs are named") {
-  std::string text = "func.func @f(%a: tensor<2xf64>) -> tensor<2xf64> { return "
-                     "%a : tensor<2xf64> }";
+  std::string text =
+      "func.func @f(%a: tensor<2xf64>) -> tensor<2xf64> { return "
+      "%a : tensor<2xf64> }";
   CHECK(tryRun(text, {f64({2}, {1, 2})}));
   for (auto &inputs : std::vector<std::vector<HostTensor>>{
            {}, {f64({3}, {1, 2, 3})}, {i64({2}, {1, 2})}, {HostTensor()}}) {
@@ -103,9 +104,9 @@ module {
   auto promoted = promoteFloats(*module);
   REQUIRE(mlir::succeeded(mlir::verify(*promoted)));
   PromotedParameters source(*module, parameters);
-  auto result = Interpreter().run(
-      promoted->lookupSymbol<mlir::func::FuncOp>("f"),
-      {f64({2}, {1e-10, 0}), i64({2}, {0, 0})}, source);
+  auto result =
+      Interpreter().run(promoted->lookupSymbol<mlir::func::FuncOp>("f"),
+                        {f64({2}, {1e-10, 0}), i64({2}, {0, 0})}, source);
   REQUIRE(result);
   CHECK((*result)[0].dtype() == DType::F64);
   CHECK((*result)[0].getDouble(0) == 10 + 1e-10);
@@ -214,8 +215,8 @@ TEST_CASE("pending values: to_partial, reduce_scatter, and a partial output") {
       "\"reduce_scatter\" %p axes [\"tp\"] : tensor<4xf64> to tensor<2xf64> "
       "from #dist.sharding<@m, [{4}], partial={\"tp\"} max> to "
       "#dist.sharding<@m, [{4:\"tp\"}]>";
-  auto scattered = runRanks(
-      oneClass(whole, "4xf64", "[{4:\"tp\"}]", "2xf64", scatter), {x});
+  auto scattered =
+      runRanks(oneClass(whole, "4xf64", "[{4:\"tp\"}]", "2xf64", scatter), {x});
   INFO((scattered ? "" : scattered.error().str()));
   REQUIRE(scattered);
   checkValues((*scattered)[0], {2, 4, 6, 8});
@@ -247,7 +248,8 @@ TEST_CASE("what nobody in the group holds is an internal error") {
   CHECK(result.error().code == "interp.exchange");
 }
 
-TEST_CASE("rank classes out of step and ranks without a function are reported") {
+TEST_CASE(
+    "rank classes out of step and ranks without a function are reported") {
   auto classText = [](int index, const std::string &op) {
     return "func.func @step_class" + std::to_string(index) +
            "(%x: tensor<2xf64>) -> tensor<2xf64> attributes {rt.ranks = "
@@ -267,15 +269,15 @@ TEST_CASE("rank classes out of step and ranks without a function are reported") 
 }
 
 TEST_CASE("views and fusions of converted programs run") {
-  auto results = run(
-      "(%x: tensor<2x3xf64>) -> tensor<3x2xf64> {\n"
-      "  %t = rt.view %x offset 0 strides [1, 3] : tensor<2x3xf64> to "
-      "tensor<3x2xf64>\n"
-      "  %r = rt.fusion(%t) : (tensor<3x2xf64>) -> tensor<3x2xf64> {\n"
-      "  ^bb0(%a: tensor<3x2xf64>):\n"
-      "    %n = nn.neg %a : tensor<3x2xf64>\n"
-      "    rt.yield %n : tensor<3x2xf64>\n  }\n"
-      "  return %r : tensor<3x2xf64>\n}",
-      {f64({2, 3}, {0, 1, 2, 3, 4, 5})});
+  auto results =
+      run("(%x: tensor<2x3xf64>) -> tensor<3x2xf64> {\n"
+          "  %t = rt.view %x offset 0 strides [1, 3] : tensor<2x3xf64> to "
+          "tensor<3x2xf64>\n"
+          "  %r = rt.fusion(%t) : (tensor<3x2xf64>) -> tensor<3x2xf64> {\n"
+          "  ^bb0(%a: tensor<3x2xf64>):\n"
+          "    %n = nn.neg %a : tensor<3x2xf64>\n"
+          "    rt.yield %n : tensor<3x2xf64>\n  }\n"
+          "  return %r : tensor<3x2xf64>\n}",
+          {f64({2, 3}, {0, 1, 2, 3, 4, 5})});
   checkValues(results[0], {0, -3, -1, -4, -2, -5});
 }

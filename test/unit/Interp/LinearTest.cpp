@@ -19,8 +19,13 @@ TEST_CASE("gemm equals the naive product at every block edge") {
   struct Size {
     int64_t m, n, k;
   };
-  for (Size s : {Size{1, 1, 1}, {6, 8, 256}, {7, 9, 257}, {97, 513, 3},
-                 {100, 20, 300}, {0, 4, 4}, {4, 4, 0}}) {
+  for (Size s : {Size{1, 1, 1},
+                 {6, 8, 256},
+                 {7, 9, 257},
+                 {97, 513, 3},
+                 {100, 20, 300},
+                 {0, 4, 4},
+                 {4, 4, 0}}) {
     INFO(s.m << "x" << s.n << "x" << s.k);
     std::vector<double> a(s.m * s.k), b(s.k * s.n), c(s.m * s.n, 0.5);
     for (double &x : a)
@@ -55,7 +60,8 @@ TEST_CASE("matmul with one matrix and with batches") {
       run("(%a: tensor<2x1x2xf64>, %b: tensor<2x2x1xf64>) -> tensor<2x1x1xf64> "
           "{ %r = nn.matmul %a, %b : tensor<2x1x2xf64>, tensor<2x2x1xf64> "
           "return %r : tensor<2x1x1xf64> }",
-          {f64({2, 1, 2}, {1, 2, 3, 4}), f64({2, 2, 1}, {1, 10, 100, 1000})})[0],
+          {f64({2, 1, 2}, {1, 2, 3, 4}),
+           f64({2, 2, 1}, {1, 10, 100, 1000})})[0],
       {21, 4300});
 }
 
@@ -66,7 +72,8 @@ TEST_CASE("matmul of integers is exact, of f32 accumulated in double") {
                 "return %r : tensor<1x1xi64> }",
                 {i64({1, 2}, {big, -big}), i64({2, 1}, {3, 2})})[0],
             {big});
-  HostTensor row = tensor(DType::F32, {1, 3}, std::vector<double>{1e8, 1, -1e8});
+  HostTensor row =
+      tensor(DType::F32, {1, 3}, std::vector<double>{1e8, 1, -1e8});
   HostTensor ones = tensor(DType::F32, {3, 1}, std::vector<double>{1, 1, 1});
   checkValues(run("(%a: tensor<1x3xf32>, %b: tensor<3x1xf32>) -> "
                   "tensor<1x1xf32> { %r = nn.matmul %a, %b : tensor<1x3xf32>, "
@@ -119,9 +126,9 @@ TEST_CASE("attention masks") {
       tensor<int64_t>(DType::Bool, {1, 1, 2, 3}, {1, 0, 1, 0, 0, 0}));
   checkValues(boolean[0], {50.5, 0});
   checkValues(boolean[1], {std::log(2.0), -inf});
-  auto additive = uniformAttention(
-      "", "tensor<1x1x1x3xf64>",
-      f64({1, 1, 1, 3}, {std::log(1.0), std::log(3.0), -inf}));
+  auto additive =
+      uniformAttention("", "tensor<1x1x1x3xf64>",
+                       f64({1, 1, 1, 3}, {std::log(1.0), std::log(3.0), -inf}));
   checkValues(additive[0], {7.75, 7.75});
   checkValues(additive[1], {std::log(4.0), std::log(4.0)});
 }

@@ -38,17 +38,18 @@ TEST_CASE("reduce integers, and nothing at all") {
   checkInts(reduce("sum", "[0]", "tensor<i64>", i64({3}, {big, 1, -big}),
                    "tensor<3xi64>"),
             {1});
-  checkInts(reduce("max", "[0]", "tensor<i64>", i64({2}, {-5, -7}),
-                   "tensor<2xi64>"),
-            {-5});
+  checkInts(
+      reduce("max", "[0]", "tensor<i64>", i64({2}, {-5, -7}), "tensor<2xi64>"),
+      {-5});
   checkInts(reduce("max", "[0]", "tensor<i8>",
                    tensor<int64_t>(DType::I8, {0}, {}), "tensor<0xi8>"),
             {-128});
   checkInts(reduce("min", "[0]", "tensor<ui16>",
                    tensor<int64_t>(DType::U16, {0}, {}), "tensor<0xui16>"),
             {65535});
-  checkValues(reduce("max", "[0]", "tensor<f64>", f64({0}, {}), "tensor<0xf64>"),
-              {-inf});
+  checkValues(
+      reduce("max", "[0]", "tensor<f64>", f64({0}, {}), "tensor<0xf64>"),
+      {-inf});
 }
 
 static HostTensor alike(const std::string &op, const HostTensor &input,
@@ -86,11 +87,12 @@ TEST_CASE("norms") {
              bias = f64({2}, {1, 2});
   std::string t = "tensor<2x2xf64>", v = "tensor<2xf64>";
   std::string tail = " return %r : " + t + " }";
-  checkValues(run("(%x: " + t + ", %s: " + v + ", %b: " + v + ") -> " + t +
-                      " { %r = nn.layer_norm %x, %s, %b epsilon 3.0 : " + t +
-                      ", " + v + ", " + v + tail,
-                  {x, scale, bias})[0],
-              {1 - 5.0, 2 + 10.0, 1 - 20 / std::sqrt(7), 2 + 40 / std::sqrt(7)});
+  checkValues(
+      run("(%x: " + t + ", %s: " + v + ", %b: " + v + ") -> " + t +
+              " { %r = nn.layer_norm %x, %s, %b epsilon 3.0 : " + t + ", " + v +
+              ", " + v + tail,
+          {x, scale, bias})[0],
+      {1 - 5.0, 2 + 10.0, 1 - 20 / std::sqrt(7), 2 + 40 / std::sqrt(7)});
   checkValues(run("(%x: " + t + ", %s: " + v + ") -> " + t +
                       " { %r = nn.layer_norm %x, %s epsilon 0.0 : " + t + ", " +
                       v + tail,

@@ -21,27 +21,27 @@ static HostTensor count(std::vector<int64_t> shape) {
 /// One operation on %a, its type written out in `op`.
 static HostTensor move(const std::string &from, const std::string &to,
                        const std::string &op, const HostTensor &input) {
-  return run("(%a: " + from + ") -> " + to + " { %r = " + op + " return %r : " +
-                 to + " }",
+  return run("(%a: " + from + ") -> " + to + " { %r = " + op +
+                 " return %r : " + to + " }",
              {input})[0];
 }
 
 TEST_CASE("reshape keeps the order") {
-  HostTensor r = move("tensor<2x6xf64>", "tensor<3x4xf64>",
-                      "nn.reshape %a : tensor<2x6xf64> to tensor<3x4xf64>",
-                      count({2, 6}));
+  HostTensor r =
+      move("tensor<2x6xf64>", "tensor<3x4xf64>",
+           "nn.reshape %a : tensor<2x6xf64> to tensor<3x4xf64>", count({2, 6}));
   CHECK(r.shape() == std::vector<int64_t>{3, 4});
   CHECK(r.getDouble(7) == 7);
 }
 
 TEST_CASE("transpose") {
-  HostTensor r = move("tensor<2x3x2xf64>", "tensor<2x2x3xf64>",
-                      "nn.transpose %a [2, 0, 1] : tensor<2x3x2xf64>",
-                      count({2, 3, 2}));
+  HostTensor r =
+      move("tensor<2x3x2xf64>", "tensor<2x2x3xf64>",
+           "nn.transpose %a [2, 0, 1] : tensor<2x3x2xf64>", count({2, 3, 2}));
   checkValues(r, {0, 2, 4, 6, 8, 10, 1, 3, 5, 7, 9, 11});
   // Every element size has its own copy loop.
-  for (auto [type, name] : {std::pair{DType::I8, "i8"}, {DType::I16, "i16"},
-                            {DType::I32, "i32"}}) {
+  for (auto [type, name] :
+       {std::pair{DType::I8, "i8"}, {DType::I16, "i16"}, {DType::I32, "i32"}}) {
     std::string t = std::string("x") + name + ">";
     checkInts(move("tensor<2x2" + t, "tensor<2x2" + t,
                    "nn.transpose %a [1, 0] : tensor<2x2" + t,
@@ -156,8 +156,8 @@ TEST_CASE("iota") {
 
 TEST_CASE("constants of every kind") {
   auto constant = [](const std::string &value, const std::string &type) {
-    return run("() -> " + type + " { %r = nn.constant dense<" + value + "> : " +
-                   type + " : " + type + " return %r : " + type + " }",
+    return run("() -> " + type + " { %r = nn.constant dense<" + value +
+                   "> : " + type + " : " + type + " return %r : " + type + " }",
                {})[0];
   };
   checkValues(constant("[1.5, -2.0]", "tensor<2xf32>"), {1.5, -2});
@@ -171,11 +171,11 @@ TEST_CASE("constants of every kind") {
 }
 
 TEST_CASE("attributes and tensors convert both ways") {
-  for (HostTensor t : {f64({2, 2}, {1, 2, 3, 4}), i64({1}, {INT64_MIN}),
-                       tensor<int64_t>(DType::Bool, {9},
-                                       {1, 0, 1, 1, 0, 0, 0, 1, 1}),
-                       tensor<int64_t>(DType::U8, {2}, {255, 1}),
-                       f64({3}, {5, 5, 5}), f64({}, {2})}) {
+  for (HostTensor t :
+       {f64({2, 2}, {1, 2, 3, 4}), i64({1}, {INT64_MIN}),
+        tensor<int64_t>(DType::Bool, {9}, {1, 0, 1, 1, 0, 0, 0, 1, 1}),
+        tensor<int64_t>(DType::U8, {2}, {255, 1}), f64({3}, {5, 5, 5}),
+        f64({}, {2})}) {
     auto again = tensorFromAttr(attrFromTensor(&context(), t));
     REQUIRE(again);
     CHECK(again->shape() == t.shape());

@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------===//
 //
 // Random small graphs under random strategies: chains with residual connections
-// that mix every family. A failure prints its seed; and the last test drops what
-// a partitioned program needs, to see that the property notices.
+// that mix every family. A failure prints its seed; and the last test drops
+// what a partitioned program needs, to see that the property notices.
 //
 //===----------------------------------------------------------------------===//
 
@@ -69,9 +69,10 @@ std::string GraphWriter::parameter(std::initializer_list<int64_t> shape) {
   int64_t bytes = 8;
   for (int64_t size : shape)
     bytes *= size;
-  parameters += "nn.parameter " + name + " : " + t +
-                " {file = -1 : i64, offset = 0 : i64, length = " +
-                std::to_string(bytes) + " : i64}\n";
+  parameters +=
+      "nn.parameter " + name + " : " + t +
+      " {file = -1 : i64, offset = 0 : i64, length = " + std::to_string(bytes) +
+      " : i64}\n";
   return emit("nn.get_parameter " + name + " : " + t);
 }
 
@@ -84,8 +85,8 @@ std::string GraphWriter::linear(const std::string &x, int64_t from,
 
 std::string GraphWriter::biased(const std::string &x, int64_t size) {
   std::string b = parameter({size}), t = tensor({batch, sequence, size});
-  std::string wide = emit("nn.broadcast " + b + " [2] : " + tensor({size}) +
-                          " to " + t);
+  std::string wide =
+      emit("nn.broadcast " + b + " [2] : " + tensor({size}) + " to " + t);
   return emit("nn.add " + x + ", " + wide + " : " + t);
 }
 
@@ -129,8 +130,8 @@ std::string GraphWriter::selfAttention(const std::string &x) {
 std::string GraphWriter::normalized(const std::string &x) {
   std::string scale = parameter({width}), v = tensor({width});
   if (random() % 2)
-    return emit("nn.rms_norm " + x + ", " + scale + " epsilon 1.0e-5 : " +
-                type + ", " + v);
+    return emit("nn.rms_norm " + x + ", " + scale +
+                " epsilon 1.0e-5 : " + type + ", " + v);
   std::string bias = parameter({width});
   return emit("nn.layer_norm " + x + ", " + scale + ", " + bias +
               " epsilon 1.0e-5 : " + type + ", " + v + ", " + v);
@@ -154,10 +155,10 @@ std::string GraphWriter::scaledByMean(const std::string &x) {
   const char *kinds[] = {"sum", "max"};
   std::string r = emit(std::string("nn.reduce \"") + kinds[random() % 2] +
                        "\", " + x + " [1] : " + type);
-  std::string wide = emit("nn.broadcast " + r + " [0, 2] : " +
-                          tensor({batch, width}) + " to " + type);
-  std::string soft =
-      emit("nn.softmax " + wide + " axis 2 : " + type);
+  std::string wide =
+      emit("nn.broadcast " + r + " [0, 2] : " + tensor({batch, width}) +
+           " to " + type);
+  std::string soft = emit("nn.softmax " + wide + " axis 2 : " + type);
   return emit("nn.mul " + x + ", " + soft + " : " + type);
 }
 
@@ -179,8 +180,8 @@ std::string GraphWriter::write() {
     static const Block kinds[] = {
         &GraphWriter::feedForward, &GraphWriter::selfAttention,
         &GraphWriter::gated, &GraphWriter::scaledByMean};
-    std::string y = (this->*kinds[random() % 4])(
-        random() % 2 ? normalized(x) : x);
+    std::string y =
+        (this->*kinds[random() % 4])(random() % 2 ? normalized(x) : x);
     // A residual, mostly from the block's input.
     const std::string &other =
         random() % 4 ? x : earlier[random() % earlier.size()];

@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------===//
 //
 // Each operation on its own, in several shapes, under every legal strategy on
-// one axis and a seeded sample on two. Arguments arrive and results leave in the
-// operation's own shardings, whole, or in others, in turns.
+// one axis and a seeded sample on two. Arguments arrive and results leave in
+// the operation's own shardings, whole, or in others, in turns.
 //
 //===----------------------------------------------------------------------===//
 
@@ -77,8 +77,7 @@ static void checkCase(const Case &c, const std::string &meshText,
   unsigned seed = 17;
   Program program(bodyOf(c), mesh, c.range, seed);
   mlir::Operation *op = program.planned()[0];
-  ShardingRule rule =
-      llvm::cast<ShardingRuleOpInterface>(op).getShardingRule();
+  ShardingRule rule = llvm::cast<ShardingRuleOpInterface>(op).getShardingRule();
   std::mt19937 random(seed);
   for (const Strategy &strategy :
        sample(legalStrategies(rule, mesh), samples, seed)) {
@@ -229,7 +228,8 @@ TEST_CASE("operations along a dimension partition") {
   for (const char *op :
        {"cumsum %a axis 1", "cumsum %a axis 0 exclusive reverse",
         "softmax %a axis 2", "softmax %a axis 0 log"})
-    checkAll({{std::string("nn.") + op + " : $R", {"4x5x3xf64"}, {"4x5x3xf64"}}});
+    checkAll(
+        {{std::string("nn.") + op + " : $R", {"4x5x3xf64"}, {"4x5x3xf64"}}});
 }
 
 TEST_CASE("norms partition") {
@@ -269,34 +269,30 @@ TEST_CASE("transpose and broadcast partition") {
 }
 
 TEST_CASE("slice and pad partition") {
-  checkAll({{"nn.slice %a [0, 1] step [1, 2] : $T to $R",
-             {"6x7xf64"},
-             {"6x3xf64"}},
-            {"nn.slice %a [4, 0] step [-1, 1] : $T to $R",
-             {"5x4xf64"},
-             {"5x4xf64"}},
-            {"nn.pad %a [0, 1] [0, 2] value 0.0 : $T to $R",
-             {"5x3xf64"},
-             {"5x6xf64"}},
-            {"nn.pad %a [0, 1] [0, 2] value 2.5 : $T to $R",
-             {"4x3xf64"},
-             {"4x6xf64"}}});
+  checkAll(
+      {{"nn.slice %a [0, 1] step [1, 2] : $T to $R", {"6x7xf64"}, {"6x3xf64"}},
+       {"nn.slice %a [4, 0] step [-1, 1] : $T to $R", {"5x4xf64"}, {"5x4xf64"}},
+       {"nn.pad %a [0, 1] [0, 2] value 0.0 : $T to $R",
+        {"5x3xf64"},
+        {"5x6xf64"}},
+       {"nn.pad %a [0, 1] [0, 2] value 2.5 : $T to $R",
+        {"4x3xf64"},
+        {"4x6xf64"}}});
 }
 
 TEST_CASE("concat and split partition") {
-  checkAll({{"nn.concat %a, %b, %c axis 1 : $T to $R",
-             {"4x5xf64", "4x5xf64", "4x5xf64"},
-             {"4x15xf64"}},
-            {"nn.concat %a, %b axis 0 : $T to $R",
-             {"2x6xf64", "3x6xf64"},
-             {"5x6xf64"}},
-            {"nn.split %a axis 1 : $T to $R",
-             {"4x12xf64"},
-             {"4x4xf64", "4x4xf64", "4x4xf64"}},
-            {"nn.split %a axis 1 : $T to $R",
-             {"5x7xf64"},
-             {"5x3xf64", "5x4xf64"}},
-            {"nn.split %a axis 0 : $T to $R", {"6xf64"}, {"6xf64"}}});
+  checkAll(
+      {{"nn.concat %a, %b, %c axis 1 : $T to $R",
+        {"4x5xf64", "4x5xf64", "4x5xf64"},
+        {"4x15xf64"}},
+       {"nn.concat %a, %b axis 0 : $T to $R",
+        {"2x6xf64", "3x6xf64"},
+        {"5x6xf64"}},
+       {"nn.split %a axis 1 : $T to $R",
+        {"4x12xf64"},
+        {"4x4xf64", "4x4xf64", "4x4xf64"}},
+       {"nn.split %a axis 1 : $T to $R", {"5x7xf64"}, {"5x3xf64", "5x4xf64"}},
+       {"nn.split %a axis 0 : $T to $R", {"6xf64"}, {"6xf64"}}});
 }
 
 TEST_CASE("gather partitions, the gathered dimension too") {

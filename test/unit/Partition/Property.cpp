@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "Property.h"
-#include "partita/Partition/Partition.h"
 #include "mlir/Parser/Parser.h"
+#include "partita/Partition/Partition.h"
 #include <catch2/catch.hpp>
 #include <cmath>
 
@@ -113,10 +113,9 @@ struct Diagnostics {
 };
 } // namespace
 
-static std::optional<std::string>
-compareTensors(const HostTensor &actual, const HostTensor &expected) {
-  if (actual.shape() != expected.shape() ||
-      actual.dtype() != expected.dtype())
+static std::optional<std::string> compareTensors(const HostTensor &actual,
+                                                 const HostTensor &expected) {
+  if (actual.shape() != expected.shape() || actual.dtype() != expected.dtype())
     return "has another type";
   double largest = 1;
   for (int64_t i = 0; i < expected.numElements(); ++i)
@@ -135,8 +134,8 @@ compareTensors(const HostTensor &actual, const HostTensor &expected) {
 std::optional<std::string> Program::compare(ModuleOp partitioned) {
   RankOptions options;
   options.replicaTolerance = 1e-12;
-  auto actual = Interpreter().runRanks(partitioned, "step", inputs, parameters,
-                                       options);
+  auto actual =
+      Interpreter().runRanks(partitioned, "step", inputs, parameters, options);
   if (!actual)
     return actual.error().str();
   for (size_t i = 0; i < expected.size(); ++i)

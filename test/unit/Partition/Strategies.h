@@ -20,8 +20,8 @@
 namespace partita::test {
 
 /// All ways to write `size` as a product of one to three parts (each above one,
-/// unless it is the only one) and to put all of `axes` on parts, in every order.
-/// Parts without axes are never neighbours.
+/// unless it is the only one) and to put all of `axes` on parts, in every
+/// order. Parts without axes are never neighbours.
 std::vector<DimSharding> placements(int64_t size, const std::vector<int> &axes);
 
 /// All legal strategies. Axes may stay unused.

@@ -1,0 +1,292 @@
+# Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The commands of partita as a user sees them: what they take, print and leave behind."""
+
+import json
+import re
+
+import pytest
+from helpers import tools
+
+COMMANDS = ["compile", "plan", "inspect", "run", "verify", "bench"]
+MACHINE = ["--topology", "cpu:2", "--mesh", "tp=2"]
+
+
+@pytest.fixture(scope="module")
+def bert(zoo_model):
+    return zoo_model("bert")
+
+
+@pytest.fixture(scope="module")
+def executable(bert, tmp_path_factory):
+    """Bert tiny on two ranks at tp=2."""
+    return bert.compile(tmp_path_factory.mktemp("executable"), 2, "--mesh", "tp=2")
+
+
+# ===----------------------------------------------------------------------===#
+# Help and usage
+# ===----------------------------------------------------------------------===#
+
+
+def test_help_names_every_command(compiler):
+    done = tools.succeeds(tools.partita("--help"))
+    for command in COMMANDS:
+        assert re.search(rf"^  {command} ", done.out, re.MULTILINE), command
+    for code in ("0 ok", "2 invalid input", "5 numerical mismatch"):
+        assert code in done.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command(compiler, command):
+    done = tools.succeeds(tools.partita(command, "--help"))
+    assert done.out and not done.err
+    # Means of the tests are not offered to users.
+    assert "--mutate" not in done.out and "--random-plan" not in done.out
+
+
+def test_version_is_the_project_s(compiler):
+    text = (tools.ROOT / "CMakeLists.txt").read_text()
+    version = re.search(r"project\(Partita VERSION (\S+)", text)[1]
+    assert tools.succeeds(tools.partita("--version")).out.strip() == version
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["frobnicate"],
+        ["--frobnicate"],
+        ["compile"],
+        ["compile", "m.onnx", "--topology", "cpu:1"],
+        ["inspect"],
+        ["run"],
+        ["verify", "m.onnx", "--topology", "cpu:1", "--reference", "oracle"],
+        ["verify", "m.onnx", "--topology", "cpu:1", "--rtol", "-1"],
+        ["plan", "m.onnx", "--topology", "cpu:1", "--format", "yaml"],
+        ["plan", "m.onnx", "--topology", "cpu:1", "--effort", "0"],
+        ["bench", "m.onnx", "--ranks", "0"],
+    ],
+    ids=" ".join,
+)
+def test_usage_errors(compiler, arguments):
+    message = tools.fails(tools.partita(*arguments), 1)
+    assert message.code.startswith("usage")
+    assert "partita" in message.hint
+
+
+# ===----------------------------------------------------------------------===#
+# plan and inspect
+# ===----------------------------------------------------------------------===#
+
+
+def test_plan_prints_what_inspect_shows(bert, scratch):
+    path = scratch / "plan.json"
+    plan = tools.succeeds(tools.partita("plan", bert.path, *MACHINE, "-o", path))
+    shown = tools.succeeds(tools.partita("inspect", path))
+    assert plan.out == shown.out and not plan.err
+    for words in (
+        "mesh tp=2",
+        "predicted step: ",
+        "bound: ",
+        "3 attention, 3 gelu, 7 layer_norm",
+        "left decomposed: none",
+        "communication: ",
+        "replicated work: ",
+        "generated kernels",
+    ):
+        assert words in shown.out, words
+    assert re.search(r"nn\.attention +3 +g = tp", shown.out)
+    assert re.search(r"all_gather|all_reduce", shown.out)
+
+
+def test_inspect_of_an_executable(bert, executable, scratch):
+    path = scratch / "plan.json"
+    tools.succeeds(tools.partita("plan", bert.path, *MACHINE, "-o", path))
+    assert (
+        tools.succeeds(tools.partita("inspect", executable)).out
+        == tools.succeeds(tools.partita("inspect", path)).out
+    )
+    document = tools.partita("inspect", executable, "--format", "json").json()
+    planned = json.loads(path.read_text())
+    planned.pop("run")
+    assert document == planned
+
+
+def test_the_bill_is_what_runs(executable):
+    document = tools.partita("inspect", executable, "--format", "json").json()
+    planned = {
+        (line["kind"], line["bytes"], line["count"])
+        for line in document["report"]["collectives"]
+        if not line["at_load"]
+    }
+    report = tools.report(executable, "--random-inputs", "1")
+    ran = {(line["kind"], line["bytes"], line["count"]) for line in report["collectives"]}
+    assert planned == ran and ran
+
+
+def test_replicated_work_has_a_price(bert):
+    """With everything whole, all work is done twice, and inspect says so."""
+    request = ["plan", bert.path, *MACHINE, "--pin", "*:replicated", "--format", "json"]
+    document = tools.succeeds(tools.partita(*request)).json()
+    report = document["report"]
+    assert not report["collectives"]
+    kinds = {op["op"] for op in report["replicated"]}
+    assert {"nn.matmul", "nn.attention", "nn.layer_norm"} <= kinds
+    seconds = [op["seconds"] for op in report["replicated"]]
+    assert seconds == sorted(seconds, reverse=True) and all(s >= 0 for s in seconds)
+    assert sum(seconds) == pytest.approx(document["predicted"]["compute_seconds"], rel=0.01)
+
+
+def test_inspect_refuses_what_is_no_plan(compiler, scratch):
+    other = scratch / "script"
+    other.write_text("#!/bin/sh\n")
+    assert tools.fails(tools.partita("inspect", other), 2).code.startswith("plan.")
+    message = tools.fails(tools.partita("inspect", "/bin/true", environment={"LC_ALL": "C"}), 2)
+    assert "/bin/true" in message.text
+    message = tools.fails(tools.partita("inspect", scratch / "none"), 2)
+    assert str(scratch / "none") in message.text
+
+
+def test_pins_are_obeyed(bert):
+    request = ["plan", bert.path, *MACHINE, "--format", "json"]
+    pin = ["--pin", "encoder.layer.1.attention.self/MatMul_1:replicated"]
+    document = tools.succeeds(tools.partita(*request, *pin)).json()
+    strategies = document["strategies"]
+    assert document["pins"] == [pin[1]]
+    assert strategies["encoder.layer.1.attention.self/MatMul_1"]["factors"] == {}
+    assert strategies["encoder.layer.0.attention.self/MatMul_1"]["factors"] != {}
+
+
+# ===----------------------------------------------------------------------===#
+# compile and run
+# ===----------------------------------------------------------------------===#
+
+
+def test_compile_is_quiet_and_deterministic(bert, scratch):
+    for name in ("one", "two"):
+        done = tools.partita("compile", bert.path, *MACHINE, "-o", scratch / name)
+        tools.succeeds(done)
+        assert not done.err and "2 ranks, mesh tp=2" in done.out
+    assert (scratch / "one").read_bytes() == (scratch / "two").read_bytes().replace(
+        b"two.d", b"one.d"
+    )
+    assert {entry.name for entry in scratch.iterdir()} == {"one", "one.d", "two", "two.d"}
+
+
+def test_every_stage_is_dumped(bert, scratch):
+    folder = scratch / "stages"
+    request = ["compile", bert.path, *MACHINE, "--dump-dir", folder, "-o", scratch / "out"]
+    tools.succeeds(tools.partita(*request))
+    names = sorted(entry.name for entry in folder.iterdir())
+    assert names == [
+        "00-import.mlir",
+        "01-raised.mlir",
+        "02-plan.json",
+        "03-planned.mlir",
+        "04-reshards.mlir",
+        "05-collectives.mlir",
+        "06-local.mlir",
+        "07-rt.mlir",
+        "08-kernels.mlir",
+        "09-program.txt",
+    ]
+    architecture = (tools.ROOT / "docs" / "architecture.md").read_text()
+    for name in names:
+        assert f"`{name}`" in architecture, f"docs/architecture.md does not explain {name}"
+    content = {name: (folder / name).read_text() for name in names}
+    assert "nn.matmul" in content["00-import.mlir"]
+    assert "nn.attention" in content["01-raised.mlir"]
+    assert json.loads(content["02-plan.json"])["mesh"] == {"tp": 2}
+    assert "dist.strategy" in content["03-planned.mlir"]
+    assert "dist.reshard" in content["04-reshards.mlir"]
+    assert "dist.reshard" not in content["05-collectives.mlir"]
+    assert "rt.collective" in content["06-local.mlir"]
+    assert "rt.fusion" in content["07-rt.mlir"]
+    assert "rt.fusion" not in content["08-kernels.mlir"]
+    assert "load_parameter" in content["09-program.txt"]
+
+
+def test_dimensions_are_overridden(bert, scratch):
+    out = scratch / "out"
+    request = ["--topology", "cpu:1", "--dim", "batch=2,sequence=7", "-o", out]
+    tools.succeeds(tools.partita("compile", bert.path, *request))
+    report = tools.report(out, "--random-inputs", "1")
+    assert report["outputs"][0]["shape"][:2] == [2, 7]
+
+
+def test_run_is_the_executable(executable, scratch):
+    options = ["--random-inputs", "3", "--report", "json"]
+    by_run = tools.succeeds(tools.partita("run", executable, *options)).json()
+    by_itself = tools.succeeds(tools.start(executable, *options)).json()
+    assert by_run["collectives"] == by_itself["collectives"]
+    assert tools.partita("run", executable, "--no-such-option").code == 1
+    assert "--random-inputs" in tools.succeeds(tools.partita("run", executable, "--help")).out
+    message = tools.fails(tools.partita("run", scratch / "none"), 2)
+    assert str(scratch / "none") in message.text
+
+
+# ===----------------------------------------------------------------------===#
+# verify
+# ===----------------------------------------------------------------------===#
+
+
+def test_verify_shows_the_worst_element(bert):
+    request = ["verify", bert.path, *MACHINE]
+    done = tools.succeeds(tools.partita(*request))
+    assert done.out.rstrip().endswith("verified") and "last_hidden_state" in done.out
+    done = tools.partita(*request, "--mutate", "swap-ranks:0,1")
+    message = tools.fails(done, 5)
+    assert message.code == "verify.mismatch"
+    worst = re.search(r"element (\[\d+,\d+(,\d+)?\]) is", message.text)[1]
+    first = done.out.splitlines()[3]
+    assert worst in first and "DIFFERENT" in first
+    assert "verified" not in done.out and "broken on purpose" in done.out
+
+
+def test_verify_obeys_tolerances(bert):
+    request = ["verify", bert.path, *MACHINE]
+    tools.fails(tools.partita(*request, "--rtol", "0"), 5)
+    tools.succeeds(tools.partita(*request, "--rtol", "0", "--atol", "0.01"))
+
+
+def test_verify_takes_inputs(bert, scratch):
+    tools.succeeds(tools.partita("verify", bert.path, *MACHINE, *bert.input_options()))
+    wrong = ["--input", f"nobody={scratch / 'x.npy'}"]
+    assert "nobody" in tools.fails(tools.partita("verify", bert.path, *MACHINE, *wrong), 2).text
+    tools.fails(tools.partita("verify", bert.path, *MACHINE, "--input", "input_ids"), 1)
+
+
+def test_verify_leaves_nothing_behind(bert, scratch):
+    place = {"TMPDIR": str(scratch)}
+    tools.succeeds(tools.partita("verify", bert.path, *MACHINE, environment=place))
+    tools.fails(tools.partita("verify", bert.path, *MACHINE, "--rtol", "0", environment=place), 5)
+    assert not list(scratch.iterdir())
+
+
+# ===----------------------------------------------------------------------===#
+# bench
+# ===----------------------------------------------------------------------===#
+
+
+def test_bench_measures_both_sides(zoo_model):
+    request = ["bench", zoo_model("mlp").path, "--ranks", "1,2", "--axis", "tp", "--rounds", "4"]
+    text = tools.succeeds(tools.partita(*request)).out
+    assert "medians of 4 steps" in text and "onnxruntime" in text
+    document = tools.succeeds(tools.partita(*request, "--format", "json")).json()
+    assert [line["ranks"] for line in document["results"]] == [1, 2]
+    assert [line["mesh"] for line in document["results"]] == ["tp=1", "tp=2"]
+    for line in document["results"]:
+        assert line["partita_seconds"] > 0 and line["onnxruntime_seconds"] > 0
+        assert line["speed_against_onnxruntime"] == pytest.approx(
+            line["onnxruntime_seconds"] / line["partita_seconds"]
+        )
+    assert len(document["all_seconds"]) == 4
+    assert all(len(entry["seconds"]) == 4 for entry in document["all_seconds"])
+
+
+def test_bench_without_python_names_the_repair(zoo_model):
+    done = tools.partita(
+        *("bench", zoo_model("mlp").path, "--ranks", "1", "--rounds", "1"),
+        environment={"PARTITA_PYTHON": "/nowhere/python"},
+    )
+    assert "pip install" in tools.fails(done, 3).hint
