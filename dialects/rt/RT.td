@@ -135,7 +135,8 @@ def RT_FusionOp : RT_Op<"fusion", [Pure, IsolatedFromAbove, SingleBlock]> {
     The region's arguments stand for the operands (buffers or views), its
     operations are elementwise nn operations, nn.broadcast, nn.constant,
     nn.reduce along trailing dimensions, nn.softmax over the last dimension and
-    norms; all share the leading (row) dimensions. Equal regions with equal
+    norms; all share the leading (row) dimensions. Or it is one nn.concat or
+    nn.pad, alone. Equal regions with equal
     operand addressing share one kernel. `permutations` are those of rt.call:
     what the region yields, transposed, is the result buffer.
   }];

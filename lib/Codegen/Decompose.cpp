@@ -24,8 +24,7 @@ class RowBuilder {
 public:
   explicit RowBuilder(Operation *op)
       : builder(op), loc(op->getLoc()),
-        full(cast<RankedTensorType>(op->getResult(0).getType())),
-        result(full) {
+        full(cast<RankedTensorType>(op->getResult(0).getType())), result(full) {
     if (isHalf(full))
       full = full.clone(builder.getF32Type());
     row = RankedTensorType::get(full.getShape().drop_back(),
@@ -58,10 +57,9 @@ public:
     return nn::BroadcastOp::create(builder, loc, full, perRow, dims);
   }
   Value reduce(StringRef kind, Value value) {
-    return nn::ReduceOp::create(builder, loc, row,
-                                builder.getStringAttr(kind), value,
-                                builder.getDenseI64ArrayAttr(
-                                    {full.getRank() - 1}));
+    return nn::ReduceOp::create(
+        builder, loc, row, builder.getStringAttr(kind), value,
+        builder.getDenseI64ArrayAttr({full.getRank() - 1}));
   }
   Value perRow(double value) {
     auto attr = builder.getFloatAttr(row.getElementType(), value);
@@ -81,8 +79,7 @@ public:
   /// value / sqrt(mean(value^2) + epsilon)
   Value scaledByRoot(Value value, double epsilon) {
     Value square = mean(make<nn::MulOp>(value, value));
-    Value root =
-        make<nn::RsqrtOp>(make<nn::AddOp>(square, perRow(epsilon)));
+    Value root = make<nn::RsqrtOp>(make<nn::AddOp>(square, perRow(epsilon)));
     return make<nn::MulOp>(value, spread(root));
   }
 
@@ -129,8 +126,7 @@ static Value expand(nn::RMSNormOp op) {
 }
 
 void codegen::decompose(rt::FusionOp fusion) {
-  for (Operation &op :
-       llvm::make_early_inc_range(fusion.getBody().front())) {
+  for (Operation &op : llvm::make_early_inc_range(fusion.getBody().front())) {
     Value expanded;
     if (auto softmax = dyn_cast<nn::SoftmaxOp>(op))
       expanded = expand(softmax);

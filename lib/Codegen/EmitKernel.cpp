@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------===//
 //
 // A function over memrefs with static strides: scf.for over rows, in it one
-// linalg.generic a stage, between them the scalars of the row. Dimensions that an
-// operand repeats are not in its memref but in the indexing map. Reductions
+// linalg.generic a stage, between them the scalars of the row. Dimensions that
+// an operand repeats are not in its memref but in the indexing map. Reductions
 // accumulate in a memref of rank zero, which becomes a register.
 //
 //===----------------------------------------------------------------------===//
@@ -25,6 +25,15 @@ using namespace partita;
 using namespace partita::codegen;
 
 namespace {
+
+/// What a stage writes: a result, a temporary or an accumulator.
+struct Sink {
+  Value value;  ///< of the body; the input of a reduction
+  Value memref; ///< where it goes
+  AffineMap map;
+  Type element; ///< of the result; null for compute types
+  nn::ReduceOp reduce = nullptr;
+};
 
 class KernelEmitter {
 public:
@@ -46,6 +55,8 @@ private:
   Status emitRowValues(int64_t level);
   Result<Value> scalarOf(Value value, DenseMap<Value, Value> &known);
   Status emitStage(int64_t stage);
+  void addShapeCarrier(SmallVector<Value> &ins, SmallVector<AffineMap> &maps,
+                       ArrayRef<Sink> sinks);
   void collectLoads(Value value, int64_t stage, SetVector<Value> &loads) const;
 
   const KernelPlan &plan;
@@ -96,8 +107,8 @@ void KernelEmitter::allocate() {
   for (Value value : plan.temporaries) {
     auto type = MemRefType::get(
         plan.space.cols, computeType(getElementTypeOrSelf(value.getType())));
-    temporaries[value] = memref::AllocaOp::create(b, loc, type,
-                                                  b.getI64IntegerAttr(64));
+    temporaries[value] =
+        memref::AllocaOp::create(b, loc, type, b.getI64IntegerAttr(64));
   }
   for (auto reduce : body.getOps<nn::ReduceOp>()) {
     auto type = MemRefType::get(
@@ -148,7 +159,8 @@ Value KernelEmitter::rowSlice(Value memref, const Walk &walk) {
       sizes, storageType(walk.element),
       StridedLayoutAttr::get(b.getContext(), ShapedType::kDynamic, strides));
   return memref::ReinterpretCastOp::create(
-      b, loc, type, memref, OpFoldResult(offset), getAsIndexOpFoldResult(b.getContext(), sizes),
+      b, loc, type, memref, OpFoldResult(offset),
+      getAsIndexOpFoldResult(b.getContext(), sizes),
       getAsIndexOpFoldResult(b.getContext(), strides));
 }
 
@@ -201,8 +213,7 @@ Status KernelEmitter::emitRowValues(int64_t level) {
     for (auto [argument, memref, walk] :
          llvm::zip_equal(body.getArguments(), operands, plan.space.operands))
       if (plan.shapeOf(argument) == Shape::Row) {
-        Value loaded =
-            memref::LoadOp::create(b, loc, memref, rowIndices(walk));
+        Value loaded = memref::LoadOp::create(b, loc, memref, rowIndices(walk));
         rowValues[argument] = scalars.fromStorage(loaded, walk.element);
       }
   for (Operation &op : body.without_terminator()) {
@@ -251,16 +262,29 @@ void KernelEmitter::collectLoads(Value value, int64_t stage,
     collectLoads(operand, stage, loads);
 }
 
-namespace {
-/// What a stage writes: a result, a temporary or an accumulator.
-struct Sink {
-  Value value;  ///< of the body; the input of a reduction
-  Value memref; ///< where it goes
-  AffineMap map;
-  Type element; ///< of the result; null for compute types
-  nn::ReduceOp reduce = nullptr;
-};
-} // namespace
+/// Loops take their bounds from operands. If none walks along some dimension (a
+/// reduction of a constant), one is added that repeats a single element.
+void KernelEmitter::addShapeCarrier(SmallVector<Value> &ins,
+                                    SmallVector<AffineMap> &maps,
+                                    ArrayRef<Sink> sinks) {
+  int64_t rank = plan.space.cols.size();
+  auto mentions = [&](unsigned dim) {
+    auto has = [&](AffineMap map) { return map.isFunctionOfDim(dim); };
+    return llvm::any_of(maps, has) ||
+           llvm::any_of(sinks, [&](const Sink &s) { return has(s.map); });
+  };
+  if (llvm::all_of(llvm::seq<unsigned>(0, rank), mentions))
+    return;
+  Type f32 = b.getF32Type();
+  Value one = memref::AllocaOp::create(b, loc, MemRefType::get({1}, f32));
+  SmallVector<int64_t> zeros(rank, 0);
+  auto type =
+      MemRefType::get(plan.space.cols, f32,
+                      StridedLayoutAttr::get(b.getContext(), 0, zeros));
+  ins.push_back(memref::ReinterpretCastOp::create(
+      b, loc, type, one, /*offset=*/0, plan.space.cols, zeros));
+  maps.push_back(AffineMap::getMultiDimIdentityMap(rank, b.getContext()));
+}
 
 Status KernelEmitter::emitStage(int64_t stage) {
   int64_t rank = plan.space.cols.size();
@@ -281,9 +305,9 @@ Status KernelEmitter::emitStage(int64_t stage) {
     if (plan.levelOf(reduce.getInput()) != stage || reduce->use_empty())
       continue;
     Value accumulator = accumulators.lookup(reduce);
-    PARTITA_TRY(Value start, scalars.reductionStart(
-                                 reduce.getKind(),
-                                 getElementTypeOrSelf(reduce.getType())));
+    PARTITA_TRY(Value start,
+                scalars.reductionStart(reduce.getKind(),
+                                       getElementTypeOrSelf(reduce.getType())));
     memref::StoreOp::create(b, loc, start, accumulator);
     sinks.push_back({reduce.getInput(), accumulator, none, Type(), reduce});
     reduces = true;
@@ -313,13 +337,14 @@ Status KernelEmitter::emitStage(int64_t stage) {
       elements.push_back(Type());
     }
   }
+  addShapeCarrier(ins, maps, sinks);
   for (const Sink &sink : sinks) {
     outs.push_back(sink.memref);
     maps.push_back(sink.map);
   }
   SmallVector<utils::IteratorType> iterators(
-      rank, reduces ? utils::IteratorType::reduction
-                    : utils::IteratorType::parallel);
+      rank,
+      reduces ? utils::IteratorType::reduction : utils::IteratorType::parallel);
   Status status = ok();
   auto build = [&](OpBuilder &inner, Location, ValueRange arguments) {
     OpBuilder::InsertionGuard guard(b);
@@ -327,10 +352,11 @@ Status KernelEmitter::emitStage(int64_t stage) {
     DenseMap<Value, Value> known;
     for (auto [value, argument, element] :
          llvm::zip(loads, arguments, elements))
-      known[value] = element ? scalars.fromStorage(argument, element) : argument;
+      known[value] =
+          element ? scalars.fromStorage(argument, element) : argument;
     SmallVector<Value> yielded;
     for (auto [sink, old] :
-         llvm::zip_equal(sinks, arguments.drop_front(loads.size()))) {
+         llvm::zip_equal(sinks, arguments.drop_front(ins.size()))) {
       Result<Value> value = scalarOf(sink.value, known);
       if (value && sink.reduce)
         value = scalars.reduceStep(sink.reduce.getKind(),

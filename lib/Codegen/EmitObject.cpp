@@ -5,16 +5,16 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// LLVM's -O3 pipeline in this process, tuned for the machine, and an object file
-// in memory. The widest vectors are asked for: kernels are short and bound by
-// memory or by arithmetic, never by the clock that wide vectors once cost.
+// LLVM's -O3 pipeline in this process, tuned for the machine, and an object
+// file in memory. The widest vectors are asked for: kernels are short and bound
+// by memory or by arithmetic, never by the clock that wide vectors once cost.
 //
 //===----------------------------------------------------------------------===//
 
-#include "partita/Codegen/Codegen.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "partita/Codegen/Codegen.h"
 #include "llvm/Analysis/CGSCCPassManager.h"
 #include "llvm/Analysis/LoopAnalysisManager.h"
 #include "llvm/IR/LLVMContext.h"
@@ -140,9 +140,9 @@ Result<std::vector<char>> partita::emitObject(ModuleOp kernels,
   optimize(*module, *machine.target);
   if (assembly) {
     std::unique_ptr<llvm::Module> copy = llvm::CloneModule(*module);
-    PARTITA_TRY(std::vector<char> text,
-                emitFile(*copy, *machine.target,
-                         llvm::CodeGenFileType::AssemblyFile));
+    PARTITA_TRY(
+        std::vector<char> text,
+        emitFile(*copy, *machine.target, llvm::CodeGenFileType::AssemblyFile));
     assembly->assign(text.begin(), text.end());
   }
   return emitFile(*module, *machine.target, llvm::CodeGenFileType::ObjectFile);

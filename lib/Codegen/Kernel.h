@@ -13,10 +13,10 @@
 //                                                            z = sum e
 //                    level 2   y = e / z            stage 2: y -> result
 //
-// An element's level is the number of reductions that it has to wait for. A value
-// that a later stage needs again is read from the result in which it is stored
-// anyway, or kept in a temporary row on the stack if it is expensive, or computed
-// again: always possible, since everything is pure.
+// An element's level is the number of reductions that it has to wait for. A
+// value that a later stage needs again is read from the result in which it is
+// stored anyway, or kept in a temporary row on the stack if it is expensive, or
+// computed again: always possible, since everything is pure.
 //
 //===----------------------------------------------------------------------===//
 
@@ -101,6 +101,17 @@ private:
   llvm::DenseMap<mlir::Value, Shape> shapes;
   llvm::DenseMap<mlir::Value, int64_t> levels;
 };
+
+/// Merges neighbouring dimensions where all strides allow it; sizes of one
+/// vanish.
+void mergeDims(llvm::SmallVector<int64_t> &sizes,
+               llvm::ArrayRef<llvm::SmallVector<int64_t> *> strides);
+
+/// The nn.concat or nn.pad that is all of the fusion's body, or null.
+mlir::Operation *moveOf(rt::FusionOp fusion);
+/// Adds the function of such a fusion's kernel to `module`.
+Status emitMove(rt::FusionOp fusion, llvm::StringRef name,
+                mlir::ModuleOp module);
 
 /// Adds the kernel's function to `module`.
 Status emitKernel(const KernelPlan &plan, llvm::StringRef name,

@@ -50,7 +50,8 @@ static Status findSpace(rt::FusionOp fusion, SmallVector<int64_t> &shape,
   for (auto reduce : body.getOps<nn::ReduceOp>()) {
     std::vector<int64_t> over = nn::shapeOf(reduce.getInput());
     int64_t n = reduce.getAxes().size();
-    bool trailing = n > 0 && reduce.getAxes().front() == int64_t(over.size()) - n;
+    bool trailing =
+        n > 0 && reduce.getAxes().front() == int64_t(over.size()) - n;
     if (!trailing)
       return kernelError(reduce, "does not reduce trailing dimensions");
     if (cols != 0 && (cols != n || shape != ArrayRef(over)))
@@ -111,9 +112,8 @@ Status KernelPlan::classify() {
 // How memory is walked
 //===----------------------------------------------------------------------===//
 
-/// Merges neighbouring dimensions where all walks allow it; sizes of one vanish.
-static void mergeDims(SmallVector<int64_t> &sizes,
-                      ArrayRef<SmallVector<int64_t> *> strides) {
+void codegen::mergeDims(SmallVector<int64_t> &sizes,
+                        ArrayRef<SmallVector<int64_t> *> strides) {
   SmallVector<int64_t> merged;
   std::vector<SmallVector<int64_t>> out(strides.size());
   for (size_t d = 0; d < sizes.size(); ++d) {
@@ -141,11 +141,12 @@ static void mergeDims(SmallVector<int64_t> &sizes,
 /// Whether `value`, a vector along the columns, is only used repeated for each
 /// row.
 static bool isAlongColumns(Value value) {
-  return !value.use_empty() && llvm::all_of(value.getUsers(), [](Operation *op) {
-    auto broadcast = dyn_cast<nn::BroadcastOp>(op);
-    return broadcast && !broadcast.getDims().empty() &&
-           broadcast.getDims().front() != 0;
-  });
+  return !value.use_empty() &&
+         llvm::all_of(value.getUsers(), [](Operation *op) {
+           auto broadcast = dyn_cast<nn::BroadcastOp>(op);
+           return broadcast && !broadcast.getDims().empty() &&
+                  broadcast.getDims().front() != 0;
+         });
 }
 
 /// The leading dimensions, followed by any number of ones.
@@ -197,10 +198,10 @@ Status KernelPlan::layOut() {
     bool full = ArrayRef(nn::shapeOf(value)) == ArrayRef(shape) &&
                 shapes.lookup(value) != Shape::Row;
     Shape kind = full ? Shape::Full : Shape::Row;
-    PARTITA_TRY(Walk w, walk(getElementTypeOrSelf(value.getType()), kind, false,
-                             rt::calleeStrides(fusion.getResult(i).getType(),
-                                               fusion.getPermutationsAttr(),
-                                               i)));
+    PARTITA_TRY(Walk w,
+                walk(getElementTypeOrSelf(value.getType()), kind, false,
+                     rt::calleeStrides(fusion.getResult(i).getType(),
+                                       fusion.getPermutationsAttr(), i)));
     space.results.push_back(std::move(w));
   }
   SmallVector<SmallVector<int64_t> *> rowStrides, colStrides;
@@ -226,15 +227,13 @@ Status KernelPlan::layOut() {
 
 int64_t KernelPlan::resultOf(Value value) const {
   Type element = getElementTypeOrSelf(value.getType());
-  bool exact = isa<FloatType>(element) ? storageType(element) ==
-                                             computeType(element)
-                                       : true;
+  bool exact = isa<FloatType>(element)
+                   ? storageType(element) == computeType(element)
+                   : true;
   if (!exact || shapeOf(value) != Shape::Full)
     return -1;
-  Operation *yield = const_cast<rt::FusionOp &>(fusion)
-                         .getBody()
-                         .front()
-                         .getTerminator();
+  Operation *yield =
+      const_cast<rt::FusionOp &>(fusion).getBody().front().getTerminator();
   for (auto [i, yielded] : llvm::enumerate(yield->getOperands()))
     if (yielded == value)
       return i;
@@ -268,7 +267,8 @@ void KernelPlan::visitStage(Value value, int64_t stage, DenseSet<Value> &seen) {
       return;
     DenseMap<Value, int64_t> known;
     int64_t bytes = (temporaries.size() + 1) * space.rowElements() * 8;
-    if (costOf(value, known) > maxRecomputedCost && bytes <= maxTemporaryBytes) {
+    if (costOf(value, known) > maxRecomputedCost &&
+        bytes <= maxTemporaryBytes) {
       temporaries.insert(value);
       return;
     }
@@ -280,8 +280,8 @@ void KernelPlan::visitStage(Value value, int64_t stage, DenseSet<Value> &seen) {
 void KernelPlan::chooseTemporaries() {
   Block &body = fusion.getBody().front();
   for (Value value : body.getTerminator()->getOperands())
-    stages = std::max(stages, levelOf(value) +
-                                  (shapeOf(value) == Shape::Full ? 1 : 0));
+    stages = std::max(stages,
+                      levelOf(value) + (shapeOf(value) == Shape::Full ? 1 : 0));
   for (auto reduce : body.getOps<nn::ReduceOp>())
     if (!reduce->use_empty())
       stages = std::max(stages, levelOf(reduce.getResult()));

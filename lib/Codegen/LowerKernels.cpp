@@ -5,13 +5,12 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Upstream's lowerings, with memrefs of static shape passed as bare pointers that
-// do not alias. What the runtime calls is a wrapper with the signature of all
-// kernels, which unpacks its array of addresses.
+// Upstream's lowerings, with memrefs of static shape passed as bare pointers
+// that do not alias. What the runtime calls is a wrapper with the signature of
+// all kernels, which unpacks its array of addresses.
 //
 //===----------------------------------------------------------------------===//
 
-#include "partita/Codegen/Codegen.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -20,6 +19,7 @@
 #include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/Passes.h"
+#include "partita/Codegen/Codegen.h"
 
 using namespace mlir;
 using namespace partita;
@@ -58,9 +58,9 @@ static void wrap(LLVM::LLVMFuncOp body) {
   b.setInsertionPointToStart(entry);
   SmallVector<Value> addresses;
   for (auto [i, parameter] : llvm::enumerate(body.getArgumentTypes())) {
-    Value slot = LLVM::GEPOp::create(b, loc, pointer, pointer,
-                                     entry->getArgument(0),
-                                     ArrayRef<LLVM::GEPArg>{int32_t(i)});
+    Value slot =
+        LLVM::GEPOp::create(b, loc, pointer, pointer, entry->getArgument(0),
+                            ArrayRef<LLVM::GEPArg>{int32_t(i)});
     addresses.push_back(LLVM::LoadOp::create(b, loc, parameter, slot));
   }
   LLVM::CallOp::create(b, loc, body, addresses);
@@ -72,11 +72,11 @@ Status partita::lowerKernels(ModuleOp kernels) {
   for (auto func : kernels.getOps<func::FuncOp>())
     names.push_back(func.getSymName().str());
   std::string message;
-  ScopedDiagnosticHandler handler(
-      kernels.getContext(), [&](Diagnostic &diagnostic) {
-        message += diagnostic.str() + "\n";
-        return success();
-      });
+  ScopedDiagnosticHandler handler(kernels.getContext(),
+                                  [&](Diagnostic &diagnostic) {
+                                    message += diagnostic.str() + "\n";
+                                    return success();
+                                  });
   PassManager manager(kernels.getContext());
   manager.enableVerifier(true);
   buildPipeline(manager);

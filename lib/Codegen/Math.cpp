@@ -6,13 +6,13 @@
 //===----------------------------------------------------------------------===//
 //
 // f32 functions as straight-line arithmetic, so that loops over them vectorise.
-// Relative errors against correctly rounded results stay below 2e-7 (a unit test
-// walks over all of the range). f64 calls libm: it is for checking.
+// Relative errors against correctly rounded results stay below 2e-7 (a unit
+// test walks over all of the range). f64 calls libm: it is for checking.
 //
 //===----------------------------------------------------------------------===//
 
-#include "Scalar.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "Scalar.h"
 
 using namespace mlir;
 using namespace partita;
@@ -84,10 +84,8 @@ Value ScalarBuilder::exp(Value x) {
                            4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1});
   Value y = add(add(mul(p, mul(r, r)), r), number(1.0, f32));
   auto powerOfTwo = [&](Value exponent) -> Value {
-    Value biased =
-        arith::AddIOp::create(b, loc, exponent, integer(127, i32));
-    Value raised =
-        arith::ShLIOp::create(b, loc, biased, integer(23, i32));
+    Value biased = arith::AddIOp::create(b, loc, exponent, integer(127, i32));
+    Value raised = arith::ShLIOp::create(b, loc, biased, integer(23, i32));
     return arith::BitcastOp::create(b, loc, f32, raised);
   };
   Value half = arith::ShRSIOp::create(b, loc, bits, integer(1, i32));
@@ -107,9 +105,9 @@ Value ScalarBuilder::tanh(Value x) {
   Value large = sub(one, div(two, add(e, one)));
   large = math::CopySignOp::create(b, loc, large, x);
   Value z = mul(x, x);
-  Value p = polynomial(z, {-5.70498872745e-3, 2.06390887954e-2,
-                           -5.37397155531e-2, 1.33314422036e-1,
-                           -3.33332819422e-1});
+  Value p =
+      polynomial(z, {-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2,
+                     1.33314422036e-1, -3.33332819422e-1});
   Value small = add(mul(mul(p, z), x), x);
   return select(less(magnitude, number(0.625, f32)), small, large);
 }
@@ -128,9 +126,9 @@ Value ScalarBuilder::erf(Value x) {
                            -1.28717512e-1});
   Value large = sub(number(1.0, f32), exp(sub(mul(p, t), t)));
   large = math::CopySignOp::create(b, loc, large, x);
-  Value q = polynomial(mul(x, x), {-5.96761703e-4, 4.99119423e-3,
-                                   -2.67681349e-2, 1.12819925e-1,
-                                   -3.76125336e-1, 1.28379166e-1});
+  Value q =
+      polynomial(mul(x, x), {-5.96761703e-4, 4.99119423e-3, -2.67681349e-2,
+                             1.12819925e-1, -3.76125336e-1, 1.28379166e-1});
   Value small = add(mul(q, x), x);
   return select(less(magnitude, number(0.927734375, f32)), small, large);
 }
@@ -165,8 +163,8 @@ Value ScalarBuilder::floatMod(Value x, Value y) {
   Value zero = number(0.0, x.getType());
   Value r = arith::RemFOp::create(b, loc, x, y);
   Value differs = arith::XOrIOp::create(b, loc, less(r, zero), less(y, zero));
-  Value nonZero = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::ONE, r,
-                                        zero);
+  Value nonZero =
+      arith::CmpFOp::create(b, loc, arith::CmpFPredicate::ONE, r, zero);
   Value wrong = arith::AndIOp::create(b, loc, differs, nonZero);
   return select(wrong, add(r, y), r);
 }

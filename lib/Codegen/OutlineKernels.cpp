@@ -5,15 +5,13 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Fusions are compared by their whole key, not by its hash, so equal names always
-// mean equal kernels. Names depend on the kernel alone: the same kernel has the
-// same name in every model.
+// Fusions are compared by their whole key, not by its hash, so equal names
+// always mean equal kernels. Names depend on the kernel alone: the same kernel
+// has the same name in every model.
 //
 //===----------------------------------------------------------------------===//
 
 #include "Kernel.h"
-#include "partita/Codegen/Codegen.h"
-#include "partita/Support/File.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -21,6 +19,8 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Verifier.h"
+#include "partita/Codegen/Codegen.h"
+#include "partita/Support/File.h"
 
 using namespace mlir;
 using namespace partita;
@@ -107,6 +107,10 @@ public:
     do
       name = llvm::formatv("{0}_{1:x-8}", title, uint32_t(hash++)).str();
     while (!taken.insert(name).second);
+    if (moveOf(fusion)) {
+      PARTITA_CHECK(emitMove(fusion, name, kernels));
+      return name;
+    }
     decompose(fusion);
     PARTITA_TRY(KernelPlan plan, KernelPlan::create(fusion));
     PARTITA_CHECK(emitKernel(plan, name, kernels));
@@ -133,10 +137,10 @@ static Error atFusion(Error error, rt::FusionOp fusion) {
 
 /// What kernels are made of; a no-op for those that a pass has loaded.
 static void loadKernelDialects(MLIRContext &context) {
-  context.loadDialect<arith::ArithDialect, func::FuncDialect,
-                      linalg::LinalgDialect, math::MathDialect,
-                      memref::MemRefDialect, scf::SCFDialect,
-                      LLVM::LLVMDialect>();
+  context
+      .loadDialect<arith::ArithDialect, func::FuncDialect,
+                   linalg::LinalgDialect, math::MathDialect,
+                   memref::MemRefDialect, scf::SCFDialect, LLVM::LLVMDialect>();
 }
 
 Result<OwningOpRef<ModuleOp>> partita::outlineKernels(ModuleOp module) {

@@ -8,8 +8,6 @@
 #include "partita/Codegen/Passes.h"
 #include "dialects/nn/NN.h"
 #include "dialects/rt/RT.h"
-#include "partita/Codegen/Codegen.h"
-#include "partita/Conversion/NNToRT.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -19,6 +17,8 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Pass/Pass.h"
+#include "partita/Codegen/Codegen.h"
+#include "partita/Conversion/NNToRT.h"
 
 using namespace mlir;
 using namespace partita;

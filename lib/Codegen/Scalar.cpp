@@ -71,8 +71,8 @@ Value ScalarBuilder::toStorage(Value value, Type element) {
     Value bias = arith::AddIOp::create(b, loc, odd, integer(0x7FFF, i32));
     Value rounded = arith::AddIOp::create(b, loc, bits, bias);
     rounded = arith::ShRUIOp::create(b, loc, rounded, sixteen);
-    Value isNaN = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO,
-                                        value, value);
+    Value isNaN =
+        arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, value, value);
     Value quiet = arith::OrIOp::create(b, loc, high, integer(0x40, i32));
     rounded = select(isNaN, quiet, rounded);
     return arith::TruncIOp::create(b, loc, b.getIntegerType(16), rounded);
@@ -153,9 +153,8 @@ Value ScalarBuilder::applyFloat(Operation *op, ArrayRef<Value> x) {
       })
       .Case([&](nn::FloorOp) { return math::FloorOp::create(b, loc, x[0]); })
       .Case([&](nn::CeilOp) { return math::CeilOp::create(b, loc, x[0]); })
-      .Case([&](nn::RoundOp) {
-        return math::RoundEvenOp::create(b, loc, x[0]);
-      })
+      .Case(
+          [&](nn::RoundOp) { return math::RoundEvenOp::create(b, loc, x[0]); })
       .Case([&](nn::SignOp) { return sign(x[0]); })
       .Case([&](nn::AddOp) { return add(x[0], x[1]); })
       .Case([&](nn::SubOp) { return sub(x[0], x[1]); })
@@ -191,9 +190,8 @@ Value ScalarBuilder::integerDivision(Value x, Value y, bool isUnsigned,
       arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, y, zero);
   if (isUnsigned) {
     Value safe = select(byZero, one, y);
-    Value result = remainder
-                       ? Value(arith::RemUIOp::create(b, loc, x, safe))
-                       : Value(arith::DivUIOp::create(b, loc, x, safe));
+    Value result = remainder ? Value(arith::RemUIOp::create(b, loc, x, safe))
+                             : Value(arith::DivUIOp::create(b, loc, x, safe));
     return select(byZero, zero, result);
   }
   Value minusOne = integer(-1, type);
@@ -234,28 +232,24 @@ Value ScalarBuilder::applyInteger(Operation *op, ArrayRef<Value> x,
       })
       .Case([&](nn::NegOp) { return negated(); })
       .Case([&](nn::ReluOp) {
-        return u ? x[0]
-                 : select(compareZero(CmpIPredicate::slt), zero(), x[0]);
+        return u ? x[0] : select(compareZero(CmpIPredicate::slt), zero(), x[0]);
       })
       .Case<nn::FloorOp, nn::CeilOp, nn::RoundOp>(
           [&](Operation *) { return x[0]; })
       .Case([&](nn::SignOp) -> Value {
         Type t = x[0].getType();
-        Value nonZero = select(compareZero(CmpIPredicate::ne), integer(1, t),
-                               zero());
+        Value nonZero =
+            select(compareZero(CmpIPredicate::ne), integer(1, t), zero());
         return u ? nonZero
                  : select(compareZero(CmpIPredicate::slt), integer(-1, t),
                           nonZero);
       })
-      .Case([&](nn::AddOp) {
-        return arith::AddIOp::create(b, loc, x[0], x[1]);
-      })
-      .Case([&](nn::SubOp) {
-        return arith::SubIOp::create(b, loc, x[0], x[1]);
-      })
-      .Case([&](nn::MulOp) {
-        return arith::MulIOp::create(b, loc, x[0], x[1]);
-      })
+      .Case(
+          [&](nn::AddOp) { return arith::AddIOp::create(b, loc, x[0], x[1]); })
+      .Case(
+          [&](nn::SubOp) { return arith::SubIOp::create(b, loc, x[0], x[1]); })
+      .Case(
+          [&](nn::MulOp) { return arith::MulIOp::create(b, loc, x[0], x[1]); })
       .Case([&](nn::DivOp) { return integerDivision(x[0], x[1], u, false); })
       .Case([&](nn::ModOp) { return integerDivision(x[0], x[1], u, true); })
       .Case([&](nn::MaxOp) {
@@ -269,7 +263,8 @@ Value ScalarBuilder::applyInteger(Operation *op, ArrayRef<Value> x,
       .Case([&](nn::PowOp) -> Value {
         // Exact below 2^53, as in the formats' own definitions.
         Type f64 = b.getF64Type(), nnType = type;
-        Value base = cast(x[0], nnType, f64), exponent = cast(x[1], nnType, f64);
+        Value base = cast(x[0], nnType, f64),
+              exponent = cast(x[1], nnType, f64);
         return cast(math::PowFOp::create(b, loc, base, exponent), f64, nnType);
       })
       .Default([](Operation *) { return Value(); });
@@ -279,18 +274,15 @@ Value ScalarBuilder::applyInteger(Operation *op, ArrayRef<Value> x,
 Value ScalarBuilder::applyBoolean(Operation *op, ArrayRef<Value> x) {
   return TypeSwitch<Operation *, Value>(op)
       .Case([&](nn::NotOp) {
-        return arith::XOrIOp::create(b, loc, x[0],
-                                     integer(1, x[0].getType()));
+        return arith::XOrIOp::create(b, loc, x[0], integer(1, x[0].getType()));
       })
       .Case<nn::AndOp, nn::MulOp, nn::MinOp>([&](Operation *) {
         return arith::AndIOp::create(b, loc, x[0], x[1]);
       })
-      .Case<nn::OrOp, nn::MaxOp>([&](Operation *) {
-        return arith::OrIOp::create(b, loc, x[0], x[1]);
-      })
-      .Case([&](nn::XorOp) {
-        return arith::XOrIOp::create(b, loc, x[0], x[1]);
-      })
+      .Case<nn::OrOp, nn::MaxOp>(
+          [&](Operation *) { return arith::OrIOp::create(b, loc, x[0], x[1]); })
+      .Case(
+          [&](nn::XorOp) { return arith::XOrIOp::create(b, loc, x[0], x[1]); })
       .Default([](Operation *) { return Value(); });
 }
 
@@ -340,8 +332,7 @@ Value ScalarBuilder::toInteger(Value x, IntegerType type) {
   APInt max = u ? APInt::getMaxValue(width) : APInt::getSignedMaxValue(width);
   APInt min = u ? APInt::getZero(width) : APInt::getSignedMinValue(width);
   auto bound = [&](APInt value) -> Value {
-    return arith::ConstantOp::create(b, loc,
-                                     b.getIntegerAttr(signless, value));
+    return arith::ConstantOp::create(b, loc, b.getIntegerAttr(signless, value));
   };
   Value above = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGE, x,
                                       number(end, from));
@@ -393,7 +384,8 @@ Result<Value> ScalarBuilder::apply(Operation *op, ArrayRef<Value> x) {
   if (isa<nn::SelectOp>(op))
     return select(x[0], x[1], x[2]);
   if (isa<nn::CastOp>(op))
-    return cast(x[0], element, getElementTypeOrSelf(op->getResult(0).getType()));
+    return cast(x[0], element,
+                getElementTypeOrSelf(op->getResult(0).getType()));
   Value result;
   if (isa<FloatType>(element))
     result = applyFloat(op, x);
@@ -463,8 +455,8 @@ Result<Value> ScalarBuilder::reduceStep(StringRef kind, Type element,
     using Flags = arith::FastMathFlags;
     // Partial sums go in any order, so that they fill a vector; the sign of a
     // zero maximum is not kept.
-    auto sum = arith::FastMathFlagsAttr::get(
-        b.getContext(), Flags::contract | Flags::reassoc);
+    auto sum = arith::FastMathFlagsAttr::get(b.getContext(),
+                                             Flags::contract | Flags::reassoc);
     auto bound = arith::FastMathFlagsAttr::get(b.getContext(), Flags::nsz);
     if (kind == "sum")
       return Value(arith::AddFOp::create(b, loc, accumulator, value, sum));

@@ -16,19 +16,19 @@
 //   ui8      i8                    i8, with unsigned operations
 //
 // Everything is branch free and calls nothing for f32 (but sin, cos, pow, log
-// and mod), so that the loop around it can be vectorised. NaN and infinities are
-// kept; nothing is undefined for any input: integer division by zero gives zero,
-// floats out of range convert to the nearest integer and NaN to zero.
+// and mod), so that the loop around it can be vectorised. NaN and infinities
+// are kept; nothing is undefined for any input: integer division by zero gives
+// zero, floats out of range convert to the nearest integer and NaN to zero.
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef PARTITA_LIB_CODEGEN_SCALAR_H
 #define PARTITA_LIB_CODEGEN_SCALAR_H
 
-#include "partita/Support/Error.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinTypes.h"
+#include "partita/Support/Error.h"
 
 namespace partita::codegen {
 
@@ -85,7 +85,8 @@ private:
   Value floatMod(Value x, Value y);
   Value toInteger(Value x, mlir::IntegerType type);
   Value cast(Value x, mlir::Type from, mlir::Type to);
-  Value compare(llvm::StringRef predicate, Value x, Value y, mlir::Type element);
+  Value compare(llvm::StringRef predicate, Value x, Value y,
+                mlir::Type element);
   Value integerDivision(Value x, Value y, bool isUnsigned, bool remainder);
   Value applyFloat(mlir::Operation *op, llvm::ArrayRef<Value> x);
   Value applyInteger(mlir::Operation *op, llvm::ArrayRef<Value> x,

@@ -8,9 +8,9 @@
 // Collectives are priced as the threads transport performs them: every rank
 // reads what it needs out of its peers' memory between two barriers. A barrier
 // of p ranks takes ceil(log2 p) latencies. What a rank reads is counted in
-// largest shards, since the last rank to finish ends the collective, and what it
-// gets it also writes: a reduce-scatter is cheaper than the all-gather of the
-// same bytes, which makes p times the result.
+// largest shards, since the last rank to finish ends the collective, and what
+// it gets it also writes: a reduce-scatter is cheaper than the all-gather of
+// the same bytes, which makes p times the result.
 //
 //===----------------------------------------------------------------------===//
 
@@ -195,7 +195,7 @@ int64_t KernelCost::picoseconds(KernelClass kernelClass, DType dtype,
   Efficiency efficiency = efficiencyOf(kernelClass);
   double compute = static_cast<double>(flops) /
                    (device.peakFlops * rateOf(dtype) * efficiency.compute);
-  double memory = static_cast<double>(bytes) /
-                  (device.memoryBandwidth * efficiency.memory);
+  double memory =
+      static_cast<double>(bytes) / (device.memoryBandwidth * efficiency.memory);
   return toPicoseconds(std::max(compute, memory) + device.launchSeconds);
 }

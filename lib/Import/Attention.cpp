@@ -1,4 +1,4 @@
-//===- Attention.cpp - Import of attention and rotary embedding ---------===//
+//===- Attention.cpp - Import of attention and rotary embedding -----------===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.
@@ -23,8 +23,8 @@ static Value splitHeads(NodeImport &n, size_t i, const char *attribute) {
   if (shape.size() != 3 || heads < 1 || shape[2] % heads != 0)
     n.invalid("input " + std::to_string(i) + " cannot be cut into " +
               std::to_string(heads) + " heads");
-  Value value = n.reshape(n.input(i),
-                          {shape[0], shape[1], heads, shape[2] / heads});
+  Value value =
+      n.reshape(n.input(i), {shape[0], shape[1], heads, shape[2] / heads});
   return n.transpose(value, {0, 2, 1, 3});
 }
 
@@ -53,8 +53,7 @@ static Value causalMask(NodeImport &n, Value mask, int64_t queries,
                         int64_t keys) {
   Type i64 = n.builder.getI64Type();
   RankedTensorType type = n.makeType({1, 1, queries, keys}, i64);
-  Value sees =
-      n.compare("ge", n.iota(type, 2, 0, 1), n.iota(type, 3, 0, 1));
+  Value sees = n.compare("ge", n.iota(type, 2, 0, 1), n.iota(type, 3, 0, 1));
   if (!mask)
     return sees;
   Shape shape = shapeOf(mask);
@@ -128,8 +127,8 @@ static void importRope(NodeImport &n) {
       (table[0] != 1 && table[0] != shape[0]))
     n.invalid("its tables do not fit its input");
   Value part = n.slice(x, 3, 0, turning);
-  Value turned = n.create<RopeOp>(part, cos, sin,
-                                  n.integer("interleaved", 0) != 0);
+  Value turned =
+      n.create<RopeOp>(part, cos, sin, n.integer("interleaved", 0) != 0);
   if (turning < shape[3]) {
     Value rest = n.slice(x, 3, turning, shape[3] - turning);
     turned = n.create<ConcatOp>(x.getType(), ValueRange{turned, rest}, 3);

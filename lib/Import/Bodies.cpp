@@ -43,10 +43,9 @@ static std::vector<onnx::TypeProto> inputTypes(const NodeImport &node) {
 
 /// Replaces the references to attributes of the function by their values at
 /// this call: those of the node, or the schema's defaults.
-static void bindAttributes(google::protobuf::RepeatedPtrField<onnx::NodeProto>
-                               &nodes,
-                           const std::map<std::string, onnx::AttributeProto>
-                               &values) {
+static void
+bindAttributes(google::protobuf::RepeatedPtrField<onnx::NodeProto> &nodes,
+               const std::map<std::string, onnx::AttributeProto> &values) {
   for (onnx::NodeProto &node : nodes) {
     auto *attributes = node.mutable_attribute();
     for (int i = attributes->size() - 1; i >= 0; --i) {

@@ -1,4 +1,4 @@
-//===- Elementwise.cpp - Import of operators on single elements ---------===//
+//===- Elementwise.cpp - Import of operators on single elements -----------===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.
@@ -55,8 +55,7 @@ static void importMean(NodeImport &n) {
   Value sum = n.inputAs(0, shape);
   for (size_t i = 1; i < n.numInputs(); ++i)
     sum = n.binary<AddOp>(sum, n.inputAs(i, shape));
-  n.set(0, n.binary<MulOp>(
-               sum, n.splatLike(sum, 1.0 / double(n.numInputs()))));
+  n.set(0, n.binary<MulOp>(sum, n.splatLike(sum, 1.0 / double(n.numInputs()))));
 }
 
 static ImportFunction compareWith(const char *predicate) {
@@ -85,8 +84,7 @@ static void importPow(NodeImport &n) {
     return n.set(0, n.unary<RsqrtOp>(base));
   if (exponent == -1.0 && isFloat)
     return n.set(0, n.unary<ReciprocalOp>(base));
-  n.set(0, n.binary<PowOp>(
-               base, n.cast(n.inputAs(1, shape), n.element(0))));
+  n.set(0, n.binary<PowOp>(base, n.cast(n.inputAs(1, shape), n.element(0))));
 }
 
 /// With fmod the remainder has the sign of the dividend.
@@ -147,18 +145,16 @@ static void importGelu(NodeImport &n) {
 /// x where x > 0, else alpha x.
 static void importLeakyRelu(NodeImport &n) {
   Value x = n.input(0);
-  Value scaled =
-      n.binary<MulOp>(x, n.splatLike(x, n.real("alpha", 0.01f)));
-  n.set(0, n.create<SelectOp>(x.getType(),
-                              n.compare("lt", x, n.splatLike(x, 0)), scaled,
-                              x));
+  Value scaled = n.binary<MulOp>(x, n.splatLike(x, n.real("alpha", 0.01f)));
+  n.set(0, n.create<SelectOp>(
+               x.getType(), n.compare("lt", x, n.splatLike(x, 0)), scaled, x));
 }
 
 static void importHardSigmoid(NodeImport &n) {
   Value x = n.input(0);
-  Value line = n.binary<AddOp>(
-      n.binary<MulOp>(x, n.splatLike(x, n.real("alpha", 0.2f))),
-      n.splatLike(x, n.real("beta", 0.5)));
+  Value line =
+      n.binary<AddOp>(n.binary<MulOp>(x, n.splatLike(x, n.real("alpha", 0.2f))),
+                      n.splatLike(x, n.real("beta", 0.5)));
   n.set(0, n.binary<MinOp>(n.binary<MaxOp>(line, n.splatLike(x, 0)),
                            n.splatLike(x, 1)));
 }
@@ -166,14 +162,11 @@ static void importHardSigmoid(NodeImport &n) {
 /// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), which does not overflow.
 static Value softplus(NodeImport &n, Value x) {
   Value tail = n.unary<LogOp>(n.binary<AddOp>(
-      n.splatLike(x, 1),
-      n.unary<ExpOp>(n.unary<NegOp>(n.unary<AbsOp>(x)))));
+      n.splatLike(x, 1), n.unary<ExpOp>(n.unary<NegOp>(n.unary<AbsOp>(x)))));
   return n.binary<AddOp>(n.unary<ReluOp>(x), tail);
 }
 
-static void importSoftplus(NodeImport &n) {
-  n.set(0, softplus(n, n.input(0)));
-}
+static void importSoftplus(NodeImport &n) { n.set(0, softplus(n, n.input(0))); }
 
 static void importMish(NodeImport &n) {
   Value x = n.input(0);
@@ -186,8 +179,7 @@ static void importSwish(NodeImport &n) {
   double alpha = n.real("alpha", 1);
   if (alpha == 1.0)
     return n.set(0, n.unary<SiluOp>(x));
-  Value gate = n.unary<SigmoidOp>(
-      n.binary<MulOp>(x, n.splatLike(x, alpha)));
+  Value gate = n.unary<SigmoidOp>(n.binary<MulOp>(x, n.splatLike(x, alpha)));
   n.set(0, n.binary<MulOp>(x, gate));
 }
 

@@ -60,24 +60,21 @@ void GraphImport::readDefaultDims() {
   }
 }
 
-int64_t
-GraphImport::dimension(const onnx::TensorShapeProto::Dimension &dim,
-                       const std::string &input, int index,
-                       std::string &name) {
+int64_t GraphImport::dimension(const onnx::TensorShapeProto::Dimension &dim,
+                               const std::string &input, int index,
+                               std::string &name) {
   name = dim.dim_param();
   if (dim.has_dim_value())
     return dim.dim_value();
-  std::string key =
-      name.empty() ? input + "." + std::to_string(index) : name;
+  std::string key = name.empty() ? input + "." + std::to_string(index) : name;
   dimsSeen.insert(key);
   auto it = dims.find(key);
   if (it == dims.end())
-    importer::invalid("unbound-dimension",
-                      "input \"" + input + "\", dimension " +
-                          std::to_string(index),
-                      name.empty() ? "has no size"
-                                   : "its size \"" + name + "\" is not bound",
-                      "give it: --dim " + key + "=SIZE");
+    importer::invalid(
+        "unbound-dimension",
+        "input \"" + input + "\", dimension " + std::to_string(index),
+        name.empty() ? "has no size" : "its size \"" + name + "\" is not bound",
+        "give it: --dim " + key + "=SIZE");
   return it->second;
 }
 
@@ -98,8 +95,8 @@ void GraphImport::checkDimsUsed() {
 void GraphImport::addInitializers(const onnx::GraphProto &graph, Scope &scope) {
   if (graph.sparse_initializer_size())
     importer::unsupported(
-        "sparse", "tensor \"" + graph.sparse_initializer(0).values().name() +
-                      "\"",
+        "sparse",
+        "tensor \"" + graph.sparse_initializer(0).values().name() + "\"",
         "is sparse", "save the model with dense weights");
   for (const onnx::TensorProto &initializer : graph.initializer())
     scope.names[initializer.name()] = tensor(initializer, initializer.name());
@@ -143,9 +140,8 @@ void GraphImport::addInput(const onnx::ValueInfoProto &input) {
       if (name == input.name())
         attributes.push_back(builder.getNamedAttr(
             nn::rangeAttrName, builder.getStringAttr(range)));
-  (void)step.insertArgument(
-      index, type, builder.getDictionaryAttr(attributes),
-      NameLoc::get(builder.getStringAttr(input.name())));
+  (void)step.insertArgument(index, type, builder.getDictionaryAttr(attributes),
+                            NameLoc::get(builder.getStringAttr(input.name())));
   Imported value;
   value.type = type;
   value.value = step.getArgument(index);
@@ -177,8 +173,7 @@ void GraphImport::addOutputs() {
   nameOperations(user);
   origins.pop_back();
   func::ReturnOp::create(builder, builder.getUnknownLoc(), values);
-  step.setFunctionType(
-      builder.getFunctionType(step.getArgumentTypes(), types));
+  step.setFunctionType(builder.getFunctionType(step.getArgumentTypes(), types));
   for (auto [i, attribute] : llvm::enumerate(attributes))
     step.setResultAttrs(i, attribute);
 }
@@ -206,9 +201,9 @@ void GraphImport::addModuleAttributes() {
   (*module)->setAttr(nn::filesAttrName, builder.getArrayAttr(files));
   if (file.weightsAbsent())
     (*module)->setAttr(nn::weightsAbsentAttrName, builder.getUnitAttr());
-  (*module)->setAttr(
-      "nn.model", builder.getStringAttr(
-                      std::filesystem::path(file.path()).stem().string()));
+  (*module)->setAttr("nn.model",
+                     builder.getStringAttr(
+                         std::filesystem::path(file.path()).stem().string()));
 }
 
 Attribute GraphImport::fileAttribute(const InputFile &weights) {
@@ -216,6 +211,5 @@ Attribute GraphImport::fileAttribute(const InputFile &weights) {
   return builder.getDictionaryAttr(
       {builder.getNamedAttr("path", builder.getStringAttr(weights.path())),
        builder.getNamedAttr("size", builder.getI64IntegerAttr(weights.size())),
-       builder.getNamedAttr("hash",
-                            builder.getI64IntegerAttr(int64_t(hash)))});
+       builder.getNamedAttr("hash", builder.getI64IntegerAttr(int64_t(hash)))});
 }

@@ -1,4 +1,4 @@
-//===- Failure.h - How importing stops -------------------------*- C++ -*-===//
+//===- Failure.h - How importing stops --------------------------*- C++ -*-===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.

@@ -60,8 +60,7 @@ private:
   DenseMap<Value, HostTensor> known;
 };
 
-void copyElement(const HostTensor &from, int64_t i, HostTensor &to,
-                 int64_t j) {
+void copyElement(const HostTensor &from, int64_t i, HostTensor &to, int64_t j) {
   if (isFloat(from.dtype()))
     to.setDouble(j, from.getDouble(i));
   else
@@ -89,8 +88,8 @@ template <typename From> void Evaluator::move(Operation *op, From from) {
   const HostTensor &input = operand(op, 0);
   HostTensor result = make(op->getResult(0));
   for (int64_t i = 0; i < result.numElements(); ++i)
-    copyElement(input, flatIndex(from(indicesOf(i, result.shape())),
-                                 input.shape()),
+    copyElement(input,
+                flatIndex(from(indicesOf(i, result.shape())), input.shape()),
                 result, i);
   known[op->getResult(0)] = std::move(result);
 }
@@ -211,8 +210,7 @@ bool Evaluator::binary(Operation *op) {
   return true;
 }
 
-template <typename T>
-std::optional<bool> holds(StringRef predicate, T a, T b) {
+template <typename T> std::optional<bool> holds(StringRef predicate, T a, T b) {
   return llvm::StringSwitch<std::optional<bool>>(predicate)
       .Case("eq", a == b)
       .Case("ne", a != b)
@@ -227,10 +225,9 @@ bool Evaluator::compare(CompareOp op) {
   const HostTensor &a = operand(op, 0), &b = operand(op, 1);
   HostTensor result = make(op);
   for (int64_t i = 0; i < a.numElements(); ++i) {
-    auto value =
-        isFloat(a.dtype())
-            ? holds(op.getPredicate(), a.getDouble(i), b.getDouble(i))
-            : holds(op.getPredicate(), a.getInt(i), b.getInt(i));
+    auto value = isFloat(a.dtype())
+                     ? holds(op.getPredicate(), a.getDouble(i), b.getDouble(i))
+                     : holds(op.getPredicate(), a.getInt(i), b.getInt(i));
     if (!value)
       return false;
     result.setInt(i, *value);
@@ -270,8 +267,8 @@ bool Evaluator::split(SplitOp op) {
     for (int64_t i = 0; i < result.numElements(); ++i) {
       Shape indices = indicesOf(i, result.shape());
       indices[op.getAxis()] += begin;
-      copyElement(operand(op, 0),
-                  flatIndex(indices, operand(op, 0).shape()), result, i);
+      copyElement(operand(op, 0), flatIndex(indices, operand(op, 0).shape()),
+                  result, i);
     }
     begin += result.shape()[op.getAxis()];
     known[part] = std::move(result);
@@ -294,7 +291,7 @@ bool Evaluator::reduce(ReduceOp op) {
     int64_t x = input.getInt(i), y = result.getInt(j);
     int64_t value = x;
     if (seen[j])
-      value = op.getKind() == "sum"   ? int64_t(uint64_t(x) + uint64_t(y))
+      value = op.getKind() == "sum"    ? int64_t(uint64_t(x) + uint64_t(y))
               : op.getKind() == "prod" ? int64_t(uint64_t(x) * uint64_t(y))
               : op.getKind() == "max"  ? std::max(x, y)
                                        : std::min(x, y);

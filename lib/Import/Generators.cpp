@@ -1,4 +1,4 @@
-//===- Generators.cpp - Import of constants, ranges and branches --------===//
+//===- Generators.cpp - Import of constants, ranges and branches ----------===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.
@@ -85,7 +85,7 @@ static Value triangle(NodeImport &n, const Shape &shape, int64_t k,
 }
 
 static void importTrilu(NodeImport &n) {
-  int64_t k = n.has(1) ? int64_t(n.scalar(1)) : 0;
+  int64_t k = n.has(1) ? n.scalarInt(1) : 0;
   if (n.rank(0) < 2)
     n.invalid("its input is not a matrix");
   // Beyond the matrix k changes nothing, and stays exact as a double.

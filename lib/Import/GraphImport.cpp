@@ -94,26 +94,25 @@ static bool isKnown(const NodeImport &node, const onnx::OpSchema *schema) {
   std::string domain =
       node.node.domain() == "ai.onnx" ? "" : node.node.domain();
   return ImportTable::get().find(domain, node.node.op_type(), node.version) ||
-         (schema && (schema->HasFunction() ||
-                     schema->HasContextDependentFunction()));
+         (schema &&
+          (schema->HasFunction() || schema->HasContextDependentFunction()));
 }
 
 void GraphImport::importNode(const onnx::NodeProto &node, Scope &scope) {
   // Nodes of a body stand for the node whose body it is.
   Origin origin;
   origin.name = nodeName(node);
-  origin.id = origins.empty() ? origin.name
-                              : origins.back().id + "/" + node.op_type();
+  origin.id =
+      origins.empty() ? origin.name : origins.back().id + "/" + node.op_type();
   origin.nodes = origins.empty()
                      ? builder.getStrArrayAttr({StringRef(origin.name)})
                      : origins.back().nodes;
   origins.push_back(origin);
-  currentLocation = NameLoc::get(
-      cast<StringAttr>(origin.nodes[0]));
+  currentLocation = NameLoc::get(cast<StringAttr>(origin.nodes[0]));
 
   std::string domain = node.domain() == "ai.onnx" ? "" : node.domain();
-  const onnx::OpSchema *schema = onnx::OpSchemaRegistry::Schema(
-      node.op_type(), opset(domain), domain);
+  const onnx::OpSchema *schema =
+      onnx::OpSchemaRegistry::Schema(node.op_type(), opset(domain), domain);
   int version = schema ? schema->SinceVersion() : opset(domain);
   std::vector<Imported> inputs;
   bool poisoned = false;
@@ -282,11 +281,10 @@ Imported GraphImport::tensor(const onnx::TensorProto &tensor,
     result.folds = scalar || shapeLike;
   }
   if (place.kind == Place::Inline && !result.constant)
-    importer::unsupported(
-        "tensor-data", "tensor \"" + name + "\"",
-        "has " + std::to_string(info.numBytes) +
-            " bytes which are not stored one after the other",
-        "save the model again with its tensors as raw_data");
+    importer::unsupported("tensor-data", "tensor \"" + name + "\"",
+                          "has " + std::to_string(info.numBytes) +
+                              " bytes which are not stored one after the other",
+                          "save the model again with its tensors as raw_data");
   if (result.folds || place.kind == Place::Inline)
     return result;
 

@@ -1,4 +1,4 @@
-//===- GraphImport.h - From a graph of nodes to a function -----*- C++ -*-===//
+//===- GraphImport.h - From a graph of nodes to a function ------*- C++ -*-===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.
@@ -83,9 +83,9 @@ private:
   void readDefaultDims();
   void checkDimsUsed();
 
-  void importNodes(const google::protobuf::RepeatedPtrField<onnx::NodeProto>
-                       &nodes,
-                   Scope &scope);
+  void
+  importNodes(const google::protobuf::RepeatedPtrField<onnx::NodeProto> &nodes,
+              Scope &scope);
   void importNode(const onnx::NodeProto &node, Scope &scope);
   void dispatch(NodeImport &node, const onnx::OpSchema *schema);
   bool importBody(NodeImport &node, const onnx::OpSchema &schema);

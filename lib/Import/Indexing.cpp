@@ -1,4 +1,4 @@
-//===- Indexing.cpp - Import of slices, gathers and padding -------------===//
+//===- Indexing.cpp - Import of slices, gathers and padding ---------------===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.
@@ -46,8 +46,8 @@ static void importSlice(NodeImport &n) {
     if (by == 0 || by == INT64_MIN)
       n.invalid("has a step of " + std::to_string(by));
     int64_t low = by > 0 ? 0 : -1, high = by > 0 ? size : size - 1;
-    int64_t begin = clampIndex((*starts)[i], size, std::min<int64_t>(0, high),
-                               high);
+    int64_t begin =
+        clampIndex((*starts)[i], size, std::min<int64_t>(0, high), high);
     int64_t end = clampIndex((*ends)[i], size, low, high);
     int64_t distance = by > 0 ? end - begin : begin - end;
     int64_t stride = by > 0 ? by : -by;
@@ -93,8 +93,8 @@ static bool gatherAsSlice(NodeImport &n, int64_t axis) {
   steps[axis] = step;
   Value value = n.input(0);
   if (cut != from || step != 1)
-    value = n.create<SliceOp>(n.makeType(cut, n.element(0)), value, starts,
-                              steps);
+    value =
+        n.create<SliceOp>(n.makeType(cut, n.element(0)), value, starts, steps);
   n.set(0, n.reshape(value, to));
   return true;
 }
@@ -120,8 +120,8 @@ static void importGather(NodeImport &n) {
 static void importPad(NodeImport &n) {
   if (n.string("mode", "constant") != "constant")
     n.unsupported("mode is \"" + n.string("mode", "") + "\"");
-  std::vector<int64_t> pads = n.integers("pads", 1).value_or(
-      std::vector<int64_t>());
+  std::vector<int64_t> pads =
+      n.integers("pads", 1).value_or(std::vector<int64_t>());
   double value = n.version < 11 ? n.real("value", 0)
                  : n.has(2)     ? n.scalar(2)
                                 : 0.0;
@@ -152,15 +152,16 @@ static void importPad(NodeImport &n) {
       n.invalid("its result is too large");
   }
   if (shapeOf(result) != shape)
-    result = n.create<PadOp>(n.makeType(shape, n.element(0)), result, low,
-                             high, APFloat(value));
+    result = n.create<PadOp>(n.makeType(shape, n.element(0)), result, low, high,
+                             APFloat(value));
   n.set(0, result);
 }
 
 /// 1 where the index of the new dimension is the given one. Indices count from
 /// the end if negative.
 static void importOneHot(NodeImport &n) {
-  int64_t depth = int64_t(n.scalar(1));
+  double size = n.scalar(1);
+  int64_t depth = size >= 1 && size < 1e15 ? int64_t(size) : 0;
   int64_t axis = n.axis(n.integer("axis", -1), n.rank(0) + 1);
   const HostTensor *values = n.constant(2);
   if (depth < 1 || !values || values->numElements() != 2)

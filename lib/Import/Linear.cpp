@@ -1,4 +1,4 @@
-//===- Linear.cpp - Import of matrix products ---------------------------===//
+//===- Linear.cpp - Import of matrix products -----------------------------===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.
@@ -183,8 +183,7 @@ static Labelled contract(NodeImport &n, Labelled a, Labelled b,
     if (b.labels.find(label) == std::string::npos)
       rows.push_back(label);
     else
-      (keep.find(label) == std::string::npos ? summed : batch)
-          .push_back(label);
+      (keep.find(label) == std::string::npos ? summed : batch).push_back(label);
   for (char label : b.labels)
     if (a.labels.find(label) == std::string::npos)
       columns.push_back(label);

@@ -61,8 +61,8 @@ int64_t importer::checkedBytes(DType dtype, const std::vector<int64_t> &shape,
                                const std::string &place) {
   std::optional<int64_t> count = checkedNumElements(shape);
   int64_t bytes = 0;
-  if (!count || __builtin_mul_overflow(*count, int64_t(dtypeSize(dtype)),
-                                       &bytes)) {
+  if (!count ||
+      __builtin_mul_overflow(*count, int64_t(dtypeSize(dtype)), &bytes)) {
     std::string text;
     for (int64_t size : shape)
       text += (text.empty() ? "" : ", ") + std::to_string(size);
@@ -171,11 +171,10 @@ Place ModelFile::locateRegion(const TensorProto &tensor,
                   "save the model again with its tensors as raw_data");
     found = &regions[index];
   }
-  bool fits = found && (found->kind == Region::Raw ||
-                        (found->kind == Region::Float &&
-                         info.dtype == DType::F32) ||
-                        (found->kind == Region::Double &&
-                         info.dtype == DType::F64));
+  bool fits =
+      found && (found->kind == Region::Raw ||
+                (found->kind == Region::Float && info.dtype == DType::F32) ||
+                (found->kind == Region::Double && info.dtype == DType::F64));
   if (found && !fits)
     invalid("tensor-data", tensorPlace(tensor),
             "has data of another type than its own, " +
@@ -183,7 +182,8 @@ Place ModelFile::locateRegion(const TensorProto &tensor,
   int64_t length = found ? found->length : 0;
   if (length != info.numBytes)
     invalid("tensor-data", tensorPlace(tensor),
-            "has " + std::to_string(length) + " bytes of data, its shape needs " +
+            "has " + std::to_string(length) +
+                " bytes of data, its shape needs " +
                 std::to_string(info.numBytes));
   return {Place::InFile, 0, found ? found->offset : 0, length};
 }
@@ -224,8 +224,8 @@ Place ModelFile::locateExternal(const TensorProto &tensor,
       fileOfLocation.erase(it);
       if (weightsAbsent())
         return {Place::Absent, -1, 0, info.numBytes};
-      error.place = tensorPlace(tensor) + ", external data \"" + location +
-                    "\"";
+      error.place =
+          tensorPlace(tensor) + ", external data \"" + location + "\"";
       if (error.hint.empty())
         error.hint = "external data must lie beside the model, in " + directory;
       throw Failure{error};

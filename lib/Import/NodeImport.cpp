@@ -20,8 +20,10 @@ NodeImport::NodeImport(GraphImport &graph, const onnx::NodeProto &node,
       inputs(std::move(inputs)), outputs(node.output_size()) {}
 
 std::string NodeImport::place() const {
-  return "node \"" + (node.name().empty() ? "" : node.name()) + "\" (" +
-         node.op_type() + ")";
+  std::string name = node.name();
+  if (name.empty() && node.output_size())
+    name = node.output(0);
+  return "node \"" + name + "\" (" + node.op_type() + ")";
 }
 
 void NodeImport::invalid(std::string message, std::string hint) const {
@@ -63,8 +65,8 @@ std::vector<int64_t> NodeImport::ints(size_t i) const {
   const HostTensor *tensor = constant(i);
   imported(i);
   if (!tensor)
-    unsupported("its input " + std::to_string(i) + " (\"" +
-                node.input(int(i)) + "\") depends on data");
+    unsupported("its input " + std::to_string(i) + " (\"" + node.input(int(i)) +
+                "\") depends on data");
   std::vector<int64_t> values;
   for (int64_t e = 0; e < tensor->numElements(); ++e)
     values.push_back(tensor->getInt(e));
@@ -78,12 +80,19 @@ std::optional<double> NodeImport::knownScalar(size_t i) const {
   return tensor->getDouble(0);
 }
 
+int64_t NodeImport::scalarInt(size_t i) const {
+  std::vector<int64_t> values = ints(i);
+  if (values.size() != 1)
+    invalid("its input " + std::to_string(i) + " is not one number");
+  return values[0];
+}
+
 double NodeImport::scalar(size_t i) const {
   std::optional<double> value = knownScalar(i);
   imported(i);
   if (!value)
-    unsupported("its input " + std::to_string(i) + " (\"" +
-                node.input(int(i)) + "\") is not a known number");
+    unsupported("its input " + std::to_string(i) + " (\"" + node.input(int(i)) +
+                "\") is not a known number");
   return *value;
 }
 
@@ -229,8 +238,8 @@ void NodeImport::set(size_t i, Value value) {
 
 void NodeImport::setConstant(size_t i, HostTensor value) {
   Imported result;
-  result.type = makeType(
-      value.shape(), getElementType(builder.getContext(), value.dtype()));
+  result.type = makeType(value.shape(),
+                         getElementType(builder.getContext(), value.dtype()));
   result.constant = std::make_shared<HostTensor>(std::move(value));
   result.folds = true;
   outputs[i] = std::move(result);
@@ -259,6 +268,16 @@ RankedTensorType NodeImport::makeType(const Shape &shape, Type element) const {
   return RankedTensorType::get(shape, element);
 }
 
+/// The bits of the nearest 64-bit integer; what is no number is zero.
+static uint64_t saturated(double value) {
+  const double limit = 9223372036854775808.0; // 2^63
+  if (std::isnan(value))
+    return 0;
+  if (value >= limit)
+    return INT64_MAX;
+  return uint64_t(value <= -limit ? INT64_MIN : int64_t(value));
+}
+
 Value NodeImport::splat(RankedTensorType type, double value) {
   Attribute element;
   Type elementType = type.getElementType();
@@ -266,8 +285,9 @@ Value NodeImport::splat(RankedTensorType type, double value) {
     element = builder.getFloatAttr(elementType, value);
   else
     element = builder.getIntegerAttr(
-        elementType, APInt(elementType.getIntOrFloatBitWidth(),
-                           uint64_t(int64_t(value)), false, true));
+        elementType,
+        APInt(elementType.getIntOrFloatBitWidth(), saturated(value),
+              /*isSigned=*/false, /*implicitTrunc=*/true));
   return create<nn::ConstantOp>(
       cast<ElementsAttr>(Attribute(DenseElementsAttr::get(type, element))));
 }
@@ -333,8 +353,8 @@ Value NodeImport::broadcast(Value value, const Shape &shape,
     if (from[d] != 1 && from[d] != shape[dims[d]])
       invalid("cannot repeat a dimension of size " + std::to_string(from[d]) +
               " to " + std::to_string(shape[dims[d]]));
-  return create<nn::BroadcastOp>(
-      makeType(shape, getElementTypeOrSelf(value)), value, dims);
+  return create<nn::BroadcastOp>(makeType(shape, getElementTypeOrSelf(value)),
+                                 value, dims);
 }
 
 Value NodeImport::cast(Value value, Type element) {
@@ -376,6 +396,8 @@ Value NodeImport::matmul(Value lhs, Value rhs) {
   if (!fits || lhs.getType().getTypeID() != rhs.getType().getTypeID() ||
       getElementTypeOrSelf(lhs) != getElementTypeOrSelf(rhs))
     invalid("the shapes or types of its operands do not fit together");
+  a.back() = b.back();
+  makeType(a, getElementTypeOrSelf(lhs));
   return create<nn::MatMulOp>(lhs, rhs);
 }
 
@@ -387,8 +409,8 @@ Value NodeImport::compare(const char *predicate, Value lhs, Value rhs) {
 
 Value NodeImport::iota(RankedTensorType type, int64_t axis, double start,
                        double step) {
-  return create<nn::IotaOp>(type, uint64_t(axis), APFloat(start),
-                            APFloat(step), Attribute());
+  return create<nn::IotaOp>(type, uint64_t(axis), APFloat(start), APFloat(step),
+                            Attribute());
 }
 
 //===----------------------------------------------------------------------===//

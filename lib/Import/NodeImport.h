@@ -1,4 +1,4 @@
-//===- NodeImport.h - What an import function works with -------*- C++ -*-===//
+//===- NodeImport.h - What an import function works with --------*- C++ -*-===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.
@@ -91,6 +91,7 @@ public:
   std::vector<int64_t> ints(size_t i) const;
   /// The only element of an input; fails (exit 3) if it is not known.
   double scalar(size_t i) const;
+  int64_t scalarInt(size_t i) const;
   /// The only element of an input, if it is known.
   std::optional<double> knownScalar(size_t i) const;
   /// Input i repeated to a shape, as in ONNX's broadcasting.

@@ -1,4 +1,4 @@
-//===- Norm.cpp - Import of normalisations ------------------------------===//
+//===- Norm.cpp - Import of normalisations --------------------------------===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.
@@ -43,8 +43,8 @@ static Value vectorInput(NodeImport &n, size_t i, const Rows &rows) {
     n.unsupported("its input " + std::to_string(i) +
                   " differs between the rows");
   Value value = n.reshape(n.input(i), from);
-  value = n.broadcast(value, Shape(rows.shape.end() - normalised,
-                                   rows.shape.end()));
+  value = n.broadcast(value,
+                      Shape(rows.shape.end() - normalised, rows.shape.end()));
   return n.reshape(value, {rows.size});
 }
 
@@ -94,9 +94,9 @@ static void importRMSNorm(NodeImport &n) {
   refuseStatistics(n);
   Rows rows = rowsOf(n);
   Value x = n.reshape(n.input(0), rows.flat);
-  Value result = n.create<RMSNormOp>(
-      x.getType(), x, vectorInput(n, 1, rows),
-      n.builder.getF64FloatAttr(n.real("epsilon", 1e-5f)));
+  Value result =
+      n.create<RMSNormOp>(x.getType(), x, vectorInput(n, 1, rows),
+                          n.builder.getF64FloatAttr(n.real("epsilon", 1e-5f)));
   n.set(0, n.reshape(result, rows.shape));
 }
 
@@ -141,9 +141,9 @@ static void importBatchNorm(NodeImport &n) {
       variance, n.splatLike(variance, n.real("epsilon", 1e-5f))));
   Value scale = n.cast(n.input(1), getElementTypeOrSelf(inverse));
   scale = n.binary<MulOp>(scale, inverse);
-  Value shift = n.binary<SubOp>(
-      n.cast(n.input(2), getElementTypeOrSelf(inverse)),
-      n.binary<MulOp>(n.input(3), scale));
+  Value shift =
+      n.binary<SubOp>(n.cast(n.input(2), getElementTypeOrSelf(inverse)),
+                      n.binary<MulOp>(n.input(3), scale));
   Shape shape = n.shape(0);
   scale = n.broadcast(n.cast(scale, n.element(0)), shape, {1});
   shift = n.broadcast(n.cast(shift, n.element(0)), shape, {1});

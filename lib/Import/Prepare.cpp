@@ -56,8 +56,9 @@ checkOpsets(const onnx::ModelProto &model, const std::string &path) {
     auto range = known.find(domain);
     std::string name = domain.empty() ? "ai.onnx" : domain;
     if (version < 1)
-      invalid("opset", path, "imports version " + std::to_string(version) +
-                                 " of the operator set " + name);
+      invalid("opset", path,
+              "imports version " + std::to_string(version) +
+                  " of the operator set " + name);
     if (range != known.end() && version > range->second.second)
       unsupported("unknown-opset", path,
                   "uses version " + std::to_string(version) +
@@ -84,9 +85,9 @@ checkOpsets(const onnx::ModelProto &model, const std::string &path) {
 //===----------------------------------------------------------------------===//
 
 /// Calls `visit` for every node, those of subgraphs included.
-static void forEachNode(const Nodes &nodes,
-                        const std::function<void(const onnx::NodeProto &)>
-                            &visit) {
+static void
+forEachNode(const Nodes &nodes,
+            const std::function<void(const onnx::NodeProto &)> &visit) {
   for (const onnx::NodeProto &node : nodes) {
     visit(node);
     for (const auto &attribute : node.attribute()) {
@@ -105,8 +106,7 @@ public:
   CallGraph(const onnx::ModelProto &model, const std::string &path)
       : path(path) {
     for (const auto &function : model.functions())
-      if (!functions
-               .emplace(key(function.domain(), function.name()), &function)
+      if (!functions.emplace(key(function.domain(), function.name()), &function)
                .second)
         invalid("function", path,
                 "defines the function \"" + function.name() + "\" twice");
@@ -253,8 +253,7 @@ private:
   }
 
   /// Kahn's algorithm; keeps the order of what does not depend on each other.
-  void sort(Nodes &nodes,
-            const std::unordered_map<std::string, int> &producer,
+  void sort(Nodes &nodes, const std::unordered_map<std::string, int> &producer,
             const Names &names) {
     int size = nodes.size();
     std::vector<std::vector<int>> users(size);

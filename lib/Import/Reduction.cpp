@@ -1,4 +1,4 @@
-//===- Reduction.cpp - Import of reductions and softmax -----------------===//
+//===- Reduction.cpp - Import of reductions and softmax -------------------===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.
@@ -16,8 +16,8 @@ using namespace partita::nn;
 /// The reduced dimensions: an attribute in older versions, an input in newer;
 /// none given means all, or none with noop_with_empty_axes.
 static std::vector<int64_t> reducedAxes(NodeImport &n) {
-  std::vector<int64_t> axes = n.integers("axes", 1).value_or(
-      std::vector<int64_t>());
+  std::vector<int64_t> axes =
+      n.integers("axes", 1).value_or(std::vector<int64_t>());
   if (axes.empty() && !n.integer("noop_with_empty_axes", 0))
     for (int64_t d = 0; d < n.rank(0); ++d)
       axes.push_back(d);
@@ -49,8 +49,8 @@ static void importReduceMean(NodeImport &n) {
 
 static void importReduceSumSquare(NodeImport &n) {
   Value x = n.input(0);
-  n.set(0, n.reduce("sum", n.binary<MulOp>(x, x), reducedAxes(n),
-                    keepsDims(n)));
+  n.set(0,
+        n.reduce("sum", n.binary<MulOp>(x, x), reducedAxes(n), keepsDims(n)));
 }
 
 static void importReduceL1(NodeImport &n) {
@@ -75,8 +75,8 @@ static void importReduceLogSumExp(NodeImport &n) {
   std::vector<int64_t> axes = reducedAxes(n);
   Value top = n.reduce("max", x, axes, true);
   Value shifted = n.binary<SubOp>(x, n.broadcast(top, n.shape(0)));
-  Value log = n.unary<LogOp>(
-      n.reduce("sum", n.unary<ExpOp>(shifted), axes, true));
+  Value log =
+      n.unary<LogOp>(n.reduce("sum", n.unary<ExpOp>(shifted), axes, true));
   Value result = n.binary<AddOp>(log, top);
   Shape shape;
   for (int64_t d = 0; d < n.rank(0); ++d)
@@ -104,7 +104,7 @@ static ImportFunction softmax(bool log) {
 }
 
 static void importCumSum(NodeImport &n) {
-  int64_t axis = n.axis(int64_t(n.scalar(1)), n.rank(0));
+  int64_t axis = n.axis(n.scalarInt(1), n.rank(0));
   n.set(0, n.create<CumSumOp>(n.type(0), n.input(0), axis,
                               n.integer("exclusive", 0) != 0,
                               n.integer("reverse", 0) != 0));
@@ -131,8 +131,7 @@ static ImportFunction argReduceBy(const char *kind) {
     Shape shape = n.shape(0);
     if (shape[axis] == 0)
       n.invalid("looks for an index in an empty dimension");
-    Value index =
-        argExtreme(n, kind, axis, n.integer("select_last_index", 0));
+    Value index = argExtreme(n, kind, axis, n.integer("select_last_index", 0));
     shape[axis] = 1;
     if (!keepsDims(n))
       shape.erase(shape.begin() + axis);

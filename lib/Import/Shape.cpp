@@ -1,4 +1,4 @@
-//===- Shape.cpp - Import of operators that change shapes ---------------===//
+//===- Shape.cpp - Import of operators that change shapes -----------------===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.
@@ -113,8 +113,11 @@ static void importTile(NodeImport &n) {
     wide.push_back(from[d]);
   }
   n.makeType(wide, n.element(0));
-  for (size_t d = 0; d < from.size(); ++d)
-    joined.push_back(repeats[d] * from[d]);
+  for (size_t d = 0; d < from.size(); ++d) {
+    joined.push_back(0);
+    if (__builtin_mul_overflow(repeats[d], from[d], &joined.back()))
+      n.invalid("its result is too large");
+  }
   if (joined == from)
     return n.set(0, n.imported(0));
   n.set(0, n.reshape(n.broadcast(n.input(0), wide, dims), joined));
@@ -199,10 +202,9 @@ static void importDepthToSpace(NodeImport &n) {
 static void importSpaceToDepth(NodeImport &n) {
   int64_t b = n.integer("blocksize", 0);
   Shape s = n.shape(0);
-  if (s.size() != 4 || b < 1 || s[2] % b != 0 || s[3] % b != 0)
+  if (s.size() != 4 || b < 1 || b > 65536 || s[2] % b != 0 || s[3] % b != 0)
     n.invalid("its pixels do not divide into blocks");
-  Value x =
-      n.reshape(n.input(0), {s[0], s[1], s[2] / b, b, s[3] / b, b});
+  Value x = n.reshape(n.input(0), {s[0], s[1], s[2] / b, b, s[3] / b, b});
   x = n.transpose(x, {0, 3, 5, 1, 2, 4});
   n.set(0, n.reshape(x, {s[0], s[1] * b * b, s[2] / b, s[3] / b}));
 }

@@ -197,7 +197,7 @@ private:
 } // namespace
 
 StrippedModel importer::stripWeights(std::span<const std::byte> file,
-                                   const std::string &place) {
+                                     const std::string &place) {
   StrippedModel result;
   Scanner(file, place, result).scan(Model, 0, file.size(), 0, result.bytes);
   return result;

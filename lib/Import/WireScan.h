@@ -1,4 +1,4 @@
-//===- WireScan.h - Takes the weights out of an ONNX file ------*- C++ -*-===//
+//===- WireScan.h - Takes the weights out of an ONNX file -------*- C++ -*-===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.

@@ -281,5 +281,9 @@ Status Localizer::run() {
 
 Status partita::localize(ModuleOp module) {
   PARTITA_TRY(ShardingReader reader, ShardingReader::create(module));
+  return localize(module, reader);
+}
+
+Status partita::localize(ModuleOp module, ShardingReader &reader) {
   return Localizer(module, reader).run();
 }

@@ -40,12 +40,14 @@ static Status verified(ModuleOp module, const char *step) {
 }
 
 Status partita::partition(ModuleOp module, const Topology &topology) {
-  PARTITA_TRY(ReshardPlanner planner, makePlanner(module, topology));
-  PARTITA_CHECK(insertReshards(module, planner));
+  PARTITA_TRY(ShardingReader reader, ShardingReader::create(module));
+  ReshardPlanner planner(reader.mesh(),
+                         CollectiveCost(topology, reader.mesh()));
+  PARTITA_CHECK(insertReshards(reader, planner));
   PARTITA_CHECK(verified(module, "dist-insert-reshards"));
-  PARTITA_CHECK(lowerReshards(module, planner));
+  PARTITA_CHECK(lowerReshards(reader, planner));
   PARTITA_CHECK(verified(module, "dist-reshard-to-collectives"));
-  PARTITA_CHECK(localize(module));
+  PARTITA_CHECK(localize(module, reader));
   return verified(module, "localize");
 }
 

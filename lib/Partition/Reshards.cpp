@@ -100,6 +100,11 @@ static Status insertAfter(ShardingReader &reader, ReshardPlanner &planner,
 
 Status partita::insertReshards(ModuleOp module, ReshardPlanner &planner) {
   PARTITA_TRY(ShardingReader reader, ShardingReader::create(module));
+  return insertReshards(reader, planner);
+}
+
+Status partita::insertReshards(ShardingReader &reader,
+                               ReshardPlanner &planner) {
   Block &body = reader.entry().getBody().front();
   std::vector<Value> values(body.args_begin(), body.args_end());
   for (Operation &op : body)
@@ -189,6 +194,11 @@ static void nameMove(Operation *producer, Operation *move,
 
 Status partita::lowerReshards(ModuleOp module, ReshardPlanner &planner) {
   PARTITA_TRY(ShardingReader reader, ShardingReader::create(module));
+  return lowerReshards(reader, planner);
+}
+
+Status partita::lowerReshards(ShardingReader &reader,
+                              ReshardPlanner &planner) {
   llvm::StringMap<int> counts;
   std::vector<dist::ReshardOp> reshards;
   for (Operation &op : reader.entry().getBody().front())

@@ -17,6 +17,7 @@
 
 #include "dialects/dist/Dist.h"
 #include "dialects/interfaces/Interfaces.h"
+#include "partita/Reshard/Reshard.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 
@@ -51,6 +52,12 @@ private:
   mlir::func::FuncOp function;
   llvm::DenseMap<mlir::Operation *, std::unique_ptr<Planned>> cache;
 };
+
+// The steps of Partition.h with one reader: rules and strategies do not change
+// between them, so they are read once.
+Status insertReshards(ShardingReader &reader, ReshardPlanner &planner);
+Status lowerReshards(ShardingReader &reader, ReshardPlanner &planner);
+Status localize(mlir::ModuleOp module, ShardingReader &reader);
 
 } // namespace partita
 

@@ -119,9 +119,9 @@ static Result<Strategy> strategyFor(const PlannedOp &planned, const GraphOp &op,
   return strategy;
 }
 
-Result<std::vector<Strategy>>
-partita::strategiesFor(const Plan &plan, const Graph &graph,
-                       const std::string &place) {
+Result<std::vector<Strategy>> partita::strategiesFor(const Plan &plan,
+                                                     const Graph &graph,
+                                                     const std::string &place) {
   auto other = [&](const std::string &what) {
     std::string hint = "make a new plan for this model";
     if (plan.modelIdentity != modelIdentity(graph))

@@ -48,7 +48,7 @@ static Json toJson(const PlannedOp &op, const Mesh &mesh) {
   return item;
 }
 
-std::string partita::writePlan(const Plan &plan) {
+std::string partita::writePlan(const Plan &plan, const std::string &report) {
   Json json;
   json["format"] = "partita-plan";
   json["version"] = 1;
@@ -79,7 +79,9 @@ std::string partita::writePlan(const Plan &plan) {
   json["notes"] = plan.notes;
   json["seed"] = plan.seed;
   json["effort"] = plan.effort;
-  if (plan.run)
+  if (!report.empty())
+    json["report"] = Json::parse(report);
+  if (plan.run) // How the plan was made stands last.
     json["run"] = {{"seconds", plan.run->seconds}, {"host", plan.run->host}};
   // Names that are not UTF-8 come from hostile models; they must not throw.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

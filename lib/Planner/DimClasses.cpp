@@ -23,7 +23,8 @@ static Status checkTensorMap(const GraphOp &op, const TensorMap &map,
     return makeError(ExitCode::Internal, "plan.graph", op.id, what);
   };
   if (map.size() != shape.size())
-    return fail("the rule " + op.rule.str() + " does not fit the tensors' ranks");
+    return fail("the rule " + op.rule.str() +
+                " does not fit the tensors' ranks");
   for (size_t d = 0; d < shape.size(); ++d) {
     int64_t product = 1;
     for (unsigned factor : map[d]) {
@@ -298,9 +299,9 @@ DimClasses Analysis::run() {
       int64_t high = graph.ops[o].rule.factors[f].size;
       for (size_t i = cuts.size() + 1; i-- > 0;) {
         int64_t low = i ? cuts[i - 1] : 1;
-        pieces.push_back({high / low,
-                          kinds[find(firstFactorNode[o][f] +
-                                     static_cast<int>(i))]});
+        pieces.push_back(
+            {high / low,
+             kinds[find(firstFactorNode[o][f] + static_cast<int>(i))]});
         high = low;
       }
       classes.factors.back().push_back(std::move(pieces));

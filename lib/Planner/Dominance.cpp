@@ -81,8 +81,8 @@ bool Remover::dominates(int variable, int p, int q) const {
   for (size_t s = 0; s < sides[variable].size(); ++s) {
     const Side &side = sides[variable][s];
     int place = cheapest[s][q];
-    least += std::clamp(side.at(p, place) - side.at(q, place),
-                        -forbidden / 64, forbidden / 64);
+    least += std::clamp(side.at(p, place) - side.at(q, place), -forbidden / 64,
+                        forbidden / 64);
   }
   if (least > limit)
     return false;

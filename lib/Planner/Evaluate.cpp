@@ -13,8 +13,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "DimClasses.h"
-#include "partita/Planner/Planner.h"
 #include "partita/Cost/Cost.h"
+#include "partita/Planner/Planner.h"
 #include "partita/Reshard/Reshard.h"
 #include <algorithm>
 
@@ -70,8 +70,8 @@ int64_t Evaluator::kernel(size_t number) const {
           Interval mine =
               shardInterval(part.size, part.axes, mesh,
                             std::vector<int64_t>(mesh.axisSizes.size(), 0));
-          share *= static_cast<double>(mine.size()) /
-                   static_cast<double>(part.size);
+          share *=
+              static_cast<double>(mine.size()) / static_cast<double>(part.size);
         }
   int64_t written = 0, read = 0;
   for (size_t i = 0; i < op.results.size(); ++i)
@@ -85,16 +85,16 @@ int64_t Evaluator::kernel(size_t number) const {
         op.sampledOperands.end();
     read += sampled ? std::min(bytes, written) : bytes;
   }
-  DType dtype = op.results.empty() ? DType::F32
-                                   : graph.values[op.results[0]].dtype;
+  DType dtype =
+      op.results.empty() ? DType::F32 : graph.values[op.results[0]].dtype;
   return kernels.picoseconds(
       op.kernelClass, dtype,
       static_cast<int64_t>(static_cast<double>(op.flops) * share),
       read + written);
 }
 
-Status Evaluator::addPath(DType dtype, const Sharding &from,
-                          const Sharding &to, bool atLoad) {
+Status Evaluator::addPath(DType dtype, const Sharding &from, const Sharding &to,
+                          bool atLoad) {
   PARTITA_TRY(ReshardPath path, reshard.path(dtype, from, to));
   for (const Move &move : path.moves)
     (atLoad ? total.load : total.communication) += collectives.picoseconds(
@@ -119,9 +119,10 @@ Status Evaluator::addTraffic(int number, size_t producer, size_t result) {
         operandSharding(graph.ops[op].rule, strategies[op], operand), mesh);
     bool atLoad = loaded && graph.ops[op].atLoad;
     allAtLoad &= atLoad;
-    auto it = std::find_if(
-        demands.begin(), demands.end(),
-        [&](const Demand &demand) { return demand.sharding == wanted; });
+    auto it =
+        std::find_if(demands.begin(), demands.end(), [&](const Demand &demand) {
+          return demand.sharding == wanted;
+        });
     if (it == demands.end())
       demands.push_back({std::move(wanted), atLoad});
     else
@@ -136,8 +137,7 @@ Status Evaluator::addTraffic(int number, size_t producer, size_t result) {
   }
   PARTITA_CHECK(addPath(value.dtype, have, shared, allAtLoad));
   for (const Demand &demand : demands)
-    PARTITA_CHECK(
-        addPath(value.dtype, shared, demand.sharding, demand.atLoad));
+    PARTITA_CHECK(addPath(value.dtype, shared, demand.sharding, demand.atLoad));
   return ok();
 }
 

@@ -13,8 +13,8 @@ using namespace partita::planner;
 
 ModelBuilder::ModelBuilder(const Graph &graph, const DimClasses &classes,
                            const Mesh &mesh, const Topology &topology)
-    : graph(graph), mesh(mesh), collectives(topology, mesh),
-      kernels(topology), reshard(mesh, collectives),
+    : graph(graph), mesh(mesh), collectives(topology, mesh), kernels(topology),
+      reshard(mesh, collectives),
       enumerator(graph, classes, this->mesh, kernels, reshard),
       producer(graph.values.size(), {-1, 0}), uses(graph.values.size()) {
   for (size_t o = 0; o < graph.ops.size(); ++o) {
@@ -44,9 +44,9 @@ Status ModelBuilder::addOperations(
           ExitCode::Infeasible,
           pinsOfOp[o].empty() ? "plan.infeasible" : "plan.pins-conflict", op.id,
           "no strategy of the rule " + op.rule.str() + " on " + mesh.str() +
-              (pinsOfOp[o].empty() ? std::string(" is legal")
-                                   : " satisfies --pin " +
-                                         pinsText(pinsOfOp[o])),
+              (pinsOfOp[o].empty()
+                   ? std::string(" is legal")
+                   : " satisfies --pin " + pinsText(pinsOfOp[o])),
           "an axis takes one factor of an operation, at least as large as the "
           "axis; dp splits batch only, sp and cp sequence, tp what is neither");
     model.candidates.push_back(set);
@@ -146,9 +146,8 @@ ModelBuilder::table(int fromList, int toList, DType dtype, int64_t divisor) {
   for (int row : rows)
     for (int column : columns) {
       int64_t price = reshard.picoseconds(dtype, row, column);
-      made->prices.push_back(price >= ReshardPlanner::unreachable
-                                 ? forbidden
-                                 : price / divisor);
+      made->prices.push_back(
+          price >= ReshardPlanner::unreachable ? forbidden : price / divisor);
     }
   known = std::move(made);
   return known;
@@ -218,7 +217,8 @@ void ModelBuilder::addValue(int number) {
   model.time.unary.emplace_back(layouts.size(), 0);
   int sharedList = listOf(std::move(layouts));
   addEdge(from, shared, fromList, sharedList, value.dtype, allAtLoad, 1);
-  int64_t shareOf = std::max<int64_t>(1, static_cast<int64_t>(users.size()) - 1);
+  int64_t shareOf =
+      std::max<int64_t>(1, static_cast<int64_t>(users.size()) - 1);
   for (const Use &use : users)
     addEdge(shared, use.op, sharedList,
             operandList(model.candidates[use.op], use.operand), value.dtype,

@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------===//
 //
 // Every operation is a variable whose values are its strategies. Every value
-// with several uses is a variable too: the layout that it is brought to once and
-// from which all uses start (ReshardPlanner::sharedLayout). Edges carry the
+// with several uses is a variable too: the layout that it is brought to once
+// and from which all uses start (ReshardPlanner::sharedLayout). Edges carry the
 // prices of reshards.
 //
 // Two problems with the same variables come of it:
@@ -52,8 +52,9 @@ public:
   ModelBuilder(const Graph &graph, const DimClasses &classes, const Mesh &mesh,
                const Topology &topology);
 
-  /// The variables. Errors: `plan.pins-conflict` (4) naming the operation if its pins leave it
-  /// no strategy; `plan.infeasible` (4) if nothing but its axes do.
+  /// The variables. Errors: `plan.pins-conflict` (4) naming the operation if
+  /// its pins leave it no strategy; `plan.infeasible` (4) if nothing but its
+  /// axes do.
   Status addOperations(const std::vector<std::vector<const Pin *>> &pinsOfOp);
   /// The edges, after the operations.
   void addValues();
@@ -65,8 +66,8 @@ private:
   void addValue(int value);
   void addEdge(int first, int second, int fromList, int toList, DType dtype,
                bool atLoad, int64_t shareOf);
-  std::shared_ptr<const PriceTable> table(int fromList, int toList,
-                                          DType dtype, int64_t divisor);
+  std::shared_ptr<const PriceTable> table(int fromList, int toList, DType dtype,
+                                          int64_t divisor);
   int listOf(std::vector<int> layouts);
   int operandList(const CandidateSet *set, size_t operand);
   int resultList(const CandidateSet *set, size_t result);

@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------===//
 //
 // Solves the problem of one mesh, or of each mesh of the topology, and turns
-// the solution into a plan. The problem's price is not the plan's cost: the cost
-// comes from evaluate(), which knows nothing of the problem.
+// the solution into a plan. The problem's price is not the plan's cost: the
+// cost comes from evaluate(), which knows nothing of the problem.
 //
 //===----------------------------------------------------------------------===//
 
@@ -102,8 +102,7 @@ int64_t PlanSearch::residentBytes(const PlanResult &result) const {
     for (size_t i = 0; i < op.results.size(); ++i)
       if (usedInStep[op.results[i]])
         bytes += maxLocalBytes(resultSharding(op.rule, result.strategies[o], i),
-                               result.mesh,
-                               graph.values[op.results[i]].dtype);
+                               result.mesh, graph.values[op.results[i]].dtype);
   }
   return bytes;
 }
@@ -139,8 +138,8 @@ Result<PlanResult> PlanSearch::planMesh(const Mesh &mesh) {
     builder.addValues();
     PARTITA_CHECK(choose(builder.model, result));
   }
-  PARTITA_TRY(result.cost, evaluate(graph, options.topology, mesh,
-                                    result.strategies));
+  PARTITA_TRY(result.cost,
+              evaluate(graph, options.topology, mesh, result.strategies));
   result.boundSpace = "mesh " + mesh.str() +
                       ", one strategy per operation, one shared layout per "
                       "value, no overlap";
@@ -197,7 +196,7 @@ void PlanSearch::nameAxes(PlanResult &result) const {
   for (int axis = 0; axis < result.mesh.numAxes(); ++axis) {
     bool used = false;
     uint8_t allowed = kindsSplitBy(result, axis, used);
-    std::string name = !used          ? ""
+    std::string name = !used         ? ""
                        : allowed & 1 ? "dp"
                        : allowed & 2 ? "sp"
                        : allowed & 4 ? "tp"
@@ -238,14 +237,12 @@ Result<PlanResult> PlanSearch::run() {
   PlanResult result;
   if (options.mesh) {
     if (options.mesh->numRanks() != options.topology.numRanks())
-      return makeError(ExitCode::Usage, "plan.mesh-size",
-                       "--mesh " + options.mesh->str(),
-                       "the mesh has " +
-                           std::to_string(options.mesh->numRanks()) +
-                           " ranks, the topology " + options.topology.text +
-                           " has " +
-                           std::to_string(options.topology.numRanks()),
-                       "the sizes of the axes multiply to the number of ranks");
+      return makeError(
+          ExitCode::Usage, "plan.mesh-size", "--mesh " + options.mesh->str(),
+          "the mesh has " + std::to_string(options.mesh->numRanks()) +
+              " ranks, the topology " + options.topology.text + " has " +
+              std::to_string(options.topology.numRanks()),
+          "the sizes of the axes multiply to the number of ranks");
     PARTITA_TRY(result, planMesh(*options.mesh));
   } else {
     PARTITA_TRY(result, searchMeshes());

@@ -125,8 +125,8 @@ Elimination::Elimination(const Problem &problem, int64_t limit)
 }
 
 /// The other variables of some functions, ascending.
-std::vector<int>
-Elimination::scopeOf(int variable, const std::vector<int> &members) const {
+std::vector<int> Elimination::scopeOf(int variable,
+                                      const std::vector<int> &members) const {
   std::vector<int> scope;
   for (int member : members)
     for (int other : functions[member].scope)
@@ -330,9 +330,9 @@ std::vector<int> Elimination::values() const {
         int64_t offset = 0;
         for (size_t j = 0; j < function.scope.size(); ++j) {
           int other = function.scope[j];
-          offset += function.strides[j] *
-                    (other == variable ? static_cast<int64_t>(value)
-                                       : values[other]);
+          offset +=
+              function.strides[j] *
+              (other == variable ? static_cast<int64_t>(value) : values[other]);
         }
         sum = addPrices(sum, function.data[offset]);
       }
@@ -354,8 +354,8 @@ static int64_t priceOf(const Problem &problem, const std::vector<int> &values) {
   for (size_t v = 0; v < values.size(); ++v)
     price = addPrices(price, problem.unary[v][values[v]]);
   for (const PriceEdge &edge : problem.edges)
-    price = addPrices(
-        price, edge.table->at(values[edge.first], values[edge.second]));
+    price = addPrices(price,
+                      edge.table->at(values[edge.first], values[edge.second]));
   return price;
 }
 

@@ -17,7 +17,9 @@ using namespace partita::planner;
 
 bool planner::axisAllows(const std::string &axis,
                          const std::vector<Piece> &run) {
-  auto all = [&](auto test) { return std::all_of(run.begin(), run.end(), test); };
+  auto all = [&](auto test) {
+    return std::all_of(run.begin(), run.end(), test);
+  };
   if (axis == "dp")
     return all([](const Piece &piece) { return piece.kind == KindBatch; });
   if (axis == "tp")
@@ -65,13 +67,12 @@ int64_t planner::kernelTime(const Graph &graph, const GraphOp &op,
     const GraphValue &value = graph.values[op.results[i]];
     if (i == 0)
       dtype = value.dtype;
-    written += maxLocalBytes(resultSharding(op.rule, strategy, i), mesh,
-                             value.dtype);
+    written +=
+        maxLocalBytes(resultSharding(op.rule, strategy, i), mesh, value.dtype);
   }
   for (size_t i = 0; i < op.operands.size(); ++i) {
-    __int128 read =
-        maxLocalBytes(operandSharding(op.rule, strategy, i), mesh,
-                      graph.values[op.operands[i]].dtype);
+    __int128 read = maxLocalBytes(operandSharding(op.rule, strategy, i), mesh,
+                                  graph.values[op.operands[i]].dtype);
     bool sampled = std::count(op.sampledOperands.begin(),
                               op.sampledOperands.end(), i) != 0;
     bytes += sampled ? std::min(read, written) : read;
@@ -177,9 +178,8 @@ bool StrategyEnumerator::build(int number, const std::vector<Choice> &byAxis,
       out.factors = {{1, runs[0].second}};
       continue;
     }
-    std::sort(runs.begin(), runs.end(), [](auto &a, auto &b) {
-      return a.first.begin < b.first.begin;
-    });
+    std::sort(runs.begin(), runs.end(),
+              [](auto &a, auto &b) { return a.first.begin < b.first.begin; });
     const std::vector<Piece> &pieces = classes.factors[number][f];
     out.factors.clear();
     size_t next = 0;

@@ -6,9 +6,9 @@
 //===----------------------------------------------------------------------===//
 //
 // Every mesh axis goes to one run of neighbouring pieces of one factor, to a
-// linear factor, or to none. Several axes on one factor take the same run, where
-// they nest in mesh order, or runs that do not overlap. Of strategies with equal
-// layouts of all operands and results, the fastest stays.
+// linear factor, or to none. Several axes on one factor take the same run,
+// where they nest in mesh order, or runs that do not overlap. Of strategies
+// with equal layouts of all operands and results, the fastest stays.
 //
 // Axes with reserved names are restricted by the kind of what they split: dp to
 // batch, sp and cp to sequence, tp to what is neither. Other names are free.

@@ -74,8 +74,8 @@ struct Deduplicate : raising::impl::DeduplicateBase<Deduplicate> {
 
 private:
   static void removeUnused(func::FuncOp function) {
-    for (Operation &op : llvm::make_early_inc_range(
-             llvm::reverse(function.getBody().front())))
+    for (Operation &op :
+         llvm::make_early_inc_range(llvm::reverse(function.getBody().front())))
       if (isOpTriviallyDead(&op))
         op.erase();
   }

@@ -26,8 +26,13 @@ std::optional<double> raising::splatOf(Value value) {
   if (auto number = dyn_cast<FloatAttr>(element))
     return number.getValueAsDouble();
   APInt number = cast<IntegerAttr>(element).getValue();
-  return number.getBitWidth() == 1 ? double(number.getZExtValue())
-                                   : double(number.getSExtValue());
+  if (number.getBitWidth() == 1)
+    return double(number.getZExtValue());
+  // Beyond this a double is not every integer.
+  int64_t integer = number.getSExtValue();
+  if (std::abs(double(integer)) > double(int64_t(1) << 53))
+    return std::nullopt;
+  return double(integer);
 }
 
 bool raising::isNear(double value, double expected) {
@@ -45,7 +50,7 @@ Value raising::makeSplat(OpBuilder &builder, Location loc, Type type,
   Attribute attribute;
   if (isa<FloatType>(element))
     attribute = builder.getFloatAttr(element, value);
-  else
+  else // The number is from splatOf, so it is in range.
     attribute = builder.getIntegerAttr(
         element, APInt(element.getIntOrFloatBitWidth(),
                        uint64_t(int64_t(value)), false, true));
@@ -63,9 +68,8 @@ void Covered::identify(Operation *op, Operation *root) const {
         llvm::all_of(member->getUsers(),
                      [&](Operation *user) { return ops.contains(user); }))
       sorted.push_back(member);
-  llvm::sort(sorted, [](Operation *a, Operation *b) {
-    return a->isBeforeInBlock(b);
-  });
+  llvm::sort(sorted,
+             [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
   llvm::SetVector<Attribute> nodes;
   for (Operation *member : sorted)
     if (auto list = member->getAttrOfType<ArrayAttr>(nodesAttrName))
@@ -74,8 +78,7 @@ void Covered::identify(Operation *op, Operation *root) const {
               ArrayAttr::get(op->getContext(), nodes.getArrayRef()));
 }
 
-void raising::identifyHelper(Operation *op, Operation *root,
-                             StringRef suffix) {
+void raising::identifyHelper(Operation *op, Operation *root, StringRef suffix) {
   copyIdentity(root, op, suffix);
 }
 

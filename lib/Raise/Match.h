@@ -1,4 +1,4 @@
-//===- Match.h - What the passes of raising share --------------*- C++ -*-===//
+//===- Match.h - What the passes of raising share ---------------*- C++ -*-===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.
@@ -20,7 +20,8 @@ namespace partita::raising {
 
 using Shape = std::vector<int64_t>;
 
-/// The number that all elements of a constant are, if they are one.
+/// The number that all elements of a constant are, if they are one that a
+/// double holds exactly.
 std::optional<double> splatOf(mlir::Value value);
 /// Equal but for rounding in the type that the model was stored in.
 bool isNear(double value, double expected);

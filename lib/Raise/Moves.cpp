@@ -177,9 +177,9 @@ struct BroadcastOfOnes : OpRewritePattern<BroadcastOp> {
         squeezed.push_back(shape[d]);
         dims.push_back(op.getDims()[d]);
       }
-    Value narrow = ReshapeOp::create(
-        rewriter, op.getLoc(), withShape(reshape.getType(), squeezed),
-        reshape.getInput());
+    Value narrow = ReshapeOp::create(rewriter, op.getLoc(),
+                                     withShape(reshape.getType(), squeezed),
+                                     reshape.getInput());
     copyIdentity(reshape, narrow.getDefiningOp(), ".squeezed");
     replaceWith<BroadcastOp>(rewriter, op, {}, op.getType(), narrow, dims);
     return success();
@@ -232,8 +232,8 @@ struct ConcatOfOne : OpRewritePattern<ConcatOp> {
 } // namespace
 
 void raising::addMovePatterns(RewritePatternSet &patterns) {
-  patterns.add<Trivial, ReshapeOfReshape, TransposeOfOnes,
-               TransposeOfTranspose, BroadcastOfBroadcast, BroadcastOfReshape,
-               BroadcastOfOnes, BroadcastAsReshape, SliceOfSlice, ConcatOfOne>(
+  patterns.add<Trivial, ReshapeOfReshape, TransposeOfOnes, TransposeOfTranspose,
+               BroadcastOfBroadcast, BroadcastOfReshape, BroadcastOfOnes,
+               BroadcastAsReshape, SliceOfSlice, ConcatOfOne>(
       patterns.getContext());
 }

@@ -1,4 +1,4 @@
-//===- RaiseActivations.cpp - Finds gelu and silu -----------------------===//
+//===- RaiseActivations.cpp - Finds gelu and silu -------------------------===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.
@@ -110,8 +110,7 @@ struct RaiseGelu : OpRewritePattern<MulOp> {
       if (!erf && !tanh)
         continue;
       covered.add(inner);
-      auto gelu =
-          GeluOp::create(rewriter, op.getLoc(), op.getType(), x, tanh);
+      auto gelu = GeluOp::create(rewriter, op.getLoc(), op.getType(), x, tanh);
       covered.identify(gelu, op);
       rewriter.replaceOp(op, gelu);
       return success();

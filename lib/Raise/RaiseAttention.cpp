@@ -1,4 +1,4 @@
-//===- RaiseAttention.cpp - Finds scaled dot-product attention ----------===//
+//===- RaiseAttention.cpp - Finds scaled dot-product attention ------------===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.
@@ -37,8 +37,13 @@ namespace {
 struct Parts {
   Value query, keyTransposed, value;
   SmallVector<Value> masks;
-  /// select(condition, scores, low): what is added where it does not hold.
-  SmallVector<std::pair<Value, double>> guards;
+  /// select(condition, scores, low), or with `inverted` the other way round.
+  struct Guard {
+    Value condition;
+    double low;
+    bool inverted;
+  };
+  SmallVector<Guard> guards;
   double scale = 1;
   Covered covered;
 };
@@ -82,8 +87,7 @@ bool leadsToScores(Value value) {
   if (isa_and_nonnull<MatMulOp>(op))
     return true;
   if (isa_and_nonnull<AddOp>(op))
-    return leadsToScores(op->getOperand(0)) ||
-           leadsToScores(op->getOperand(1));
+    return leadsToScores(op->getOperand(0)) || leadsToScores(op->getOperand(1));
   if (auto select = dyn_cast_or_null<SelectOp>(op))
     return leadsToScores(select.getOnTrue()) ||
            leadsToScores(select.getOnFalse());
@@ -107,12 +111,17 @@ Value takeMask(Value scores, Parts &parts) {
   auto select = dyn_cast<SelectOp>(op);
   if (!select)
     return Value();
-  std::optional<double> low = splatOf(select.getOnFalse());
-  if (!low || *low > -1e4 || !leadsToScores(select.getOnTrue()))
-    return Value();
-  parts.covered.add(op);
-  parts.guards.push_back({select.getCondition(), *low});
-  return select.getOnTrue();
+  for (bool inverted : {false, true}) {
+    Value rest = inverted ? select.getOnFalse() : select.getOnTrue();
+    std::optional<double> low =
+        splatOf(inverted ? select.getOnTrue() : select.getOnFalse());
+    if (!low || *low > -1e4 || !leadsToScores(rest))
+      continue;
+    parts.covered.add(op);
+    parts.guards.push_back({select.getCondition(), *low, inverted});
+    return rest;
+  }
+  return Value();
 }
 
 /// p, if the value is p with zeros for NaN: exporters guard rows that are
@@ -163,8 +172,7 @@ std::optional<Parts> matchAttention(MatMulOp root) {
     return std::nullopt;
   parts.covered.add(product);
   parts.covered.add(root);
-  parts.query =
-      stripScale(product.getLhs(), parts.scale, parts.covered, true);
+  parts.query = stripScale(product.getLhs(), parts.scale, parts.covered, true);
   parts.keyTransposed =
       stripScale(product.getRhs(), parts.scale, parts.covered, true);
   return parts;
@@ -188,9 +196,9 @@ public:
       key = groupedKey;
       value = groupedValue;
     }
-    auto attention = AttentionOp::create(
-        rewriter, root.getLoc(), query, key, value, mask(),
-        APFloat(parts.scale), false, Attribute(), Attribute());
+    auto attention = AttentionOp::create(rewriter, root.getLoc(), query, key,
+                                         value, mask(), APFloat(parts.scale),
+                                         false, Attribute(), Attribute());
     parts.covered.identify(attention, root);
     Value out = attention.getOut();
     if (out.getType() != root.getType())
@@ -237,11 +245,11 @@ private:
   /// to [b, g * r, t, d], or the same before a transpose of heads and rows.
   Value ungroup(Value value) {
     auto transpose = value.getDefiningOp<TransposeOp>();
-    bool swapped = transpose && transpose.getPermutation() ==
-                                    ArrayRef<int64_t>{0, 2, 1, 3};
+    bool swapped = transpose &&
+                   transpose.getPermutation() == ArrayRef<int64_t>{0, 2, 1, 3};
     unsigned heads = swapped ? 2 : 1;
-    auto join = (swapped ? transpose.getInput() : value)
-                    .getDefiningOp<ReshapeOp>();
+    auto join =
+        (swapped ? transpose.getInput() : value).getDefiningOp<ReshapeOp>();
     auto repeat =
         join ? join.getInput().getDefiningOp<BroadcastOp>() : BroadcastOp();
     if (!repeat)
@@ -294,7 +302,7 @@ private:
     };
     for (Value mask : parts.masks)
       add(narrowed(mask));
-    for (auto [condition, low] : parts.guards) {
+    for (auto [condition, low, inverted] : parts.guards) {
       Value keep = narrowed(condition);
       Type element = getElementTypeOrSelf(root.getType());
       auto type = RankedTensorType::get(shapeOf(keep), element);
@@ -302,6 +310,8 @@ private:
       Value lows = makeSplat(rewriter, root.getLoc(), type, low);
       identifyHelper(zeros.getDefiningOp(), root, ".zero");
       identifyHelper(lows.getDefiningOp(), root, ".low");
+      if (inverted)
+        std::swap(zeros, lows);
       add(helper<SelectOp>(".guard", type, keep, zeros, lows));
     }
     return sum;

@@ -1,4 +1,4 @@
-//===- RaiseNorms.cpp - Finds layer_norm and rms_norm -------------------===//
+//===- RaiseNorms.cpp - Finds layer_norm and rms_norm ---------------------===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.

@@ -1,4 +1,4 @@
-//===- RaiseRope.cpp - Finds rotary embeddings --------------------------===//
+//===- RaiseRope.cpp - Finds rotary embeddings ----------------------------===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.
@@ -69,8 +69,8 @@ private:
       identifyHelper(result.getDefiningOp(), op, ".half");
       return result;
     }
-    bool moves = (isa<ReshapeOp>(op) || isa<BroadcastOp>(op)) &&
-                 keepsLastDim(op);
+    bool moves =
+        (isa<ReshapeOp>(op) || isa<BroadcastOp>(op)) && keepsLastDim(op);
     if (!moves && !op->hasTrait<OpTrait::Elementwise>())
       return Value();
     SmallVector<Value> operands;
@@ -96,8 +96,7 @@ private:
     if (from.empty() || from.back() != to.back())
       return false;
     auto broadcast = dyn_cast<BroadcastOp>(op);
-    return !broadcast ||
-           broadcast.getDims().back() == int64_t(to.size()) - 1;
+    return !broadcast || broadcast.getDims().back() == int64_t(to.size()) - 1;
   }
 
   DenseMap<Value, Value> known;
@@ -120,7 +119,8 @@ Value matchLastSlice(Value value, int64_t begin, Covered &covered) {
   Shape from = shapeOf(slice.getInput()), to = shapeOf(value);
   for (size_t d = 0; d < from.size(); ++d) {
     bool last = d + 1 == from.size();
-    if (slice.getSteps()[d] != 1 || slice.getStarts()[d] != (last ? begin : 0) ||
+    if (slice.getSteps()[d] != 1 ||
+        slice.getStarts()[d] != (last ? begin : 0) ||
         to[d] != (last ? from[d] / 2 : from[d]))
       return Value();
   }
@@ -136,8 +136,8 @@ Value matchRotated(Value value, Covered &covered) {
       concat.getAxis() + 1 != shape.size() || shape.back() % 2 != 0)
     return Value();
   auto neg = concat.getInputs()[0].getDefiningOp<NegOp>();
-  Value x = neg ? matchLastSlice(neg.getInput(), shape.back() / 2, covered)
-                : Value();
+  Value x =
+      neg ? matchLastSlice(neg.getInput(), shape.back() / 2, covered) : Value();
   if (!x || x.getType() != value.getType() ||
       matchLastSlice(concat.getInputs()[1], 0, covered) != x)
     return Value();
@@ -204,8 +204,8 @@ private:
     if (!half)
       return Value();
     covered.add(broadcast);
-    RankedTensorType type = withShape(
-        half.getType(), {kept[0], kept[sequence], kept[3] / 2});
+    RankedTensorType type =
+        withShape(half.getType(), {kept[0], kept[sequence], kept[3] / 2});
     if (half.getType() == type)
       return half;
     Value result = ReshapeOp::create(builder, root.getLoc(), type, half);
@@ -220,9 +220,9 @@ private:
     for (unsigned heads : {1u, 2u}) {
       Covered covered = rope.covered;
       Value cos = table(rope.cos, heads, halves, builder, op, covered, ".cos");
-      Value sin = cos ? table(rope.sin, heads, halves, builder, op, covered,
-                              ".sin")
-                      : Value();
+      Value sin =
+          cos ? table(rope.sin, heads, halves, builder, op, covered, ".sin")
+              : Value();
       if (!cos || !sin || cos.getType() != sin.getType())
         continue;
       // nn.rope has the heads before the sequence.

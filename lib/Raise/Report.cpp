@@ -1,4 +1,4 @@
-//===- Report.cpp - Counts composites and what looks like parts of one --===//
+//===- Report.cpp - Counts composites and what looks like parts of one ----===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.
@@ -34,9 +34,8 @@ bool comesFromProduct(Value value, int depth = 0) {
 
 bool goesToProduct(Operation *op, int depth = 0) {
   return llvm::any_of(op->getUsers(), [&](Operation *user) {
-    return isa<MatMulOp>(user) ||
-           (user->hasTrait<OpTrait::Elementwise>() && depth < 4 &&
-            goesToProduct(user, depth + 1));
+    return isa<MatMulOp>(user) || (user->hasTrait<OpTrait::Elementwise>() &&
+                                   depth < 4 && goesToProduct(user, depth + 1));
   });
 }
 

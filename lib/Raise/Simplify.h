@@ -1,4 +1,4 @@
-//===- Simplify.h - The patterns of nn-simplify ----------------*- C++ -*-===//
+//===- Simplify.h - The patterns of nn-simplify -----------------*- C++ -*-===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.

@@ -52,9 +52,8 @@ ReshapeOp flattening(Value value) {
   Shape from = shapeOf(reshape.getInput()), to = shapeOf(value);
   if (to.size() != 2 || from.size() < 3 || from.back() != to.back())
     return ReshapeOp();
-  bool joins = llvm::count_if(llvm::drop_end(from), [](int64_t size) {
-                 return size != 1;
-               }) > 1;
+  bool joins = llvm::count_if(llvm::drop_end(from),
+                              [](int64_t size) { return size != 1; }) > 1;
   return joins || isUnflattened(value, from) ? reshape : ReshapeOp();
 }
 
@@ -69,14 +68,13 @@ Shape withLast(Value like, int64_t last) {
 void replaceFlattened(PatternRewriter &rewriter, Operation *root,
                       Operation *deep, ReshapeOp flatten) {
   copyIdentity(root, deep);
-  auto flat = ReshapeOp::create(rewriter, root->getLoc(),
-                                root->getResult(0).getType(),
-                                deep->getResult(0));
+  auto flat =
+      ReshapeOp::create(rewriter, root->getLoc(), root->getResult(0).getType(),
+                        deep->getResult(0));
   Covered covered;
   covered.add(flatten);
   covered.identify(flat, flatten);
-  flat->setAttr(idAttrName,
-                rewriter.getStringAttr(getId(root) + ".flattened"));
+  flat->setAttr(idAttrName, rewriter.getStringAttr(getId(root) + ".flattened"));
   rewriter.replaceOp(root, flat);
 }
 

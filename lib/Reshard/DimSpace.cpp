@@ -188,9 +188,8 @@ uint16_t DimSpace::exchanged(uint16_t id, int a, int b) {
 }
 
 /// The blocks of a factor in the order of the axes' digits.
-static std::vector<int64_t> blockStarts(int64_t size,
-                                        const std::vector<int> &axes,
-                                        const Mesh &mesh) {
+static std::vector<int64_t>
+blockStarts(int64_t size, const std::vector<int> &axes, const Mesh &mesh) {
   std::vector<int64_t> starts;
   std::vector<int64_t> coords(mesh.numAxes(), 0);
   int64_t blocks = partsOf(axes, mesh);

@@ -34,8 +34,7 @@ struct ReshardPlanner::Impl {
   /// By element size and two layouts.
   std::unordered_map<uint64_t, int64_t> prices;
 
-  Impl(const Mesh &mesh, const CollectiveCost &cost)
-      : mesh(mesh), cost(cost) {}
+  Impl(const Mesh &mesh, const CollectiveCost &cost) : mesh(mesh), cost(cost) {}
 
   DimSpace *dimSpace(int a, int b);
   TensorSpace &space(size_t elementSize, int from, int to);
@@ -79,8 +78,8 @@ TensorSpace &ReshardPlanner::Impl::space(size_t elementSize, int from, int to) {
     std::vector<DimSpace *> dims;
     for (size_t i = 1; i < key.size(); i += 2)
       dims.push_back(dimSpace(key[i], key[i + 1]));
-    space = std::make_unique<TensorSpace>(std::move(dims), elementSize, mesh,
-                                          cost);
+    space =
+        std::make_unique<TensorSpace>(std::move(dims), elementSize, mesh, cost);
   }
   return *space;
 }
@@ -157,17 +156,17 @@ Result<ReshardPath> ReshardPlanner::path(DType dtype, const Sharding &from,
                          to.str(impl->mesh),
                      "only sums can be made partial");
   TensorSpace &space = impl->space(dtypeSize(dtype), source, target);
-  for (auto &[at, edge] : space.path(space.vertex(layout(source)),
-                                     space.vertex(layout(target)))) {
-    Move move{edge.kind, {}, space.sharding(at), space.sharding(edge.to),
-              edge.cost};
+  for (auto &[at, edge] :
+       space.path(space.vertex(layout(source)), space.vertex(layout(target)))) {
+    Move move{
+        edge.kind, {}, space.sharding(at), space.sharding(edge.to), edge.cost};
     for (int axis = 0; axis < impl->mesh.numAxes(); ++axis)
       if (edge.axes >> axis & 1)
         move.axes.push_back(axis);
     int64_t before = space.localBytes(at), after = space.localBytes(edge.to);
-    path.transientBytes = std::max(
-        path.transientBytes,
-        before > INT64_MAX - after ? INT64_MAX : before + after);
+    path.transientBytes =
+        std::max(path.transientBytes,
+                 before > INT64_MAX - after ? INT64_MAX : before + after);
     path.moves.push_back(std::move(move));
   }
   path.moves.front().from = from;

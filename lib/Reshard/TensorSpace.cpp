@@ -174,8 +174,7 @@ std::vector<TensorSpace::Reached> TensorSpace::permuted(const VertexKey &key) {
 // Edges
 //===----------------------------------------------------------------------===//
 
-int64_t TensorSpace::fetchedBytes(const VertexKey &from,
-                                  const VertexKey &to) {
+int64_t TensorSpace::fetchedBytes(const VertexKey &from, const VertexKey &to) {
   kept.assign(numRanks, elementSize);
   owned.assign(numRanks, elementSize);
   for (size_t d = 0; d < dims.size(); ++d) {
@@ -203,8 +202,7 @@ struct TensorSpace::Builder {
   void add(const VertexKey &key, MoveKind kind, uint32_t axes) {
     int to = space.vertex(key);
     int64_t toBytes = space.localBytes(to), fetched = toBytes;
-    if (kind == MoveKind::AllToAll &&
-        space.numRanks <= maxRanksForOverlap)
+    if (kind == MoveKind::AllToAll && space.numRanks <= maxRanksForOverlap)
       fetched = space.fetchedBytes(from, key);
     int64_t price = space.cost.picoseconds(kind, space.groupSize(axes),
                                            fromBytes, toBytes, fetched);

@@ -34,8 +34,8 @@ template <typename Fn> static int guarded(char **message, Fn fn) {
     Status status = fn();
     return status ? 0 : report(status.error(), message);
   } catch (const std::bad_alloc &) {
-    return report(makeError(ExitCode::DistributedFault, "run.memory",
-                            "session", "out of memory"),
+    return report(makeError(ExitCode::DistributedFault, "run.memory", "session",
+                            "out of memory"),
                   message);
   } catch (const std::exception &e) {
     return report(
@@ -44,9 +44,8 @@ template <typename Fn> static int guarded(char **message, Fn fn) {
   }
 }
 
-int partita_create(const partita_module *module,
-                   const partita_options *options, partita_session **session,
-                   char **message) {
+int partita_create(const partita_module *module, const partita_options *options,
+                   partita_session **session, char **message) {
   return guarded(message, [&]() -> Status {
     SessionOptions chosen;
     if (options) {
@@ -81,14 +80,14 @@ static Result<std::vector<NamedTensor>> convert(const partita_tensor *tensors,
       return refuse(std::string("has unknown element type '") + t.dtype + "'");
     std::vector<int64_t> shape(t.shape, t.shape + t.rank);
     std::optional<int64_t> elements = checkedNumElements(shape);
-    if (!elements || static_cast<uint64_t>(*elements) !=
-                         t.bytes / dtypeSize(*dtype))
+    if (!elements ||
+        static_cast<uint64_t>(*elements) != t.bytes / dtypeSize(*dtype))
       return refuse("has " + std::to_string(t.bytes) +
                     " bytes, which does not fit its shape");
     if (!t.data && *elements > 0)
       return refuse("has no data");
-    result.push_back({t.name, *dtype, std::move(shape),
-                      static_cast<std::byte *>(t.data)});
+    result.push_back(
+        {t.name, *dtype, std::move(shape), static_cast<std::byte *>(t.data)});
   }
   return result;
 }

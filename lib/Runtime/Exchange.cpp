@@ -38,11 +38,12 @@ static std::vector<RunGroup> groupRuns(const std::vector<SharedRun> &runs) {
   for (const SharedRun &run : runs) {
     if (!groups.empty()) {
       RunGroup &last = groups.back();
-      int64_t fromStep = run.from - last.from - (last.repeat - 1) * last.fromStep;
+      int64_t fromStep =
+          run.from - last.from - (last.repeat - 1) * last.fromStep;
       int64_t toStep = run.to - last.to - (last.repeat - 1) * last.toStep;
       bool continues = last.count == run.count &&
-                       (last.repeat == 1 || (fromStep == last.fromStep &&
-                                             toStep == last.toStep));
+                       (last.repeat == 1 ||
+                        (fromStep == last.fromStep && toStep == last.toStep));
       if (continues) {
         last.fromStep = fromStep;
         last.toStep = toStep;
@@ -66,8 +67,8 @@ static Error planError(const CollectiveSpec &spec, std::string message) {
 }
 
 /// The pieces of one term: `members` own, together, what `to` needs.
-static std::vector<Piece> coverBox(const CollectiveSpec &spec,
-                                   const Mesh &mesh, const Box &to,
+static std::vector<Piece> coverBox(const CollectiveSpec &spec, const Mesh &mesh,
+                                   const Box &to,
                                    const std::vector<int64_t> &members) {
   std::vector<Piece> pieces;
   std::vector<Box> seen;
@@ -127,11 +128,10 @@ Result<ExchangePlan> partita::runtime::planExchange(const CollectiveSpec &spec,
     for (const Piece &piece : plan.terms.back())
       covered += piece.elements();
     if (covered != plan.resultElements)
-      return planError(spec, "needs values from outside its group: rank " +
-                                 std::to_string(rank) + " finds " +
-                                 std::to_string(covered) + " of " +
-                                 std::to_string(plan.resultElements) +
-                                 " elements");
+      return planError(
+          spec, "needs values from outside its group: rank " +
+                    std::to_string(rank) + " finds " + std::to_string(covered) +
+                    " of " + std::to_string(plan.resultElements) + " elements");
   }
   if (plan.terms.size() > 1)
     PARTITA_CHECK(checkCombiner(plan.combiner, spec.dtype, spec.what));

@@ -81,8 +81,8 @@ static std::vector<Interval> bytesOf(const View &view, bool &exact) {
   // The innermost dimensions that are contiguous together form one run.
   int64_t run = 1;
   size_t inner = view.shape.size();
-  while (inner > 0 && (view.shape[inner - 1] == 1 ||
-                       view.strides[inner - 1] == run)) {
+  while (inner > 0 &&
+         (view.shape[inner - 1] == 1 || view.strides[inner - 1] == run)) {
     run *= view.shape[inner - 1];
     --inner;
   }
@@ -128,7 +128,8 @@ partita::runtime::deadAfter(const std::vector<Command> &commands) {
     bury(command.operands);
     bury(command.results);
     bury(command.workspace);
-    for (const std::vector<View> *views : {&command.results, &command.workspace})
+    for (const std::vector<View> *views :
+         {&command.results, &command.workspace})
       for (const View &view : *views)
         for (Interval part : bytesOf(view, exact))
           if (exact)

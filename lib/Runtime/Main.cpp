@@ -109,7 +109,8 @@ Status Runner::readInputs() {
     for (const PortInfo &port : program.inputs)
       if (entry.compare(0, port.name.size() + 1, port.name + "=") == 0)
         equals = port.name.size();
-    if (equals == std::string::npos || equals == 0)
+    if (equals == std::string::npos || equals == 0 ||
+        equals + 1 == entry.size())
       return makeError(ExitCode::Usage, "run.usage", "--input " + entry,
                        "is not name=file.npy", inputsHint(program));
     if (!given.emplace(entry.substr(0, equals), entry.substr(equals + 1))

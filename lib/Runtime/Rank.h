@@ -6,9 +6,9 @@
 //===----------------------------------------------------------------------===//
 //
 // A rank owns its memory and a list of commands made ready: addresses resolved,
-// shard offsets evaluated, primitives created. A step walks the list. Everything
-// here runs on the rank's own thread, except what is marked as readable by
-// others.
+// shard offsets evaluated, primitives created. A step walks the list.
+// Everything here runs on the rank's own thread, except what is marked as
+// readable by others.
 //
 //===----------------------------------------------------------------------===//
 

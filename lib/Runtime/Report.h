@@ -36,8 +36,8 @@ struct RunResult {
 
 /// `ranks`, `step_seconds` (median), `step_seconds_all`, `load_seconds`, by
 /// rank `peak_bytes`, `promised_peak_bytes`, `weight_bytes_read`,
-/// `matmul_flops`, then `collectives` and `outputs`; `counted_peak_bytes` of the
-/// process if allocations were counted.
+/// `matmul_flops`, then `collectives` and `outputs`; `counted_peak_bytes` of
+/// the process if allocations were counted.
 std::string reportJson(const Session &session, const RunResult &result);
 std::string reportText(const Session &session, const RunResult &result);
 

@@ -63,9 +63,9 @@ inline bool isPlainAllReduce(const CollectiveSpec &spec, const Mesh &mesh) {
   if (spec.from.dims != spec.to.dims)
     return false;
   for (int axis : spec.axes) {
-    bool pending = std::find(spec.from.partialAxes.begin(),
-                             spec.from.partialAxes.end(),
-                             axis) != spec.from.partialAxes.end();
+    bool pending =
+        std::find(spec.from.partialAxes.begin(), spec.from.partialAxes.end(),
+                  axis) != spec.from.partialAxes.end();
     bool remains =
         std::find(spec.to.partialAxes.begin(), spec.to.partialAxes.end(),
                   axis) != spec.to.partialAxes.end();

@@ -146,7 +146,9 @@ std::string Session::Impl::describeRanks(int64_t except) {
     if (state.waiting) {
       os << "waited for rank";
       for (size_t i = 0; i < state.missing.size(); ++i)
-        os << (i ? ", " : state.missing.size() > 1 ? "s " : " ")
+        os << (i                          ? ", "
+               : state.missing.size() > 1 ? "s "
+                                          : " ")
            << state.missing[i];
       os << " in ";
     } else {
@@ -160,8 +162,7 @@ std::string Session::Impl::describeRanks(int64_t except) {
 
 void Session::Impl::start() {
   for (int64_t r = 0; r < program.mesh.numRanks(); ++r)
-    ranks.push_back(
-        std::make_unique<Rank>(context, r, world->communicator(r)));
+    ranks.push_back(std::make_unique<Rank>(context, r, world->communicator(r)));
   for (int64_t r = 0; r < program.mesh.numRanks(); ++r)
     threads.emplace_back([this, r] { threadMain(r); });
 }
@@ -285,7 +286,8 @@ Session::create(const partita_module &module, const SessionOptions &options) {
   impl->threadsPerRank = impl->program.threadsPerRank;
   impl->timeout = std::chrono::duration<double>(
       options.timeoutSeconds > 0 ? options.timeoutSeconds : 30);
-  impl->world = std::make_unique<ThreadWorld>(impl->program.mesh, impl->timeout);
+  impl->world =
+      std::make_unique<ThreadWorld>(impl->program.mesh, impl->timeout);
   RankContext &context = impl->context;
   context.program = &impl->program;
   context.kernels = module.kernels;
@@ -361,14 +363,12 @@ static Status matchPorts(const std::vector<PortInfo> &ports, const char *what,
   }
   for (size_t i = 0; allNeeded && i < ports.size(); ++i)
     if (!given[i])
-      return refuse(std::string(what) + " '" + ports[i].name +
-                    "' is missing");
+      return refuse(std::string(what) + " '" + ports[i].name + "' is missing");
   return ok();
 }
 
-Status
-partita::runtime::checkInputs(const Program &program,
-                              const std::vector<NamedTensor> &inputs) {
+Status partita::runtime::checkInputs(const Program &program,
+                                     const std::vector<NamedTensor> &inputs) {
   std::vector<const std::byte *> slots;
   return matchPorts(program.inputs, "input", inputs, true, slots);
 }
@@ -381,8 +381,8 @@ Status Session::run(const std::string &entry,
                      "is not an entry point of this model",
                      "the model's entry points are step");
   StepTensors tensors;
-  PARTITA_CHECK(matchPorts(impl->program.inputs, "input", inputs, true,
-                           tensors.inputs));
+  PARTITA_CHECK(
+      matchPorts(impl->program.inputs, "input", inputs, true, tensors.inputs));
   PARTITA_CHECK(matchPorts(impl->program.outputs, "output", outputs, false,
                            tensors.outputs));
   Job step = [&](Rank &rank) { return rank.step(tensors); };

@@ -14,8 +14,8 @@
 // of the others. Short ones skip this: every rank combines everything.
 //
 // A wait spins for up to 50 us if every rank has a core of its own, then sleeps
-// on a futex (std::atomic has no wait with a deadline). Whoever fails aborts the
-// world, which wakes every sleeper.
+// on a futex (std::atomic has no wait with a deadline). Whoever fails aborts
+// the world, which wakes every sleeper.
 //
 //===----------------------------------------------------------------------===//
 
@@ -44,13 +44,13 @@ static void futexWait(std::atomic<uint32_t> &word, uint32_t expected,
   struct timespec ts;
   ts.tv_sec = timeout.count() / 1000000000;
   ts.tv_nsec = timeout.count() % 1000000000;
-  ::syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word),
-            FUTEX_WAIT_PRIVATE, expected, &ts, nullptr, 0);
+  ::syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word), FUTEX_WAIT_PRIVATE,
+            expected, &ts, nullptr, 0);
 }
 
 static void futexWakeAll(std::atomic<uint32_t> &word) {
-  ::syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word),
-            FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+  ::syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word), FUTEX_WAKE_PRIVATE,
+            INT_MAX, nullptr, nullptr, 0);
 }
 
 namespace {
@@ -114,8 +114,7 @@ struct ThreadWorld::Impl {
     return entry.get();
   }
   Clock::time_point deadline() const {
-    return Clock::now() +
-           std::chrono::duration_cast<Clock::duration>(timeout);
+    return Clock::now() + std::chrono::duration_cast<Clock::duration>(timeout);
   }
   Status meet(Barrier &barrier, int64_t rank);
   Status sleepUntilNext(Barrier &barrier, uint32_t generation);
@@ -169,9 +168,9 @@ Status ThreadWorld::Impl::meet(Barrier &barrier, int64_t rank) {
   if (aborting.load(std::memory_order_acquire))
     return abortedError();
   uint32_t generation = barrier.generation.load(std::memory_order_acquire);
-  size_t index = std::find(barrier.members.begin(), barrier.members.end(),
-                           rank) -
-                 barrier.members.begin();
+  size_t index =
+      std::find(barrier.members.begin(), barrier.members.end(), rank) -
+      barrier.members.begin();
   barrier.present[index].store(true, std::memory_order_relaxed);
   uint32_t count = barrier.arrived.fetch_add(1, std::memory_order_acq_rel) + 1;
   if (count == barrier.members.size()) {
@@ -283,15 +282,14 @@ Status DirectAllReduce::execute(const std::byte *operand, std::byte *result) {
     combine({0, count}, result);
     return meet();
   }
-  int64_t self =
-      std::find(group.begin(), group.end(), rank) - group.begin();
+  int64_t self = std::find(group.begin(), group.end(), rank) - group.begin();
   combine(chunkOf(count, n, self), result);
   PARTITA_CHECK(meet());
   for (int64_t d = 1; d < n; ++d) {
     int64_t peer = (self + d) % n;
     Interval part = chunkOf(count, n, peer);
     copyBytes(result + part.begin * size,
-                resultOf(group[peer]) + part.begin * size, part.size() * size);
+              resultOf(group[peer]) + part.begin * size, part.size() * size);
   }
   return meet();
 }
@@ -301,8 +299,7 @@ Status DirectExchange::execute(const std::byte *operand, std::byte *result) {
   for (size_t t = 0; t < plan.terms.size(); ++t)
     for (const Piece &piece : plan.terms[t]) {
       if (t == 0)
-        copyRuns(piece.runs, dtypeSize(dtype), operandOf(piece.source),
-                 result);
+        copyRuns(piece.runs, dtypeSize(dtype), operandOf(piece.source), result);
       else
         combineRuns(piece.runs, plan.combiner, dtype, operandOf(piece.source),
                     result);
@@ -415,7 +412,8 @@ bool ThreadWorld::aborted() const {
 
 WaitState ThreadWorld::waitState(int64_t rank) const {
   WaitState state;
-  Barrier *barrier = impl->posts[rank].waitingAt.load(std::memory_order_acquire);
+  Barrier *barrier =
+      impl->posts[rank].waitingAt.load(std::memory_order_acquire);
   if (!barrier)
     return state;
   state.waiting = true;

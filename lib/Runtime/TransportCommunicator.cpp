@@ -9,11 +9,11 @@
 // to the d-th rank behind it and receives from the d-th before it, so that all
 // links work at once and no rank is flooded.
 //
-// An all-reduce has two rounds, as a reduce-scatter and an all-gather of chunks:
-// each rank combines one chunk of all ranks, in ascending order, and passes it
-// on; 2 (N-1)/N of the bytes leave each rank. Everything else is one round in
-// which each rank packs, for each other, the runs that the other's plan takes
-// from it.
+// An all-reduce has two rounds, as a reduce-scatter and an all-gather of
+// chunks: each rank combines one chunk of all ranks, in ascending order, and
+// passes it on; 2 (N-1)/N of the bytes leave each rank. Everything else is one
+// round in which each rank packs, for each other, the runs that the other's
+// plan takes from it.
 //
 //===----------------------------------------------------------------------===//
 
@@ -32,8 +32,7 @@ struct Link {
   uint64_t nextTag = 1;
 
   Clock::time_point deadline() const {
-    return Clock::now() +
-           std::chrono::duration_cast<Clock::duration>(timeout);
+    return Clock::now() + std::chrono::duration_cast<Clock::duration>(timeout);
   }
 };
 
@@ -76,8 +75,7 @@ Status MessageAllReduce::execute(const std::byte *operand, std::byte *result) {
     return std::span(base + part.begin * size,
                      static_cast<size_t>(part.size() * size));
   };
-  copyBytes(received.data() + self * bytes, operand + own.begin * size,
-              bytes);
+  copyBytes(received.data() + self * bytes, operand + own.begin * size, bytes);
   for (int64_t d = 1; d < n; ++d) {
     int64_t to = (self + d) % n, from = (self + n - d) % n;
     PARTITA_CHECK(link.transport.exchange(
@@ -161,8 +159,8 @@ void MessageExchange::unpack(const std::byte *operand, std::byte *result) {
   std::vector<int64_t> position(group.size(), 0);
   for (size_t t = 0; t < own.terms.size(); ++t)
     for (const Piece &piece : own.terms[t]) {
-      int64_t index = std::find(group.begin(), group.end(), piece.source) -
-                      group.begin();
+      int64_t index =
+          std::find(group.begin(), group.end(), piece.source) - group.begin();
       bool local = piece.source == self;
       const std::byte *base = local ? operand : received[index].data();
       forEachRunOf(piece.runs, [&](int64_t from, int64_t to, int64_t count) {
@@ -189,10 +187,10 @@ Status MessageExchange::execute(const std::byte *operand, std::byte *result) {
       copyBytes(packed, operand + at * size, count * size);
       packed += count * size;
     });
-    PARTITA_CHECK(link.transport.exchange(
-        sent[to].empty() ? -1 : group[to], sent[to],
-        received[from].empty() ? -1 : group[from], received[from], tag,
-        link.deadline()));
+    PARTITA_CHECK(
+        link.transport.exchange(sent[to].empty() ? -1 : group[to], sent[to],
+                                received[from].empty() ? -1 : group[from],
+                                received[from], tag, link.deadline()));
   }
   unpack(operand, result);
   return ok();
@@ -217,11 +215,9 @@ public:
     std::sort(group.begin(), group.end());
     uint64_t tag = link.nextTag++;
     if (isPlainAllReduce(spec, link.mesh) && group.size() > 1) {
-      PARTITA_CHECK(
-          checkCombiner(spec.from.combiner, spec.dtype, spec.what));
-      int64_t count =
-          boxOf(spec.from, link.mesh, link.mesh.coordinates(rank))
-              .numElements();
+      PARTITA_CHECK(checkCombiner(spec.from.combiner, spec.dtype, spec.what));
+      int64_t count = boxOf(spec.from, link.mesh, link.mesh.coordinates(rank))
+                          .numElements();
       return std::unique_ptr<PreparedCollective>(
           std::make_unique<MessageAllReduce>(link, spec, std::move(group),
                                              count, tag));

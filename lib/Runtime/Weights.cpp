@@ -39,9 +39,9 @@ Result<WeightFiles> WeightFiles::open(const Program &program,
   WeightFiles weights;
   size_t common = commonDirectory(program.files);
   for (const FileInfo &info : program.files) {
-    std::string path =
-        directory.empty() ? info.path
-                          : directory + "/" + info.path.substr(common);
+    std::string path = directory.empty()
+                           ? info.path
+                           : directory + "/" + info.path.substr(common);
     Result<InputFile> file = InputFile::open(path);
     if (!file)
       return weightError(file.takeError(),

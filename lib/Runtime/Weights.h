@@ -25,8 +25,7 @@ public:
   /// for below it by what distinguishes their paths: their names, if they all
   /// come from one folder. Fails (exit code 2) if a file is absent or differs.
   static Result<WeightFiles> open(const Program &program,
-                                  const std::string &directory,
-                                  bool skipCheck);
+                                  const std::string &directory, bool skipCheck);
 
   const std::byte *parameter(const ParameterInfo &info) const {
     return files[info.file].data() + info.offset;

@@ -14,6 +14,23 @@
 
 using namespace partita;
 
+/// Names come from models and may hold anything: what a terminal would obey or a
+/// C string end at is spelled out.
+static std::string printable(const std::string &text) {
+  std::string result;
+  for (char c : text) {
+    auto byte = static_cast<unsigned char>(c);
+    bool harmless = byte >= 0x20 || c == '\n' || c == '\t';
+    if (harmless && byte != 0x7f) {
+      result += c;
+      continue;
+    }
+    const char *digits = "0123456789abcdef";
+    result += {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
+  }
+  return result;
+}
+
 std::string Error::str() const {
   std::string text = "error";
   if (!code.empty())
@@ -24,5 +41,5 @@ std::string Error::str() const {
   text += message;
   if (!hint.empty())
     text += "\n  hint: " + hint;
-  return text;
+  return printable(text);
 }

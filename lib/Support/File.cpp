@@ -292,9 +292,9 @@ Result<AtomicFile> AtomicFile::create(const std::string &path,
   for (int attempt = 0; attempt < 100; ++attempt) {
     file.temporary = path + ".tmp" + std::to_string(::getpid()) + "." +
                      std::to_string(counter++);
-    file.fd = ::open(file.temporary.c_str(),
-                     O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-                     executable ? 0777 : 0666);
+    file.fd =
+        ::open(file.temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+               executable ? 0777 : 0666);
     if (file.fd >= 0 || errno != EEXIST)
       break;
   }
@@ -347,8 +347,7 @@ Status AtomicFile::commit() {
 }
 
 Status partita::writeFileAtomically(const std::string &path,
-                                    std::string_view content,
-                                    bool executable) {
+                                    std::string_view content, bool executable) {
   PARTITA_TRY(AtomicFile file, AtomicFile::create(path, executable));
   PARTITA_CHECK(file.write(content));
   return file.commit();

@@ -57,8 +57,8 @@ HostTensor::HostTensor(DType type, std::vector<int64_t> shape)
   if (!memory)
     throw std::bad_alloc();
   std::memset(memory, 0, padded);
-  bytes = std::shared_ptr<std::byte>(memory,
-                                     [](std::byte *p) { std::free(p); });
+  bytes =
+      std::shared_ptr<std::byte>(memory, [](std::byte *p) { std::free(p); });
 }
 
 double HostTensor::getDouble(int64_t i) const {

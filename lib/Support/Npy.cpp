@@ -255,8 +255,8 @@ Result<HostTensor> partita::readNpy(const std::string &path) {
                     "convert the array to a numeric type before saving it");
   std::optional<DType> type = dtypeOfDescr(header->descr);
   if (!type)
-    return npyError(path, "element type '" + header->descr +
-                              "' is not supported",
+    return npyError(path,
+                    "element type '" + header->descr + "' is not supported",
                     "use a little-endian float, integer or bool type");
   std::optional<int64_t> count = checkedNumElements(header->shape);
   int64_t available = file.size() - begin - length;

@@ -53,8 +53,10 @@ struct Place {
 class ClassBuilder {
 public:
   ClassBuilder(func::FuncOp function, runtime::Program &program,
-               const llvm::StringMap<int> &kernels, const Mesh &mesh)
-      : function(function), program(program), kernels(kernels), mesh(mesh) {}
+               const llvm::StringMap<int> &kernels,
+               const llvm::StringMap<int> &parameters, const Mesh &mesh)
+      : function(function), program(program), kernels(kernels),
+        parameters(parameters), mesh(mesh) {}
   Result<runtime::RankClass> run();
 
 private:
@@ -82,7 +84,8 @@ private:
 
   func::FuncOp function;
   runtime::Program &program;
-  const llvm::StringMap<int> &kernels;
+  /// Numbers by name.
+  const llvm::StringMap<int> &kernels, &parameters;
   const Mesh &mesh;
 
   llvm::DenseSet<Operation *> loadTime;
@@ -382,9 +385,11 @@ Result<Command> ClassBuilder::shardCommand(rt::ShardOp op) {
 Result<Command> ClassBuilder::parameterCommand(nn::GetParameterOp op) {
   Command command;
   command.kind = CommandKind::LoadParameter;
-  for (auto [i, parameter] : llvm::enumerate(program.parameters))
-    if (parameter.name == op.getParameter())
-      command.index = i;
+  auto found = parameters.find(op.getParameter());
+  if (found == parameters.end())
+    return makeError(ExitCode::Internal, "target.parameter",
+                     op.getParameter().str(), "there is no such parameter");
+  command.index = found->second;
   if (Attribute sharding = op.getSharding().value_or(Attribute())) {
     PARTITA_TRY(command.to, shardingFrom(sharding));
   } else {
@@ -529,11 +534,13 @@ partita::buildProgram(ModuleOp module,
   runtime::Program program;
   program.mesh = meshOp.getMesh();
   program.kernelNames = kernelNames;
-  llvm::StringMap<int> kernels;
-  for (auto [i, name] : llvm::enumerate(kernelNames))
-    kernels[name] = i;
   addFiles(module, program);
   addParameters(module, program);
+  llvm::StringMap<int> kernels, parameters;
+  for (auto [i, name] : llvm::enumerate(kernelNames))
+    kernels[name] = i;
+  for (auto [i, parameter] : llvm::enumerate(program.parameters))
+    parameters[parameter.name] = i;
   func::FuncOp first = classes.front();
   for (auto [i, type] : llvm::enumerate(first.getArgumentTypes()))
     program.inputs.push_back(
@@ -549,7 +556,8 @@ partita::buildProgram(ModuleOp module,
                             .asArrayRef())
       program.classOfRank[rank] = program.classes.size();
     PARTITA_TRY(runtime::RankClass built,
-                ClassBuilder(function, program, kernels, program.mesh).run());
+                ClassBuilder(function, program, kernels, parameters, program.mesh)
+                    .run());
     program.classes.push_back(std::move(built));
   }
   return program;

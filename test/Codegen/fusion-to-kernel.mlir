@@ -77,7 +77,7 @@ func.func @permuted(%x: tensor<2x3x8xf32>) -> tensor<3x2x8xf32> {
 // -----
 
 // Booleans are bytes in memory, bfloat16 is converted by bits.
-// CHECK: func.func @compare_select_8_{{.*}}(%{{.*}}: memref<8xi16> {{.*}}, %{{.*}}: memref<8xi8> {{.*}}, %{{.*}}: memref<8xi16>
+// CHECK: func.func @compare_and_select_8_{{.*}}(%{{.*}}: memref<8xi16> {{.*}}, %{{.*}}: memref<8xi8> {{.*}}, %{{.*}}: memref<8xi16>
 func.func @storage(%x: tensor<8xbf16>, %m: tensor<8xi1>) -> tensor<8xbf16> {
   %0 = rt.fusion(%x, %m) : (tensor<8xbf16>, tensor<8xi1>) -> tensor<8xbf16> {
   ^bb0(%a: tensor<8xbf16>, %b: tensor<8xi1>):

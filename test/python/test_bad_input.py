@@ -97,7 +97,7 @@ def test_deep_nesting(scratch):
         graph = field(1, field(4, b"If") + field(5, attribute))
     path = scratch / "m.onnx"
     path.write_bytes(b"\x08\x0a" + field(7, graph))
-    refused(path, 2, "import.malformed", "m.onnx")
+    refused(path, 2, "import.nesting", "m.onnx")
     plan = scratch / "plan.json"
     plan.write_text("[" * 100_000)
     done = tools.partita("inspect", plan)

@@ -98,7 +98,7 @@ def test_input_names(run, x, scratch):
         ([*given, "--input", given[1].replace("x=", "z=", 1)], ["z"], 2),
         ([*given, *given], ["x", "twice"], 2),
         (["--input", "x"], ["x"], 1),
-        (["--input", "x="], ["x"], 2),
+        (["--input", "x="], ["x="], 1),
         (["--input", f"x={scratch}/none.npy"], ["none.npy"], 2),
         (["--input", f"x={scratch}"], [str(scratch)], 2),
     ]

@@ -3,7 +3,10 @@
 """The commands of partita as a user sees them: what they take, print and leave behind."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from helpers import tools
@@ -223,6 +226,54 @@ def test_run_is_the_executable(executable, scratch):
     assert "--random-inputs" in tools.succeeds(tools.partita("run", executable, "--help")).out
     message = tools.fails(tools.partita("run", scratch / "none"), 2)
     assert str(scratch / "none") in message.text
+
+
+@pytest.mark.parametrize("phase, last", [("import", None), ("local", "05"), ("kernels", "07")])
+def test_a_defect_leaves_a_reproducer(bert, scratch, phase, last):
+    """The folder that the message names ends with what the phase was given."""
+    done = tools.partita(
+        *("compile", bert.path, *MACHINE, "--inject-defect", phase, "-o", scratch / "out"),
+        environment={"TMPDIR": str(scratch)},
+    )
+    message = tools.fails(done, 70)
+    assert phase in message.text and "report" in message.hint
+    (folder,) = scratch.iterdir()
+    assert str(folder) in message.hint
+    stages = sorted(entry.name for entry in folder.iterdir())
+    assert stages[-1].startswith(last) if last else not stages
+
+
+def test_no_bar_where_there_is_no_terminal(zoo_model):
+    """Bars are for people, and only for what takes longer than a second."""
+    request = [zoo_model("mlp").path, "--ranks", "1", "--rounds", "150"]
+    assert not tools.succeeds(tools.partita("bench", *request)).err
+    assert "[####" in on_terminal("bench", *request)
+    assert not on_terminal("plan", zoo_model("mlp").path, "--topology", "cpu:2")
+
+
+def on_terminal(*arguments) -> str:
+    """What a command writes to stderr if that is a terminal."""
+    reader, terminal = os.openpty()
+    process = subprocess.Popen(
+        [str(tools.PARTITA), *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+        env={**os.environ, "PARTITA_PYTHON": sys.executable, "TERM": "xterm"},
+    )
+    os.close(terminal)
+    text = b""
+    while True:
+        try:
+            chunk = os.read(reader, 4096)
+        except OSError:  # Linux says so when the last writer is gone.
+            break
+        if not chunk:
+            break
+        text += chunk
+    os.close(reader)
+    assert process.wait() == 0
+    return text.decode()
 
 
 # ===----------------------------------------------------------------------===#

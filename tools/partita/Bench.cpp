@@ -97,9 +97,12 @@ static Error failure(Contestant &contestant) {
 
 Status Bench::enter(std::string name, int64_t ranks,
                     const CommandLine &command) {
-  PARTITA_TRY(Process process, Process::start(command));
+  auto process = Process::start(command);
+  if (!process)
+    return name == "onnxruntime" ? missingReference(command, process.error())
+                                 : process.takeError();
   contestants.push_back(
-      {std::move(name), ranks, command, std::move(process), {}});
+      {std::move(name), ranks, command, std::move(*process), {}});
   auto line = contestants.back().process.readLine();
   if (!line || *line != "ready")
     return failure(contestants.back());
@@ -113,7 +116,7 @@ Status Bench::enterPartita(int64_t ranks) {
     chosen.mesh = options.axis + "=" + std::to_string(ranks);
   PARTITA_TRY(Request request, chosen.resolve());
   Progress progress(Pipeline::phases);
-  Pipeline pipeline(std::move(request), progress);
+  Pipeline &pipeline = startPipeline(std::move(request), progress);
   PARTITA_TRY(runtime::Program program, buildProgramOf(pipeline));
   std::string out = folder / ("model-" + std::to_string(ranks));
   PARTITA_CHECK(writeProgram(pipeline, program, out));

@@ -25,6 +25,7 @@ Result<runtime::Program> tool::buildProgramOf(Pipeline &pipeline) {
 Status tool::writeProgram(Pipeline &pipeline, const runtime::Program &program,
                           const std::string &out) {
   PARTITA_TRY(std::vector<char> object, pipeline.emit());
-  PARTITA_CHECK(pipeline.dump("program.txt", runtime::printProgram(program)));
+  PARTITA_CHECK(pipeline.dump("program.txt",
+                              [&] { return runtime::printProgram(program); }));
   return writeExecutable(program, object, out);
 }

@@ -23,7 +23,7 @@ struct CompileOptions {
 static Result<ExitCode> runCompile(const CompileOptions &options) {
   PARTITA_TRY(Request request, options.request.resolve());
   Progress progress(Pipeline::phases);
-  Pipeline pipeline(std::move(request), progress);
+  Pipeline &pipeline = startPipeline(std::move(request), progress);
   PARTITA_TRY(runtime::Program program, buildProgramOf(pipeline));
   PARTITA_CHECK(writeProgram(pipeline, program, options.out));
   progress.clear();

@@ -194,18 +194,11 @@ static PlanReport fromJson(const Json &json) {
 }
 
 std::string tool::writeDocument(const Document &document) {
-  std::string text = writePlan(document.plan);
-  if (!document.report)
-    return text;
-  Json json = Json::parse(text);
-  json["report"] = toJson(*document.report);
-  // `run` says how the plan was made and stands last.
-  if (json.contains("run")) {
-    Json run = json["run"];
-    json.erase("run");
-    json["run"] = std::move(run);
-  }
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  std::string report;
+  if (document.report)
+    report = toJson(*document.report)
+                 .dump(-1, ' ', false, Json::error_handler_t::replace);
+  return writePlan(document.plan, report);
 }
 
 Result<Document> tool::readDocument(const std::string &text,

@@ -57,7 +57,8 @@ static Result<ExitCode> runGuarded(const Action &action) {
   } catch (const std::exception &exception) {
     return makeError(ExitCode::Internal, "internal", "partita",
                      exception.what(),
-                     "this is a defect; --dump-dir DIR keeps what leads to it");
+                     "this is a defect of Partita; --dump-dir DIR keeps the "
+                     "program up to it: please report it with that");
   }
 }
 
@@ -90,5 +91,11 @@ int main(int argc, char **argv) {
     return report(usageError(app, error));
   }
   Result<ExitCode> result = runGuarded(chosen);
-  return result ? static_cast<int>(*result) : report(result.error());
+  int code = result ? static_cast<int>(*result) : report(result.error());
+#if !__has_feature(address_sanitizer)
+  // Without taking down what startPipeline() keeps.
+  std::fflush(nullptr);
+  std::_Exit(code);
+#endif
+  return code;
 }

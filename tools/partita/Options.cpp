@@ -63,6 +63,10 @@ void RequestOptions::declare(CLI::App &command, bool withMachine) {
                   "Every operation takes a random legal strategy")
       ->group("");
   command
+      .add_option("--inject-defect", injectedDefect,
+                  "This phase fails as if it had a defect")
+      ->group("");
+  command
       .add_option("--dump-dir", dumpDir,
                   "Write the program after every stage, numbered")
       ->type_name("DIR");
@@ -101,6 +105,7 @@ Result<Request> RequestOptions::resolve() const {
   request.model = model;
   request.planFile = planFile;
   request.dumpDir = dumpDir;
+  request.injectedDefect = injectedDefect;
   PARTITA_TRY(request.plan.topology, Topology::parse(topology));
   if (!mesh.empty()) {
     auto parsed = Mesh::parse(mesh);

@@ -35,11 +35,13 @@ struct Request {
   std::string dumpDir;
   /// Keep the program as it was imported, to compare with.
   bool keepImported = false;
+  /// This phase fails as if it had a defect; for tests.
+  std::string injectedDefect;
 };
 
 /// The same as the user wrote it.
 struct RequestOptions {
-  std::string model, topology, mesh, planFile, dumpDir;
+  std::string model, topology, mesh, planFile, dumpDir, injectedDefect;
   std::vector<std::string> dims, pins;
   std::optional<uint64_t> randomPlan;
   uint64_t seed = 0;

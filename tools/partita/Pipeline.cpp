@@ -7,6 +7,7 @@
 
 #include "Pipeline.h"
 #include "Document.h"
+#include "Process.h"
 #include "dialects/dist/Dist.h"
 #include "dialects/nn/NN.h"
 #include "dialects/rt/RT.h"
@@ -39,7 +40,8 @@ static DialectRegistry makeRegistry() {
 }
 
 Pipeline::Pipeline(Request request, Progress &progress)
-    : request(std::move(request)), progress(progress), context(makeRegistry()),
+    : request(std::move(request)), progress(progress),
+      context(makeRegistry(), MLIRContext::Threading::DISABLED),
       diagnostics(context) {
   context.loadAllAvailableDialects();
 }
@@ -51,7 +53,8 @@ static std::string printed(ModuleOp module) {
   return text + "\n";
 }
 
-Status Pipeline::dump(const std::string &stage, const std::string &text) {
+Status Pipeline::dump(const std::string &stage,
+                      llvm::function_ref<std::string()> text) {
   int number = stages++;
   if (request.dumpDir.empty())
     return ok();
@@ -64,23 +67,53 @@ Status Pipeline::dump(const std::string &stage, const std::string &text) {
   std::string digits = std::to_string(number);
   return writeFileAtomically(request.dumpDir + "/" + (number < 10 ? "0" : "") +
                                  digits + "-" + stage,
-                             text);
+                             text());
+}
+
+/// All phases of `pipeline`, as far as they go.
+static void replay(Pipeline &pipeline) {
+  if (pipeline.load() && pipeline.choose() && pipeline.lower() &&
+      pipeline.tabulate())
+    (void)pipeline.emit();
+}
+
+Error Pipeline::explain(Error error) {
+  error = diagnostics.explain(std::move(error));
+  if (error.exit != ExitCode::Internal)
+    return error;
+  error.hint = "this is a defect of Partita: please report it with the model";
+  std::string folder = request.dumpDir;
+  if (folder.empty()) {
+    // Keeping each stage costs time that a run without defects does not have
+    // to pay: the same request fails in the same way again.
+    auto made = TemporaryFolder::create();
+    if (!made)
+      return error;
+    folder = made->keep();
+    Request again = request;
+    again.dumpDir = folder;
+    Pipeline second(std::move(again), progress);
+    replay(second);
+  }
+  error.hint +=
+      " and with " + folder + ", whose last file is what the phase was given";
+  return error;
 }
 
 template <typename Body>
 Status Pipeline::phase(const char *label, const char *stage, Body body) {
   progress.step(label);
-  if (Status status = body(); !status)
-    return diagnostics.explain(status.takeError());
-  if (failed(verify(*current)))
-    return diagnostics.explain(
-        makeError(ExitCode::Internal, "pipeline.verify", stage,
-                  "the program is not valid after this phase",
-                  "this is a defect; --dump-dir DIR keeps what led to it"));
+  Status status = body();
+  if (status && request.injectedDefect == stage)
+    status = makeError(ExitCode::Internal, "pipeline.injected", stage,
+                       "this phase was told to fail");
+  if (status && failed(verify(*current)))
+    status = makeError(ExitCode::Internal, "pipeline.verify", stage,
+                       "the program is not valid after this phase");
+  if (!status)
+    return explain(status.takeError());
   diagnostics.clear();
-  if (request.dumpDir.empty())
-    return dump(stage, "");
-  return dump(std::string(stage) + ".mlir", printed(*current));
+  return dump(std::string(stage) + ".mlir", [&] { return printed(*current); });
 }
 
 Status Pipeline::load() {
@@ -135,14 +168,15 @@ Status Pipeline::search() {
   searchSeconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
           .count();
-  return dump("plan.json",
-              writePlan(makePlan(modelGraph, request.plan, planned)));
+  return dump("plan.json", [&] {
+    return writePlan(makePlan(modelGraph, request.plan, planned));
+  });
 }
 
 Status Pipeline::choose() {
   progress.step("plan");
   if (Status status = search(); !status)
-    return diagnostics.explain(status.takeError());
+    return explain(status.takeError());
   return phase("plan", "planned", [&] {
     return attachPlan(*current, planned.mesh, planned.strategies);
   });
@@ -172,7 +206,7 @@ Result<runtime::Program> Pipeline::tabulate() {
     names.push_back(kernel.getName().str());
   auto built = buildProgram(*current, names);
   if (!built)
-    return diagnostics.explain(built.takeError());
+    return explain(built.takeError());
   built->threadsPerRank =
       static_cast<int32_t>(request.plan.topology.device.threads);
   built->modelName = modelGraph.modelName;
@@ -183,9 +217,15 @@ Result<runtime::Program> Pipeline::tabulate() {
 Result<std::vector<char>> Pipeline::emit() {
   progress.step("generate code");
   if (Status status = lowerKernels(*kernels); !status)
-    return diagnostics.explain(status.takeError());
+    return explain(status.takeError());
   auto object = emitObject(*kernels, {});
   if (!object)
-    return diagnostics.explain(object.takeError());
+    return explain(object.takeError());
   return object;
+}
+
+Pipeline &tool::startPipeline(Request request, Progress &progress) {
+  static std::unique_ptr<Pipeline> pipeline;
+  pipeline = std::make_unique<Pipeline>(std::move(request), progress);
+  return *pipeline;
 }

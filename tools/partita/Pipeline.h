@@ -58,12 +58,15 @@ public:
   double planSeconds() const { return searchSeconds; }
 
   /// Writes a stage to the folder that the user named, if any.
-  Status dump(const std::string &stage, const std::string &text);
+  Status dump(const std::string &stage, llvm::function_ref<std::string()> text);
 
 private:
   /// Runs one phase on the module, verifies the module and dumps it.
   template <typename Body>
   Status phase(const char *label, const char *stage, Body body);
+  /// `error` with what MLIR said. If it is a defect, the stages up to it are
+  /// kept in a folder that the error names.
+  Error explain(Error error);
   Status search();
 
   Request request;
@@ -76,6 +79,11 @@ private:
   double searchSeconds = 0;
   int stages = 0;
 };
+
+/// Starts this process's one pipeline. It is not taken down: freeing a large
+/// module object by object takes as long as a phase, and the process ends
+/// anyway.
+Pipeline &startPipeline(Request request, Progress &progress);
 
 } // namespace partita::tool
 

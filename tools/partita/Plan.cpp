@@ -35,7 +35,7 @@ static std::string hostName() {
 static Result<ExitCode> runPlan(const PlanCommandOptions &options) {
   PARTITA_TRY(Request request, options.request.resolve());
   Progress progress(Pipeline::phases - 1);
-  Pipeline pipeline(std::move(request), progress);
+  Pipeline &pipeline = startPipeline(std::move(request), progress);
   PARTITA_TRY(runtime::Program program, buildProgramOf(pipeline));
   Document document = makeDocument(pipeline, program);
   document.plan.run = PlanRun{pipeline.planSeconds(), hostName()};

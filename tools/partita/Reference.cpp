@@ -45,6 +45,11 @@ static Error missingPython(const std::string &python, const std::string &what) {
                "python on PYTHONPATH; PARTITA_PYTHON names the interpreter");
 }
 
+Error tool::missingReference(const CommandLine &command, const Error &error) {
+  const std::string &python = command.arguments[0];
+  return missingPython(python, python + " " + error.message);
+}
+
 /// The rest of the first line that begins with `prefix`; empty without one.
 static std::string lineAfter(const std::string &text,
                              const std::string &prefix) {
@@ -82,7 +87,7 @@ tool::runOnnxRuntime(const CommandLine &command, const std::string &outputs,
                      const std::vector<runtime::PortInfo> &ports) {
   auto finished = runProcess(command);
   if (!finished)
-    return missingPython(command.arguments[0], finished.error().message);
+    return missingReference(command, finished.error());
   if (finished->code != 0)
     return referenceError(command, finished->code, finished->errors);
   std::vector<HostTensor> tensors;

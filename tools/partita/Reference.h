@@ -41,6 +41,9 @@ Result<std::vector<HostTensor>>
 runOnnxRuntime(const CommandLine &command, const std::string &outputs,
                const std::vector<runtime::PortInfo> &ports);
 
+/// Python cannot be started: exit code 3 and what installs it.
+Error missingReference(const CommandLine &command, const Error &error);
+
 /// Why the reference failed, from what it wrote to stderr.
 Error referenceError(const CommandLine &command, int code,
                      const std::string &errors);

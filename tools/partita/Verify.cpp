@@ -182,7 +182,7 @@ Result<ExitCode> Verification::run() {
   PARTITA_TRY(Request request, options.request.resolve());
   request.keepImported = options.reference == "interp";
   Progress progress(Pipeline::phases + 2);
-  Pipeline pipeline(std::move(request), progress);
+  Pipeline &pipeline = startPipeline(std::move(request), progress);
   PARTITA_CHECK(build(pipeline));
   PARTITA_CHECK(makeFiles());
   progress.step("run");

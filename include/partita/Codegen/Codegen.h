@@ -17,17 +17,17 @@
 //                     an object file in memory
 //
 // A kernel is `void name(void *const *buffers, const int64_t *offsets)`:
-// addresses of the first elements of operands, then of results. Results must not
-// overlap operands or each other. Kernels call nothing but libm.
+// addresses of the first elements of operands, then of results. Results must
+// not overlap operands or each other. Kernels call nothing but libm.
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef PARTITA_CODEGEN_CODEGEN_H
 #define PARTITA_CODEGEN_CODEGEN_H
 
-#include "partita/Support/Error.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
+#include "partita/Support/Error.h"
 #include <string>
 #include <vector>
 
@@ -55,7 +55,8 @@ Result<mlir::OwningOpRef<mlir::ModuleOp>> outlineKernels(mlir::ModuleOp module);
 Status lowerKernels(mlir::ModuleOp kernels);
 
 /// Compiles what lowerKernels left to an object file. With `assembly`, that is
-/// set to the object's assembly text. Errors: an unknown processor (exit code 1).
+/// set to the object's assembly text. Errors: an unknown processor (exit code
+/// 1).
 Result<std::vector<char>> emitObject(mlir::ModuleOp kernels,
                                      const CodegenOptions &options,
                                      std::string *assembly = nullptr);

@@ -25,8 +25,8 @@ namespace partita {
 /// names it) to place it. Error: an element type that cannot be stored.
 Result<runtime::View> toView(mlir::Value value);
 
-/// `call` as a command: callee, attributes, shard offsets, views as toView gives
-/// them (results in the order of dimensions of the callee, strided where
+/// `call` as a command: callee, attributes, shard offsets, views as toView
+/// gives them (results in the order of dimensions of the callee, strided where
 /// `permutations` says so), one workspace view at offset 0 if it needs any, id
 /// and nodes. Errors: attributes of a kind that the table does not know, shard
 /// offsets without a mesh in the module.

@@ -13,20 +13,22 @@
 #ifndef PARTITA_CONVERSION_NNTORT_H
 #define PARTITA_CONVERSION_NNTORT_H
 
-#include "partita/Support/Error.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "partita/Support/Error.h"
 
 namespace partita {
 
 struct NNToRTOptions {
-  /// Threads that run library calls: workspaces and packed weights depend on it.
+  /// Threads that run library calls: workspaces and packed weights depend on
+  /// it.
   int threads = 1;
 };
 
 /// Converts every function of `module`. Afterwards the bodies hold rt.view,
 /// rt.call, rt.fusion, rt.collective, rt.shard, nn.get_parameter, nn.constant
 /// and func.return alone. Errors: an operation or element type that neither the
-/// library nor the code generator has (exit code 3), naming operation and nodes.
+/// library nor the code generator has (exit code 3), naming operation and
+/// nodes.
 Status convertNNToRT(mlir::ModuleOp module, const NNToRTOptions &options);
 
 /// Registers nn-to-rt.

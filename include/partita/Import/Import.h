@@ -1,4 +1,4 @@
-//===- Import.h - ONNX models become nn programs ---------------*- C++ -*-===//
+//===- Import.h - ONNX models become nn programs ----------------*- C++ -*-===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.

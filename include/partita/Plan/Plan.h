@@ -91,8 +91,9 @@ std::string modelIdentity(const Graph &graph);
 Plan makePlan(const Graph &graph, const PlanOptions &options,
               const PlanResult &result);
 
-/// The JSON of a plan, with a final newline.
-std::string writePlan(const Plan &plan);
+/// The JSON of a plan, with a final newline. `report` is more JSON that becomes
+/// the field of that name, which readPlan() refuses; empty: there is none.
+std::string writePlan(const Plan &plan, const std::string &report = "");
 
 /// Reads JSON, which may be hostile: at most 256 MiB and 32 levels, no key
 /// twice, every field of the right type and range, unknown fields refused but

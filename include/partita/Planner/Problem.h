@@ -9,8 +9,9 @@
 // value, and a table of prices for some pairs of variables. No graph, no mesh,
 // no names. Prices are integers, so sums do not depend on their order.
 //
-// The three parties are kept apart: a Problem is built by one, solved by another
-// and checked by a third (verify), which shares no code with the solver.
+// The three parties are kept apart: a Problem is built by one, solved by
+// another and checked by a third (verify), which shares no code with the
+// solver.
 //
 //===----------------------------------------------------------------------===//
 

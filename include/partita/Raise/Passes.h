@@ -1,4 +1,4 @@
-//===- Passes.h - The passes of raising ------------------------*- C++ -*-===//
+//===- Passes.h - The passes of raising -------------------------*- C++ -*-===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.

@@ -1,4 +1,4 @@
-//===- Raise.h - Composites from their decompositions ----------*- C++ -*-===//
+//===- Raise.h - Composites from their decompositions -----------*- C++ -*-===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.

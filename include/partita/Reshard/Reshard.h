@@ -10,14 +10,14 @@
 // concerns one or two mesh axes; the path is the shortest under the prices of
 // Cost. Every sharding on the way is legal: no shard of it is empty.
 //
-//   move           what it does to a sharding               box of a rank after it
-//   AllGather      the axes leave dimensions                union over the group
-//   ReduceScatter  partial axes go to dimensions            part of the old box
-//   AllReduce      the axes are no longer partial           the old box
+//   move           what it does to a sharding               box of a rank after
+//   it AllGather      the axes leave dimensions                union over the
+//   group ReduceScatter  partial axes go to dimensions            part of the
+//   old box AllReduce      the axes are no longer partial           the old box
 //   AllToAll       the axes go elsewhere in dimensions      part of the union
-//   Permute        axes exchange places                     another rank's old box
-//   Slice          unused axes go to dimensions             part of the old box
-//   ToPartial      unused axes become partial               the old box
+//   Permute        axes exchange places                     another rank's old
+//   box Slice          unused axes go to dimensions             part of the old
+//   box ToPartial      unused axes become partial               the old box
 //
 // The group of a rank is Mesh::group(rank, axes). So an executor needs no case
 // per shape: a rank's new box is assembled from the boxes of its group, through

@@ -34,10 +34,6 @@
 //   copy         operand -> result of the same shape (any strides; dtype
 //                conversion allowed): also reshape of strided views, pad's
 //                interior, concat's pieces.
-//   concat       operands -> result, joined along attr axis=[a]; any strides on
-//                both sides, one dtype
-//   pad          operand -> result with attrs low=[..], high=[..] (elements added
-//                before and after each dimension) and value=[x] (double)
 //   fill         attrs value=[x] -> result
 //   iota         attrs axis=[a], start, step (doubles); offsets[0] added
 //   rope         operands x [b,h,s,d], cos, sin (views shaped [b,h,s,d'], d' =

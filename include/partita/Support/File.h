@@ -88,8 +88,8 @@ private:
 };
 
 /// The whole file. For small ones: refuses more than `limit` bytes.
-Result<std::string> readFile(const std::string &path,
-                             int64_t limit = int64_t(1) << 31);
+Result<std::string> readFile(const std::string &path, int64_t limit = int64_t(1)
+                                                                      << 31);
 
 /// 64-bit hash of bytes (XXH64), for identification, not for security.
 uint64_t hashBytes(const void *data, size_t size, uint64_t seed = 0);

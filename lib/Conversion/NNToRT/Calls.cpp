@@ -5,9 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// One function for each operation that the runtime's library implements; callees
-// and attributes are those of Runtime/Library.h. Half precision products go
-// through f32 copies: the library computes in f32 and f64.
+// One function for each operation that the runtime's library implements;
+// callees and attributes are those of Runtime/Library.h. Half precision
+// products go through f32 copies: the library computes in f32 and f64.
 //
 //===----------------------------------------------------------------------===//
 
@@ -66,8 +66,9 @@ Result<Value> Emitter::packed(const Product &product, Value weight,
                                          options.threads));
   auto type = RankedTensorType::get(
       {bytes}, builder.getIntegerType(8, /*isSigned=*/false));
-  Call call{product.op, "pack_weight", {viewOf(place)},
-            {ints("packed", shape)}, {}, 0, "/pack"};
+  Call call{
+      product.op, "pack_weight", {viewOf(place)}, {ints("packed", shape)}, {},
+      0,          "/pack"};
   PARTITA_TRY(CallOp op, build(call, TypeRange(type)));
   blob = op.getResult(0);
   return blob;
@@ -149,8 +150,7 @@ Status Emitter::emitProductCall(const Call &call, const Product &product,
   }
   Place place = wholeBuffer(op.getResult(0));
   if (isHalf(result)) {
-    PARTITA_TRY(place,
-                copied(place, getElementTypeOrSelf(result.getType())));
+    PARTITA_TRY(place, copied(place, getElementTypeOrSelf(result.getType())));
   }
   places[result] = *reshape(place, nn::shapeOf(result));
   return ok();
@@ -167,8 +167,7 @@ Status Emitter::emitAttention(nn::AttentionOp op) {
     PARTITA_TRY(Value operand, floatOperand(value));
     call.operands.push_back(operand);
   }
-  call.config.push_back(
-      number("scale", op.getScale().convertToDouble()));
+  call.config.push_back(number("scale", op.getScale().convertToDouble()));
   call.config.push_back(ints("causal", {op.getCausal() ? 1 : 0}));
   if (Value mask = op.getMask()) {
     std::vector<int64_t> q = nn::shapeOf(op.getQuery()),
@@ -190,13 +189,12 @@ Status Emitter::emitAttention(nn::AttentionOp op) {
     return buildFor(call, results);
   SmallVector<Type> types;
   for (Value result : results)
-    types.push_back(RankedTensorType::get(nn::shapeOf(result),
-                                          builder.getF32Type()));
+    types.push_back(
+        RankedTensorType::get(nn::shapeOf(result), builder.getF32Type()));
   PARTITA_TRY(CallOp wide, build(call, types));
   for (auto [result, buffer] : llvm::zip_equal(results, wide.getResults())) {
-    PARTITA_TRY(places[result],
-                copied(wholeBuffer(buffer),
-                       getElementTypeOrSelf(result.getType())));
+    PARTITA_TRY(places[result], copied(wholeBuffer(buffer),
+                                       getElementTypeOrSelf(result.getType())));
   }
   return ok();
 }
@@ -214,8 +212,8 @@ Status Emitter::emitRope(nn::RopeOp op) {
       PARTITA_TRY(places[value], copied(place, builder.getF32Type()));
     }
     PARTITA_TRY(Place place, placeOf(value));
-    call.operands.push_back(viewOf(broadcast(
-        place, {0, 2, 3}, {shape[0], shape[1], shape[2], table[2]})));
+    call.operands.push_back(viewOf(
+        broadcast(place, {0, 2, 3}, {shape[0], shape[1], shape[2], table[2]})));
   }
   call.config.push_back(ints("interleaved", {op.getInterleaved() ? 1 : 0}));
   if (!isHalf(op.getResult()))
@@ -235,7 +233,9 @@ Status Emitter::emitRope(nn::RopeOp op) {
 /// A call on all operands of an operation, or nothing if the library has none.
 Status Emitter::emitSimple(Operation *op) {
   Call call{op, "", {}, {}, {}, 0};
-  auto axis = [&](int64_t value) { call.config.push_back(ints("axis", {value})); };
+  auto axis = [&](int64_t value) {
+    call.config.push_back(ints("axis", {value}));
+  };
   auto base = [&](std::optional<Attribute> attr) {
     if (attr)
       call.bases.push_back(*attr);
@@ -268,16 +268,6 @@ Status Emitter::emitSimple(Operation *op) {
         axis(op.getAxis());
         call.config.push_back(ints("exclusive", {op.getExclusive() ? 1 : 0}));
         call.config.push_back(ints("reverse", {op.getReverse() ? 1 : 0}));
-      })
-      .Case([&](nn::ConcatOp op) {
-        call.callee = "concat";
-        axis(op.getAxis());
-      })
-      .Case([&](nn::PadOp op) {
-        call.callee = "pad";
-        call.config.push_back(ints("low", op.getLow()));
-        call.config.push_back(ints("high", op.getHigh()));
-        call.config.push_back(number("value", op.getValue().convertToDouble()));
       });
   if (special)
     return status;

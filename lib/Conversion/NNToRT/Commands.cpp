@@ -99,8 +99,8 @@ Result<runtime::Command> partita::toCommand(rt::CallOp call) {
     command.results.push_back(std::move(view));
   }
   if (int64_t bytes = call.getWorkspace())
-    command.workspace.push_back(runtime::contiguousView(
-        runtime::Space::Arena, 0, DType::U8, {bytes}));
+    command.workspace.push_back(
+        runtime::contiguousView(runtime::Space::Arena, 0, DType::U8, {bytes}));
   if (DictionaryAttr config = call.getConfigAttr())
     for (NamedAttribute named : config) {
       PARTITA_TRY(runtime::Attr attr, toAttr(call, named));

@@ -45,9 +45,11 @@ NamedAttribute Emitter::text(StringRef name, StringRef v) {
 //===----------------------------------------------------------------------===//
 
 Emitter::Key Emitter::keyOf(const Place &place, const void *tag) {
-  return {place.buffer.getAsOpaquePointer(), place.offset,
+  return {place.buffer.getAsOpaquePointer(),
+          place.offset,
           {place.shape.begin(), place.shape.end()},
-          {place.strides.begin(), place.strides.end()}, tag};
+          {place.strides.begin(), place.strides.end()},
+          tag};
 }
 
 /// One element that every index of `type` shows.
@@ -161,7 +163,8 @@ Emitter::Permutation Emitter::permutationFor(Value value) {
 }
 
 RankedTensorType Emitter::bufferType(Type type, const Permutation &order) {
-  SmallVector<int64_t> shape = llvm::to_vector(nn::shapeOf(type)), permuted = shape;
+  SmallVector<int64_t> shape = llvm::to_vector(nn::shapeOf(type)),
+                       permuted = shape;
   for (auto [i, dim] : llvm::enumerate(order))
     permuted[dim] = shape[i];
   return nn::withShape(type, permuted);
@@ -320,6 +323,33 @@ Status Emitter::emitFusion(const Fusion &fusion) {
   return ok();
 }
 
+/// A fusion of one operation, all of whose operands come from outside.
+Status Emitter::emitAlone(Operation *op) {
+  SmallVector<Value> operands;
+  for (Value value : op->getOperands()) {
+    PARTITA_TRY(Value operand, operandOf(value));
+    operands.push_back(operand);
+  }
+  Value result = op->getResult(0);
+  SmallVector<Permutation> orders = {permutationFor(result)};
+  ArrayAttr permutations = permutationsAttr(orders);
+  Type type = bufferType(result.getType(), orders.front());
+  auto fusion =
+      FusionOp::create(builder, op->getLoc(), type, operands, permutations);
+  Block &body = fusion.getBody().emplaceBlock();
+  IRMapping mapping;
+  for (Value value : op->getOperands())
+    mapping.map(value, body.addArgument(value.getType(), value.getLoc()));
+  OpBuilder inner = OpBuilder::atBlockEnd(&body);
+  Operation *copy = inner.clone(*op, mapping);
+  copy->removeAttr(nn::idAttrName);
+  copy->removeAttr(nn::nodesAttrName);
+  YieldOp::create(inner, op->getLoc(), copy->getResults());
+  nn::copyIdentity(op, fusion);
+  setResult(result, fusion.getResult(0), permutations, 0);
+  return ok();
+}
+
 //===----------------------------------------------------------------------===//
 // The walk
 //===----------------------------------------------------------------------===//
@@ -354,6 +384,8 @@ Status Emitter::emit(Operation *op) {
     return ok();
   if (isa<CollectiveOp, ShardOp, func::ReturnOp>(op))
     return makeOperandsContiguous(op);
+  if (isa<nn::ConcatOp, nn::PadOp>(op))
+    return emitAlone(op);
   return emitSimple(op);
 }
 

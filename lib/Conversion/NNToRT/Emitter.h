@@ -70,6 +70,7 @@ private:
   Status emitProductCall(const Call &call, const Product &product,
                          llvm::ArrayRef<int64_t> own);
   Status emitFusion(const Fusion &fusion);
+  Status emitAlone(mlir::Operation *op);
   Status emitAttention(nn::AttentionOp op);
   Status emitRope(nn::RopeOp op);
   Status emitSimple(mlir::Operation *op);

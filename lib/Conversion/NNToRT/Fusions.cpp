@@ -32,7 +32,8 @@ static int64_t reducedDims(Operation *op) {
 }
 
 bool rt::isFusible(Operation *op) {
-  if (isa<nn::NNDialect>(op->getDialect()) && op->hasTrait<OpTrait::Elementwise>())
+  if (isa<nn::NNDialect>(op->getDialect()) &&
+      op->hasTrait<OpTrait::Elementwise>())
     return true;
   if (isa<nn::LayerNormOp, nn::RMSNormOp>(op))
     return true;
@@ -73,9 +74,8 @@ std::optional<Level> Plan::levelIn(Value value, const Fusion &fusion) const {
   if (!op)
     return std::nullopt;
   if (auto it = memberOf.find(op); it != memberOf.end())
-    return &fusions[it->second] == &fusion
-               ? std::optional(levels.lookup(value))
-               : std::nullopt;
+    return &fusions[it->second] == &fusion ? std::optional(levels.lookup(value))
+                                           : std::nullopt;
   if (!isa<nn::ReshapeOp, nn::BroadcastOp>(op) ||
       levelIn(op->getOperand(0), fusion) != Level::Row)
     return std::nullopt;
@@ -103,9 +103,8 @@ bool Plan::escapes(Value value, const Fusion &fusion) const {
       return !levelIn(value, fusion);
     if (!isViewOp(user))
       return true;
-    return llvm::any_of(user->getResults(), [&](Value alias) {
-      return escapes(alias, fusion);
-    });
+    return llvm::any_of(user->getResults(),
+                        [&](Value alias) { return escapes(alias, fusion); });
   });
 }
 
@@ -193,8 +192,8 @@ void Plan::join(Operation *op) {
   memberOf[op] = *target;
   bool full = nn::shapeOf(op->getResult(0)) ==
               std::vector<int64_t>(fusion.shape.begin(), fusion.shape.end());
-  levels[op->getResult(0)] = full && !isa<nn::ReduceOp>(op) ? Level::Full
-                                                            : Level::Row;
+  levels[op->getResult(0)] =
+      full && !isa<nn::ReduceOp>(op) ? Level::Full : Level::Row;
 }
 
 void Plan::formFusions(Block &block) {

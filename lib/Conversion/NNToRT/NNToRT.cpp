@@ -28,8 +28,7 @@ static Status checkConverted(func::FuncOp func) {
   for (Operation &op : func.getBody().front())
     if (!isa<rt::RTDialect>(op.getDialect()) &&
         !isa<nn::GetParameterOp, nn::ConstantOp, func::ReturnOp>(op))
-      return makeError(ExitCode::Unsupported, "rt.operation",
-                       rt::describe(&op),
+      return makeError(ExitCode::Unsupported, "rt.operation", rt::describe(&op),
                        "'" + op.getName().getStringRef().str() +
                            "' has no implementation on this target");
   return ok();
@@ -70,6 +69,4 @@ struct NNToRT : partita::impl::NNToRTBase<NNToRT> {
 };
 } // namespace
 
-void partita::registerNNToRTPasses() {
-  PassRegistration<NNToRT>();
-}
+void partita::registerNNToRTPasses() { PassRegistration<NNToRT>(); }

@@ -91,7 +91,8 @@ bool Plan::sameSegment(Operation *first, Operation *second) const {
 
 static StringRef unaryEpilogue(Operation *op) {
   return TypeSwitch<Operation *, StringRef>(op)
-      .Case([](nn::GeluOp op) { return op.getTanh() ? "gelu_tanh" : "gelu_erf"; })
+      .Case(
+          [](nn::GeluOp op) { return op.getTanh() ? "gelu_tanh" : "gelu_erf"; })
       .Case([](nn::ReluOp) { return "relu"; })
       .Case([](nn::SiluOp) { return "silu"; })
       .Case([](nn::TanhOp) { return "tanh"; })

@@ -115,6 +115,8 @@ Status Extractor::addOp(Operation *op) {
   out.atLoad = true;
   if (isa<nn::GetParameterOp>(op))
     out.role = OpRole::Parameter;
+  if (isa<nn::GatherOp>(op))
+    out.sampledOperands = {0};
   if (auto cost = dyn_cast<CostOpInterface>(op)) {
     out.flops = cost.getFlops();
     out.kernelClass = cost.getKernelClass();

@@ -65,14 +65,13 @@ struct AttentionShape {
   }
   /// S = q k^T for `count` queries and `size` keys.
   GemmShape scoreShape(int64_t count, int64_t size) const {
-    return {count,        depth,        size,         q.strides[2],
-            q.strides[3], k.strides[3], k.strides[2], size,
-            false};
+    return {count,        depth,        size, q.strides[2], q.strides[3],
+            k.strides[3], k.strides[2], size, false};
   }
   /// O = P v, or O += P v.
   GemmShape outShape(int64_t count, int64_t size, bool accumulate) const {
-    return {count,        size,         outDepth,     size, 1,
-            v.strides[2], v.strides[3], accumulatorStride(count),
+    return {count,     size,         outDepth,     size,
+            1,         v.strides[2], v.strides[3], accumulatorStride(count),
             accumulate};
   }
   void prepareGemms();
@@ -99,8 +98,8 @@ void AttentionShape::prepareGemms() {
 
 static Status checkMask(const Command &call, const AttentionShape &shape) {
   const View &mask = shape.mask;
-  if (mask.shape != std::vector<int64_t>{shape.batch, shape.heads,
-                                         shape.queries, shape.keys})
+  if (mask.shape !=
+      std::vector<int64_t>{shape.batch, shape.heads, shape.queries, shape.keys})
     return callError(call, "the mask is a view shaped [b,h,s,t]");
   if (mask.dtype != shape.q.dtype && mask.dtype != DType::Bool)
     return callError(call, "the mask is bool or of the queries' type");
@@ -121,10 +120,10 @@ static Result<AttentionShape> shapeOf(const Command &call) {
   a.depth = a.q.shape[3], a.groups = a.k.shape[1], a.keys = a.k.shape[2];
   a.outDepth = a.v.shape[3];
   if (a.k.shape != std::vector<int64_t>{a.batch, a.groups, a.keys, a.depth} ||
-      a.v.shape != std::vector<int64_t>{a.batch, a.groups, a.keys,
-                                        a.outDepth} ||
-      a.out.shape != std::vector<int64_t>{a.batch, a.heads, a.queries,
-                                          a.outDepth} ||
+      a.v.shape !=
+          std::vector<int64_t>{a.batch, a.groups, a.keys, a.outDepth} ||
+      a.out.shape !=
+          std::vector<int64_t>{a.batch, a.heads, a.queries, a.outDepth} ||
       a.groups == 0 || a.heads % a.groups != 0)
     return callError(call, "the shapes do not fit attention");
   if (a.q.dtype != DType::F32 && a.q.dtype != DType::F64)
@@ -140,8 +139,7 @@ static Result<AttentionShape> shapeOf(const Command &call) {
   a.hasLse = call.results.size() > 1;
   if (a.hasLse) {
     a.lse = call.results[1];
-    if (a.lse.shape !=
-            std::vector<int64_t>{a.batch, a.heads, a.queries} ||
+    if (a.lse.shape != std::vector<int64_t>{a.batch, a.heads, a.queries} ||
         a.lse.dtype != a.q.dtype)
       return callError(call, "lse is shaped [b,h,s]");
   }
@@ -150,8 +148,7 @@ static Result<AttentionShape> shapeOf(const Command &call) {
   a.keyBlock = std::min<int64_t>(a.keys, 512);
   auto round = [](int64_t elements) { return (elements + 15) / 16 * 16; };
   a.scores = round(a.queryBlock * a.keyBlock);
-  a.accumulator =
-      a.out.strides[3] == 1 ? 0 : round(a.queryBlock * a.outDepth);
+  a.accumulator = a.out.strides[3] == 1 ? 0 : round(a.queryBlock * a.outDepth);
   a.rows = round(a.queryBlock);
   if (a.q.dtype == DType::F32)
     a.prepareGemms();
@@ -167,15 +164,15 @@ namespace {
 template <typename T> struct QueryBlock {
   const AttentionShape &a;
   std::byte *const *bases;
-  int64_t b, h, first, count;     ///< queries first .. first + count
-  int64_t firstQuery, firstKey;   ///< global positions of query 0 and key 0
+  int64_t b, h, first, count;   ///< queries first .. first + count
+  int64_t firstQuery, firstKey; ///< global positions of query 0 and key 0
   T *scores, *accumulator, *maxima, *sums;
   std::byte *scratch; ///< of the products
   int64_t accumulatorStride = 0;
 
   T *at(const View &view, int64_t i, int64_t j, int64_t row) const {
-    return reinterpret_cast<T *>(addressOf(view, bases)) +
-           i * view.strides[0] + j * view.strides[1] + row * view.strides[2];
+    return reinterpret_cast<T *>(addressOf(view, bases)) + i * view.strides[0] +
+           j * view.strides[1] + row * view.strides[2];
   }
   void run();
   void multiply(const GemmShape &shape, const T *x, const T *y, T *result);
@@ -273,9 +270,8 @@ template <typename T> void QueryBlock<T>::finish() {
       for (int64_t i = 0; i < a.outDepth; ++i)
         to[i * a.out.strides[3]] = from[i] * factor;
     if (a.hasLse)
-      *(reinterpret_cast<T *>(addressOf(a.lse, bases)) +
-        b * a.lse.strides[0] + h * a.lse.strides[1] +
-        (first + row) * a.lse.strides[2]) =
+      *(reinterpret_cast<T *>(addressOf(a.lse, bases)) + b * a.lse.strides[0] +
+        h * a.lse.strides[1] + (first + row) * a.lse.strides[2]) =
           sums[row] > 0 ? maxima[row] + std::log(sums[row])
                         : -std::numeric_limits<T>::infinity();
   }

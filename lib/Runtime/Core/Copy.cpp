@@ -202,7 +202,8 @@ static void transposeTiles(const T *from, int64_t fromInner, T *to,
   constexpr int64_t tile = 16;
   for (int64_t r = 0; r < rows; r += tile)
     for (int64_t c = 0; c < columns; c += tile) {
-      int64_t rEnd = std::min(r + tile, rows), cEnd = std::min(c + tile, columns);
+      int64_t rEnd = std::min(r + tile, rows),
+              cEnd = std::min(c + tile, columns);
       for (int64_t i = r; i < rEnd; ++i)
         for (int64_t j = c; j < cEnd; ++j)
           to[i * toOuter + j] = from[i + j * fromInner];
@@ -347,10 +348,11 @@ prepareIota(const Command &call, const PrepareContext &context) {
   int64_t axis = intAttr(call, "axis", 0);
   if (axis < 0 || axis >= static_cast<int64_t>(to.shape.size()))
     return callError(call, "axis is out of range");
-  int64_t first = call.offsets.empty() ? 0
-                                       : call.offsets[0].evaluate(
-                                             *context.mesh, context.coords);
-  double start = doubleAttr(call, "start", 0), step = doubleAttr(call, "step", 1);
+  int64_t first = call.offsets.empty()
+                      ? 0
+                      : call.offsets[0].evaluate(*context.mesh, context.coords);
+  double start = doubleAttr(call, "start", 0),
+         step = doubleAttr(call, "step", 1);
   HostTensor values(to.dtype, {to.shape[axis]});
   for (int64_t i = 0; i < to.shape[axis]; ++i) {
     if (isFloat(to.dtype))

@@ -18,10 +18,14 @@ using namespace partita::runtime;
 
 static const std::map<std::string, EpilogueKind> &epilogueKinds() {
   static const std::map<std::string, EpilogueKind> kinds = {
-      {"bias", EpilogueKind::Bias},         {"add", EpilogueKind::Add},
-      {"mul", EpilogueKind::Mul},           {"gelu_erf", EpilogueKind::GeluErf},
-      {"gelu_tanh", EpilogueKind::GeluTanh}, {"relu", EpilogueKind::Relu},
-      {"silu", EpilogueKind::Silu},         {"tanh", EpilogueKind::Tanh},
+      {"bias", EpilogueKind::Bias},
+      {"add", EpilogueKind::Add},
+      {"mul", EpilogueKind::Mul},
+      {"gelu_erf", EpilogueKind::GeluErf},
+      {"gelu_tanh", EpilogueKind::GeluTanh},
+      {"relu", EpilogueKind::Relu},
+      {"silu", EpilogueKind::Silu},
+      {"tanh", EpilogueKind::Tanh},
       {"sigmoid", EpilogueKind::Sigmoid},
   };
   return kinds;
@@ -102,9 +106,9 @@ static void applyOne(const Epilogue &epilogue, const View &c,
   nest.strides.push_back(binary ? epilogue.view.strides : c.strides);
   nest = coalesce(std::move(nest));
   auto *out = reinterpret_cast<T *>(cAddress);
-  auto *in = binary ? reinterpret_cast<const T *>(
-                          addressOf(epilogue.view, bases))
-                    : out;
+  auto *in = binary
+                 ? reinterpret_cast<const T *>(addressOf(epilogue.view, bases))
+                 : out;
   forEachIndex(nest, nest.rank(), [&](const int64_t *offsets) {
     T &x = out[offsets[0]];
     if (!binary)

@@ -18,7 +18,15 @@
 namespace partita::runtime {
 
 enum class EpilogueKind {
-  Bias, Add, Mul, GeluErf, GeluTanh, Relu, Silu, Tanh, Sigmoid
+  Bias,
+  Add,
+  Mul,
+  GeluErf,
+  GeluTanh,
+  Relu,
+  Silu,
+  Tanh,
+  Sigmoid
 };
 
 /// One operation; `operand` is the index among the call's operands, -1 for

@@ -5,10 +5,10 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// result[o.., i.., r..] = data[o.., indices[i..], r..]. Two loop nests: one over
-// (o, i) that finds the index, one over r that moves a row. When the gathered
-// dimension is split over ranks, each rank gives the rows that it owns and
-// zeros for the others: a partial sum.
+// result[o.., i.., r..] = data[o.., indices[i..], r..]. Two loop nests: one
+// over (o, i) that finds the index, one over r that moves a row. When the
+// gathered dimension is split over ranks, each rank gives the rows that it owns
+// and zeros for the others: a partial sum.
 //
 //===----------------------------------------------------------------------===//
 

@@ -147,9 +147,9 @@ void PreparedGemm::run(const float *a, const float *b, float *c,
     return dnnl::memory(desc, impl->engine, const_cast<void *>(data));
   };
   impl->primitive.execute(
-      stream, {{DNNL_ARG_SRC, memory(impl->desc.src_desc(), a)},
-               {DNNL_ARG_WEIGHTS, memory(impl->desc.weights_desc(), b)},
-               {DNNL_ARG_DST, memory(impl->desc.dst_desc(), c)},
-               {DNNL_ARG_SCRATCHPAD,
-                memory(impl->desc.scratchpad_desc(), scratch)}});
+      stream,
+      {{DNNL_ARG_SRC, memory(impl->desc.src_desc(), a)},
+       {DNNL_ARG_WEIGHTS, memory(impl->desc.weights_desc(), b)},
+       {DNNL_ARG_DST, memory(impl->desc.dst_desc(), c)},
+       {DNNL_ARG_SCRATCHPAD, memory(impl->desc.scratchpad_desc(), scratch)}});
 }

@@ -53,8 +53,8 @@ public:
   PreparedGemm(PreparedGemm &&) noexcept;
 
   int64_t scratchBytes() const;
-  /// `scratch` is aligned to 64 bytes. May be called by several threads at once,
-  /// each with scratch of its own.
+  /// `scratch` is aligned to 64 bytes. May be called by several threads at
+  /// once, each with scratch of its own.
   void run(const float *a, const float *b, float *c, std::byte *scratch) const;
 
 private:

@@ -188,8 +188,7 @@ ThreadCount::~ThreadCount() {
     omp_set_num_threads(previous);
 }
 
-void partita::runtime::parallelRanges(int threads, int64_t count,
-                                      void *context,
+void partita::runtime::parallelRanges(int threads, int64_t count, void *context,
                                       void (*fn)(void *, int64_t, int64_t,
                                                  int)) {
   if (threads > count)

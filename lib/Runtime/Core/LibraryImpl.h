@@ -166,8 +166,7 @@ void parallelRanges(int threads, int64_t count, void *context,
                     void (*fn)(void *context, int64_t begin, int64_t end,
                                int part));
 
-template <typename Fn>
-void parallelFor(int threads, int64_t count, Fn &&fn) {
+template <typename Fn> void parallelFor(int threads, int64_t count, Fn &&fn) {
   auto call = [](void *context, int64_t begin, int64_t end, int part) {
     (*static_cast<std::remove_reference_t<Fn> *>(context))(begin, end, part);
   };

@@ -12,11 +12,11 @@
 //   loop        dnnl_sgemm on each matrix of a batch: takes any leading
 //               dimension, packs nothing
 //
-// oneDNN 2.6 has fast kernels for the primitive only where rows are dense; where
-// they are not, an operand that is small beside the product is first copied to
-// the workspace. A plan decides all of this once, from shapes and strides; the
-// workspace's size and the execution both follow from it. f64 is a plain
-// blocked loop: it exists for checking, not for speed.
+// oneDNN 2.6 has fast kernels for the primitive only where rows are dense;
+// where they are not, an operand that is small beside the product is first
+// copied to the workspace. A plan decides all of this once, from shapes and
+// strides; the workspace's size and the execution both follow from it. f64 is a
+// plain blocked loop: it exists for checking, not for speed.
 //
 // Leading dimensions: if B has none, those of A and C become rows.
 //
@@ -243,8 +243,8 @@ void MatmulPlanner::copyOperand(Operand &operand) {
   plan.workspace += alignWorkspace(dense.extentBytes());
   operand.view = dense;
   if (isResult)
-    plan.unmerged = contiguousView(dense.space, 0, dense.dtype,
-                                   call.results[0].shape);
+    plan.unmerged =
+        contiguousView(dense.space, 0, dense.dtype, call.results[0].shape);
 }
 
 /// The view's leading dimensions and rows as one dimension, or nothing.
@@ -363,8 +363,7 @@ static bool isDense(const View &view) { return view.isContiguous(); }
 bool MatmulPlanner::createPrimitive(size_t fused) {
   using Desc = dnnl::memory::desc;
   using Tag = dnnl::memory::format_tag;
-  Desc b({plan.k, plan.n}, f32,
-         isDense(plan.b.view) ? Tag::ab : Tag::ba);
+  Desc b({plan.k, plan.n}, f32, isDense(plan.b.view) ? Tag::ab : Tag::ba);
   dnnl::post_ops ops;
   bool bias = hasBiasArgument(plan, fused);
   for (size_t i = bias ? 1 : 0; i < fused; ++i) {
@@ -386,8 +385,7 @@ bool MatmulPlanner::createPrimitive(size_t fused) {
     b = packedDesc(plan.pack.m, plan.k, plan.n);
   try {
     dnnl::matmul::desc desc =
-        bias ? dnnl::matmul::desc(a, b, epilogueDesc(plan, 0),
-                                  c)
+        bias ? dnnl::matmul::desc(a, b, epilogueDesc(plan, 0), c)
              : dnnl::matmul::desc(a, b, c);
     plan.desc = dnnl::matmul::primitive_desc(desc, attr, cpuEngine());
   } catch (const dnnl::error &) {
@@ -421,8 +419,7 @@ void MatmulPlanner::planPrimitive() {
     plan.merged.push_back(epilogue.operand < 0 ? std::nullopt
                                                : mergeRows(epilogue.view));
   size_t fused = 0;
-  while (fused < plan.epilogues.size() &&
-         fusible(fused))
+  while (fused < plan.epilogues.size() && fusible(fused))
     ++fused;
   if (!createPrimitive(fused) && fused > 0)
     createPrimitive(0);
@@ -512,16 +509,15 @@ void PreparedMatmul::runPrimitive(std::byte *const bases[3]) {
   arguments[DNNL_ARG_WEIGHTS].set_data_handle(address(plan.b, bases));
   arguments[DNNL_ARG_DST].set_data_handle(address(plan.c, bases));
   if (plan.desc.scratchpad_desc().get_size() > 0)
-    arguments[DNNL_ARG_SCRATCHPAD].set_data_handle(
-        addressOf(workspace, bases) + plan.scratchpadOffset);
+    arguments[DNNL_ARG_SCRATCHPAD].set_data_handle(addressOf(workspace, bases) +
+                                                   plan.scratchpadOffset);
   bool bias = hasBiasArgument(plan, plan.fused);
   for (size_t i = 0; i < plan.fused; ++i)
     if (plan.epilogues[i].operand >= 0)
-      arguments[bias && i == 0
-                    ? DNNL_ARG_BIAS
-                    : DNNL_ARG_ATTR_MULTIPLE_POST_OP(
-                          static_cast<int>(i - bias)) |
-                          DNNL_ARG_SRC_1]
+      arguments[bias && i == 0 ? DNNL_ARG_BIAS
+                               : DNNL_ARG_ATTR_MULTIPLE_POST_OP(
+                                     static_cast<int>(i - bias)) |
+                                     DNNL_ARG_SRC_1]
           .set_data_handle(addressOf(plan.epilogues[i].view, bases));
   primitive.execute(stream, arguments);
   stream.wait();
@@ -546,8 +542,8 @@ void PreparedMatmul::runLoop(std::byte *const bases[3]) {
   int64_t size = dtypeSize(plan.c.view.dtype);
   std::byte *aBase = address(plan.a, bases), *bBase = address(plan.b, bases);
   std::byte *cBase = address(plan.c, bases);
-  auto product = plan.c.view.dtype == DType::F64 ? oneProduct<double>
-                                                 : oneProduct<float>;
+  auto product =
+      plan.c.view.dtype == DType::F64 ? oneProduct<double> : oneProduct<float>;
   forEachIndex(plan.batch, plan.batch.rank(), [&](const int64_t *offsets) {
     product(plan, aBase + offsets[0] * size, bBase + offsets[1] * size,
             cBase + offsets[2] * size);
@@ -567,8 +563,7 @@ Status PreparedMatmul::execute(std::byte *const bases[3]) {
     runLoop(bases);
   std::vector<Epilogue> &epilogues = plan.epilogues;
   if (plan.fused < epilogues.size()) {
-    std::vector<Epilogue> rest(epilogues.begin() + plan.fused,
-                               epilogues.end());
+    std::vector<Epilogue> rest(epilogues.begin() + plan.fused, epilogues.end());
     applyEpilogues(rest, plan.unmerged, address(plan.c, bases), bases);
   }
   if (plan.c.copied)
@@ -596,13 +591,12 @@ prepareMatmul(const Command &call, const PrepareContext &context) {
   PARTITA_TRY(MatmulPlan plan, makePlan(call, context.threads));
   PARTITA_CHECK(checkWorkspace(call, plan.workspace));
   if (plan.packed)
-    PARTITA_CHECK(checkBlob(call, call.operands[1],
-                            plan.desc.weights_desc().get_size()));
+    PARTITA_CHECK(
+        checkBlob(call, call.operands[1], plan.desc.weights_desc().get_size()));
   ThreadCount guard(context.threads);
   try {
-    return std::unique_ptr<PreparedCall>(
-        std::make_unique<PreparedMatmul>(call, std::move(plan),
-                                         context.threads));
+    return std::unique_ptr<PreparedCall>(std::make_unique<PreparedMatmul>(
+        call, std::move(plan), context.threads));
   } catch (const dnnl::error &e) {
     return makeError(ExitCode::Internal, "library.onednn", describeCall(call),
                      e.what());

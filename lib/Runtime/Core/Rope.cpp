@@ -58,7 +58,8 @@ private:
     int64_t half = x.shape[3] / 2;
     int64_t xStride = x.strides[3], toStride = to.strides[3];
     int64_t cStride = cosine.strides[3], sStride = sine.strides[3];
-    bool perPairCos = cosine.shape[3] == half, perPairSin = sine.shape[3] == half;
+    bool perPairCos = cosine.shape[3] == half,
+         perPairSin = sine.shape[3] == half;
     // Steps from one pair to the next, and from x0 to x1 of a pair.
     int64_t pair = interleaved ? 2 : 1, other = interleaved ? 1 : half;
     int64_t cosPair = perPairCos ? 1 : pair, cosOther = perPairCos ? 0 : other;
@@ -111,7 +112,8 @@ prepareRope(const Command &call, const PrepareContext &context) {
   PARTITA_CHECK(checkRope(call));
   using Prepared = std::unique_ptr<PreparedCall>;
   if (call.operands[0].dtype == DType::F32)
-    return Prepared(std::make_unique<PreparedRope<float>>(call, context.threads));
+    return Prepared(
+        std::make_unique<PreparedRope<float>>(call, context.threads));
   if (call.operands[0].dtype == DType::F64)
     return Prepared(
         std::make_unique<PreparedRope<double>>(call, context.threads));

@@ -252,12 +252,11 @@ partita::runtime::deserialize(std::span<const std::byte> bytes) {
   header.plain(hash);
   if (found != version)
     return malformed("has version " + std::to_string(found) +
-                     ", this runtime reads version " +
-                     std::to_string(version));
+                     ", this runtime reads version " + std::to_string(version));
   if (size != bytes.size() - headerBytes)
-    return malformed("is truncated: " +
-                     std::to_string(bytes.size() - headerBytes) + " of " +
-                     std::to_string(size) + " bytes");
+    return malformed(
+        "is truncated: " + std::to_string(bytes.size() - headerBytes) + " of " +
+        std::to_string(size) + " bytes");
   std::span<const std::byte> payload = bytes.subspan(headerBytes);
   if (hashBytes(payload.data(), payload.size()) != hash)
     return malformed("is corrupted: its hash differs");

@@ -14,15 +14,15 @@
 #include <limits>
 
 // x86-64-v4 prefers 256-bit vectors unless told; ours have 512 on purpose.
-#pragma clang attribute push(                                                  \
-    __attribute__((target("arch=x86-64-v4"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v4"))),        \
+                             apply_to = function)
 namespace partita::runtime::v4 {
 #include "Simd.inc"
 } // namespace partita::runtime::v4
 #pragma clang attribute pop
 
-#pragma clang attribute push(                                                  \
-    __attribute__((target("arch=x86-64-v3"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v3"))),        \
+                             apply_to = function)
 namespace partita::runtime::v3 {
 #include "Simd.inc"
 } // namespace partita::runtime::v3

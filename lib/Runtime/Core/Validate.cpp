@@ -151,8 +151,8 @@ Status Validator::checkView(const View &view, const RankClass &rankClass,
     return invalid(place, "a view begins outside its memory space");
   if (view.offset % size != 0)
     return invalid(place, "a view is not aligned to its elements");
-  if (!empty && (last >= INT64_MAX / size - 1 ||
-                 (last + 1) * size > limit - view.offset))
+  if (!empty &&
+      (last >= INT64_MAX / size - 1 || (last + 1) * size > limit - view.offset))
     return invalid(place, std::string("a view ends outside the ") +
                               spaceName(view.space));
   return ok();
@@ -221,8 +221,7 @@ Status Validator::checkCollective(const Command &command) {
         return invalid(command.id, "a sharding has an impossible factor");
     shape.push_back(size);
   }
-  PARTITA_CHECK(
-      checkTensor(command.id, command.operands[0].dtype, shape));
+  PARTITA_CHECK(checkTensor(command.id, command.operands[0].dtype, shape));
   PARTITA_CHECK(checkShards(command.from, shape, command.id));
   return checkShards(command.to, shape, command.id);
 }
@@ -265,8 +264,8 @@ Status Validator::checkCommand(const Command &command,
     PARTITA_CHECK(checkIndex(command, program.outputs.size()));
     PARTITA_CHECK(one(command.operands));
     const PortInfo &port = program.outputs[command.index];
-    return checkTransfer(command, command.from, command.operands[0],
-                         port.dtype, port.shape);
+    return checkTransfer(command, command.from, command.operands[0], port.dtype,
+                         port.shape);
   }
   case CommandKind::Kernel:
     return checkIndex(command, program.kernelNames.size());

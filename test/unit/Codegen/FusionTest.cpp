@@ -34,8 +34,7 @@ static void compare(const HostTensor &have, const std::vector<double> &want,
     if (std::isnan(want[i]) ? std::isnan(have.getDouble(i))
                             : std::abs(have.getDouble(i) - want[i]) <= bound)
       continue;
-    FAIL("element " << i << " is " << have.getDouble(i) << ", not "
-                    << want[i]);
+    FAIL("element " << i << " is " << have.getDouble(i) << ", not " << want[i]);
   }
 }
 
@@ -107,9 +106,8 @@ TEST_CASE("softmax and its logarithm along any dimension", "[codegen]") {
   std::string t = shape({4, 9, 5});
   for (bool log : {false, true}) {
     LocalProgram program("module { func.func @f(%x: " + t + ") -> " + t +
-                         " { %y = nn.softmax %x axis 1 " +
-                         (log ? "log" : "") + " : " + t + " return %y : " + t +
-                         " } }");
+                         " { %y = nn.softmax %x axis 1 " + (log ? "log" : "") +
+                         " : " + t + " return %y : " + t + " } }");
     HostTensor y = program.run({x})[0];
     std::vector<double> want(x.numElements());
     for (int64_t a = 0; a < 4; ++a)
@@ -130,12 +128,12 @@ TEST_CASE("a residual and its norm share a kernel and keep both results",
           "[codegen]") {
   for (int64_t cols : {5, 96, 768}) {
     std::string t = shape({6, 10, cols}), v = shape({cols});
-    LocalProgram program(
-        "module { func.func @f(%x: " + t + ", %r: " + t + ", %g: " + v +
-        ", %b: " + v + ") -> (" + t + ", " + t + ") {" +
-        "%s = nn.add %x, %r : " + t +
-        "%y = nn.layer_norm %s, %g, %b epsilon 1.0e-5 : " + t + ", " + v +
-        ", " + v + " return %s, %y : " + t + ", " + t + " } }");
+    LocalProgram program("module { func.func @f(%x: " + t + ", %r: " + t +
+                         ", %g: " + v + ", %b: " + v + ") -> (" + t + ", " + t +
+                         ") {" + "%s = nn.add %x, %r : " + t +
+                         "%y = nn.layer_norm %s, %g, %b epsilon 1.0e-5 : " + t +
+                         ", " + v + ", " + v + " return %s, %y : " + t + ", " +
+                         t + " } }");
     CHECK(program.kernels().size() == 1);
     // A mean far from zero: the variance must not cancel.
     HostTensor x = randomTensor({6, 10, cols}, 4, 99, 101);
@@ -179,8 +177,8 @@ TEST_CASE("a row too long for the stack is computed again", "[codegen]") {
   int64_t cols = 50257;
   std::string t = shape({2, cols});
   LocalProgram program("module { func.func @f(%x: " + t + ") -> " + t +
-                       " { %y = nn.softmax %x axis 1 : " + t + " return %y : " +
-                       t + " } }");
+                       " { %y = nn.softmax %x axis 1 : " + t +
+                       " return %y : " + t + " } }");
   HostTensor x = randomTensor({2, cols}, 10, -10, 10);
   compare(program.run({x})[0], softmax(doubles(x), cols), 1e-6);
 }
@@ -301,9 +299,8 @@ TEST_CASE("booleans, comparisons and selection", "[codegen]") {
   for (int64_t b = 0; b < 6; ++b)
     for (int64_t row = 0; row < 10; ++row)
       for (int64_t col = 0; col < 10; ++col)
-        want.push_back(i.getInt(b * 10 + col) && q.getInt(row * 10 + col) <= 4
-                           ? 0
-                           : -1);
+        want.push_back(
+            i.getInt(b * 10 + col) && q.getInt(row * 10 + col) <= 4 ? 0 : -1);
   compare(LocalProgram(text).run({i, q})[0], want);
 }
 
@@ -339,9 +336,8 @@ TEST_CASE("products with epilogues, attention and norms work together",
       double sum = b.getDouble(col);
       for (int64_t k = 0; k < 16; ++k)
         sum += 2 * x.getDouble(row * 16 + k) * w.getDouble(k * 24 + col);
-      want[row * 24 + col] =
-          sum / 2 * (1 + std::erf(sum / std::sqrt(2.0))) +
-          r.getDouble(row * 24 + col);
+      want[row * 24 + col] = sum / 2 * (1 + std::erf(sum / std::sqrt(2.0))) +
+                             r.getDouble(row * 24 + col);
     }
   auto results = program.run({x, r}, {{"w", w}, {"b", b}});
   compare(results[0], softmax(want, 24), 1e-5);
@@ -351,8 +347,8 @@ TEST_CASE("equal layers share kernels, and other addressing does not",
           "[codegen]") {
   std::string t = shape({8, 32});
   auto layers = [&](int count) {
-    std::string text = "module { func.func @f(%x0: " + t + ", %r: " + t +
-                       ") -> " + t + " {";
+    std::string text =
+        "module { func.func @f(%x0: " + t + ", %r: " + t + ") -> " + t + " {";
     for (int i = 0; i < count; ++i) {
       std::string n = std::to_string(i), next = std::to_string(i + 1);
       // A call to the library closes the fusion.
@@ -390,4 +386,37 @@ TEST_CASE("a kernel for an older processor computes the same", "[codegen]") {
   want = softmax(want, 100);
   for (const char *cpu : {"x86-64", "x86-64-v3", "host"})
     compare(LocalProgram(text, cpu).run({x})[0], want);
+}
+
+TEST_CASE("concat and pad move strided operands", "[codegen]") {
+  std::string text = R"(module {
+    func.func @f(%x: tensor<3x4xf32>, %y: tensor<2x4xf32>, %b: tensor<4xf32>)
+        -> (tensor<4x8xf32>, tensor<6x5xf32>, tensor<3x6xi64>) {
+      %t = nn.transpose %x [1, 0] : tensor<3x4xf32>
+      %u = nn.transpose %y [1, 0] : tensor<2x4xf32>
+      %v = nn.broadcast %b [0] : tensor<4xf32> to tensor<4x3xf32>
+      %c = nn.concat %t, %u, %v axis 1 : tensor<4x3xf32>, tensor<4x2xf32>, tensor<4x3xf32> to tensor<4x8xf32>
+      %p = nn.pad %t [1, 0] [1, 2] value -2.5 : tensor<4x3xf32> to tensor<6x5xf32>
+      %i = nn.cast %x : tensor<3x4xf32> to tensor<3x4xi64>
+      %q = nn.pad %i [0, 1] [0, 1] value 7.0 : tensor<3x4xi64> to tensor<3x6xi64>
+      return %c, %p, %q : tensor<4x8xf32>, tensor<6x5xf32>, tensor<3x6xi64>
+    } })";
+  HostTensor x = randomTensor({3, 4}, 23, -9, 9), y = randomTensor({2, 4}, 24),
+             b = randomTensor({4}, 25);
+  auto results = LocalProgram(text).run({x, y, b});
+  std::vector<double> joined, padded(30, -2.5), integers(18, 7);
+  for (int64_t row = 0; row < 4; ++row) {
+    for (int64_t i = 0; i < 3; ++i)
+      joined.push_back(padded[(row + 1) * 5 + i] = x.getDouble(i * 4 + row));
+    for (int64_t i = 0; i < 2; ++i)
+      joined.push_back(y.getDouble(i * 4 + row));
+    for (int64_t i = 0; i < 3; ++i)
+      joined.push_back(b.getDouble(row));
+  }
+  for (int64_t row = 0; row < 3; ++row)
+    for (int64_t i = 0; i < 4; ++i)
+      integers[row * 6 + 1 + i] = std::trunc(x.getDouble(row * 4 + i));
+  compare(results[0], joined, 0);
+  compare(results[1], padded, 0);
+  compare(results[2], integers, 0);
 }

@@ -9,12 +9,12 @@
 #include "dialects/dist/Dist.h"
 #include "dialects/nn/NN.h"
 #include "dialects/rt/RT.h"
-#include "partita/Conversion/Commands.h"
-#include "partita/Conversion/NNToRT.h"
-#include "partita/Runtime/Library.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/Parser/Parser.h"
+#include "partita/Conversion/Commands.h"
+#include "partita/Conversion/NNToRT.h"
+#include "partita/Runtime/Library.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/Support/TargetSelect.h"
 #include <catch2/catch.hpp>
@@ -202,8 +202,7 @@ LocalProgram::run(const std::vector<HostTensor> &inputs,
       for (Value value : op.getOperands()) {
         runtime::View view = take(toView(value));
         HostTensor tensor(view.dtype, view.shape);
-        std::memcpy(tensor.data(), execution.address(value),
-                    tensor.numBytes());
+        std::memcpy(tensor.data(), execution.address(value), tensor.numBytes());
         outputs.push_back(std::move(tensor));
       }
     } else {

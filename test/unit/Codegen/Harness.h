@@ -15,9 +15,9 @@
 #ifndef PARTITA_TEST_UNIT_CODEGEN_HARNESS_H
 #define PARTITA_TEST_UNIT_CODEGEN_HARNESS_H
 
+#include "mlir/IR/MLIRContext.h"
 #include "partita/Codegen/Codegen.h"
 #include "partita/Support/HostTensor.h"
-#include "mlir/IR/MLIRContext.h"
 #include <memory>
 
 namespace llvm::orc {
@@ -29,7 +29,8 @@ namespace partita::test {
 class LocalProgram {
 public:
   /// Fails the running test with the error's text if anything goes wrong.
-  explicit LocalProgram(const std::string &text, const std::string &cpu = "host");
+  explicit LocalProgram(const std::string &text,
+                        const std::string &cpu = "host");
   ~LocalProgram();
 
   /// Runs the function; parameters of the text are read from `parameters`.

@@ -93,8 +93,8 @@ TEST_CASE("elementwise functions follow their definitions", "[codegen]") {
       {"ceil %x", [](double x) { return std::ceil(x); }, -9, 9},
       {"round %x", [](double x) { return std::nearbyint(x); }, -9, 9},
       {"sign %x", [](double x) { return double((x > 0) - (x < 0)); }, -9, 9},
-      {"gelu %x",
-       [=](double x) { return x / 2 * (1 + std::erf(x / root2)); }, -6, 6},
+      {"gelu %x", [=](double x) { return x / 2 * (1 + std::erf(x / root2)); },
+       -6, 6},
       {"gelu %x {tanh}",
        [](double x) {
          double u = std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x);
@@ -108,10 +108,10 @@ TEST_CASE("elementwise functions follow their definitions", "[codegen]") {
       HostTensor y =
           LocalProgram(unary(c.op, 1013, std::string(dtypeName(dtype))))
               .run({x})[0];
-      double unit = dtype == DType::F64    ? 1e-13
-                    : dtype == DType::F32  ? 6e-7
-                    : dtype == DType::F16  ? 6e-4
-                                           : 4.5e-3;
+      double unit = dtype == DType::F64   ? 1e-13
+                    : dtype == DType::F32 ? 6e-7
+                    : dtype == DType::F16 ? 6e-4
+                                          : 4.5e-3;
       for (int64_t i = 0; i < 1013; ++i) {
         double want = c.exact(x.getDouble(i)), have = y.getDouble(i);
         INFO(c.op << " of " << x.getDouble(i) << " in " << dtypeName(dtype));
@@ -152,8 +152,7 @@ TEST_CASE("integer kernels are defined for every input", "[codegen]") {
   check("sub", {5, -9, 9, -5, 5, low + 1, INT64_MAX, -3});
 }
 
-TEST_CASE("unsigned and small integers compare and wrap as such",
-          "[codegen]") {
+TEST_CASE("unsigned and small integers compare and wrap as such", "[codegen]") {
   HostTensor x = integers(DType::U8, {0, 1, 127, 128, 200, 255, 255, 3});
   HostTensor y = integers(DType::U8, {255, 1, 128, 127, 100, 1, 255, 4});
   HostTensor sum = LocalProgram(binary("add", "ui8", "ui8")).run({x, y})[0];
@@ -176,8 +175,8 @@ TEST_CASE("casts saturate, truncate and round", "[codegen]") {
   HostTensor x =
       tensor({8}, {1.9f, -1.9f, 3e9f, -3e9f, NAN, INFINITY, -INFINITY, 0.f});
   HostTensor y = LocalProgram(castText("f32", "i32")).run({x})[0];
-  const int64_t wantInt[] = {1,          -1, INT32_MAX, INT32_MIN, 0,
-                             INT32_MAX, INT32_MIN, 0};
+  const int64_t wantInt[] = {1, -1,        INT32_MAX, INT32_MIN,
+                             0, INT32_MAX, INT32_MIN, 0};
   for (int i = 0; i < 8; ++i)
     CHECK(y.getInt(i) == wantInt[i]);
   HostTensor u = LocalProgram(castText("f32", "ui8")).run({x})[0];

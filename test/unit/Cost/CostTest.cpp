@@ -27,10 +27,9 @@ TEST_CASE("topologies of one process") {
 }
 
 TEST_CASE("what is no topology") {
-  for (std::string text :
-       {"", "cpu", "cpu:", "cpu:0", "cpu:-1", "cpu:x2", "cpu:2x", "cpu:2x0",
-        "cpu:2y2", "cpu:99999", "cpu:2 ", "cpu:2x2x2",
-        "cpu:99999999999999999999"}) {
+  for (std::string text : {"", "cpu", "cpu:", "cpu:0", "cpu:-1", "cpu:x2",
+                           "cpu:2x", "cpu:2x0", "cpu:2y2", "cpu:99999",
+                           "cpu:2 ", "cpu:2x2x2", "cpu:99999999999999999999"}) {
     INFO(text);
     auto topology = Topology::parse(text);
     REQUIRE(!topology);
@@ -120,7 +119,8 @@ TEST_CASE("an all-to-all is priced by what ranks lack") {
   CHECK(price(MoveKind::AllToAll, {0, 1}, a, b) ==
         price(MoveKind::Permute, {0, 1}, a, b));
   // Half of it stays.
-  Sharding rows = plain({{64, {0}}, {64, {}}}), cols = plain({{64, {}}, {64, {0}}});
+  Sharding rows = plain({{64, {0}}, {64, {}}}),
+           cols = plain({{64, {}}, {64, {0}}});
   CHECK(price(MoveKind::AllToAll, {0}, rows, cols) <
         price(MoveKind::AllGather, {0}, rows, plain({{64, {}}, {64, {}}})));
 }

@@ -185,8 +185,12 @@ TEST_CASE("shapes that do not fit") {
   broadcast.node("Add", {"x", "z"}, {"y"}, "sum");
   checkInvalid(importError(broadcast.bytes()), "import.node");
   Model product = small();
-  product.proto.mutable_graph()->mutable_input(0)->mutable_type()
-      ->mutable_tensor_type()->mutable_shape()->mutable_dim(1)
+  product.proto.mutable_graph()
+      ->mutable_input(0)
+      ->mutable_type()
+      ->mutable_tensor_type()
+      ->mutable_shape()
+      ->mutable_dim(1)
       ->set_dim_value(3);
   checkInvalid(importError(product.bytes()), "import.node");
 }
@@ -288,8 +292,8 @@ TEST_CASE("dimensions that are not bound, or not there") {
 
 TEST_CASE("a shape that depends on data") {
   Model model;
-  model.input("x", {int64_t(4)}).input("n", {int64_t(1)},
-                                       onnx::TensorProto::INT64);
+  model.input("x", {int64_t(4)})
+      .input("n", {int64_t(1)}, onnx::TensorProto::INT64);
   model.output("y").node("Reshape", {"x", "n"}, {"y"}, "view");
   Error error = importError(model.bytes());
   checkUnsupported(error, "import.unknown-operator");
@@ -321,8 +325,7 @@ static Model external(const std::string &location, const std::string &offset,
 static Error externalError(const TempDir &dir, const Model &model) {
   std::filesystem::create_directories(dir.file("models"));
   mlir::MLIRContext context;
-  auto module =
-      importONNX(context, dir.write("models/m.onnx", model.bytes()));
+  auto module = importONNX(context, dir.write("models/m.onnx", model.bytes()));
   REQUIRE(!module);
   INFO(module.error().str());
   CHECK(module.error().exit == ExitCode::InvalidInput);

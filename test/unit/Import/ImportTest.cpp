@@ -183,9 +183,9 @@ TEST_CASE("external data is referred to where it lies") {
   auto *w = model.proto.mutable_graph()->mutable_initializer(0);
   w->clear_raw_data();
   w->set_data_location(onnx::TensorProto::EXTERNAL);
-  for (auto [key, value] : {std::pair("location", "weights.bin"),
-                            std::pair("offset", "16"),
-                            std::pair("length", "64")}) {
+  for (auto [key, value] :
+       {std::pair("location", "weights.bin"), std::pair("offset", "16"),
+        std::pair("length", "64")}) {
     auto *entry = w->add_external_data();
     entry->set_key(key);
     entry->set_value(value);
@@ -222,8 +222,7 @@ TEST_CASE("packed float_data is a place in the file too") {
   for (int i = 1; i <= 6; ++i)
     w->add_float_data(float(i));
   auto outputs = run(model, {tensor({4, 2}, {1, 0, 0, 1, 0, 0, 1, 1})});
-  checkEqual(outputs[0], {4, 3},
-             {8, 10, 12, 11, 13, 15, 7, 8, 9, 12, 15, 18});
+  checkEqual(outputs[0], {4, 3}, {8, 10, 12, 11, 13, 15, 7, 8, 9, 12, 15, 18});
 }
 
 TEST_CASE("nodes in any order, weights among the inputs") {
@@ -285,4 +284,29 @@ TEST_CASE("the branch that a constant takes replaces an If") {
   }
   auto outputs = run(model, {tensor({2}, {1, -2})});
   checkEqual(outputs[0], {2}, {-1, 2});
+}
+
+TEST_CASE("twenty gigabytes of external data cost nothing") {
+  TempDir dir;
+  std::string weights = dir.write("w.bin", "");
+  const int64_t columns = int64_t(5) << 30;
+  std::filesystem::resize_file(weights, size_t(columns) * 4);
+  Model model;
+  model.input("x", {int64_t(1), int64_t(1)}).output("y");
+  auto *w = model.proto.mutable_graph()->add_initializer();
+  w->set_name("w");
+  w->set_data_type(onnx::TensorProto::FLOAT);
+  w->add_dims(1);
+  w->add_dims(columns);
+  w->set_data_location(onnx::TensorProto::EXTERNAL);
+  auto *location = w->add_external_data();
+  location->set_key("location");
+  location->set_value("w.bin");
+  model.node("MatMul", {"x", "w"}, {"y"});
+  mlir::MLIRContext context;
+  auto module = importONNX(context, dir.write("m.onnx", model.bytes()));
+  INFO((module ? std::string() : module.error().str()));
+  REQUIRE(module);
+  CHECK((*module)->lookupSymbol<nn::ParameterOp>("w").getLength() ==
+        uint64_t(columns) * 4);
 }

@@ -58,8 +58,7 @@ static void setType(onnx::ValueInfoProto &info, const std::vector<Dim> &shape,
   }
 }
 
-Model &Model::input(const std::string &name, std::vector<Dim> shape,
-                    int type) {
+Model &Model::input(const std::string &name, std::vector<Dim> shape, int type) {
   auto *info = proto.mutable_graph()->add_input();
   info->set_name(name);
   setType(*info, shape, type);
@@ -117,10 +116,9 @@ Model &Model::metadata(const std::string &key, const std::string &value) {
   return *this;
 }
 
-static onnx::AttributeProto &addAttribute(onnx::NodeProto &node,
-                                          const std::string &name,
-                                          onnx::AttributeProto::AttributeType
-                                              type) {
+static onnx::AttributeProto &
+addAttribute(onnx::NodeProto &node, const std::string &name,
+             onnx::AttributeProto::AttributeType type) {
   auto *attribute = node.add_attribute();
   attribute->set_name(name);
   attribute->set_type(type);
@@ -148,7 +146,7 @@ void test::setInts(onnx::NodeProto &node, const std::string &name,
 
 Result<mlir::OwningOpRef<mlir::ModuleOp>>
 test::importModel(mlir::MLIRContext &context, const std::string &bytes,
-             const ImportOptions &options) {
+                  const ImportOptions &options) {
   TempDir dir;
   return importONNX(context, dir.write("model.onnx", bytes), options);
 }
@@ -192,14 +190,12 @@ HostTensor test::tensor(std::vector<int64_t> shape, std::vector<double> values,
 }
 
 std::vector<HostTensor> test::run(const Model &model,
-                                  std::vector<HostTensor> inputs,
-                                  bool raised) {
+                                  std::vector<HostTensor> inputs, bool raised) {
   mlir::DialectRegistry registry;
   registerReferenceModels(registry);
   mlir::MLIRContext context(registry);
   TempDir dir;
-  auto module =
-      importONNX(context, dir.write("model.onnx", model.bytes()), {});
+  auto module = importONNX(context, dir.write("model.onnx", model.bytes()), {});
   INFO((module ? std::string() : module.error().str()));
   REQUIRE(module);
   if (raised) {

@@ -1,4 +1,4 @@
-//===- Models.h - Small ONNX models for tests ------------------*- C++ -*-===//
+//===- Models.h - Small ONNX models for tests -------------------*- C++ -*-===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM
 // Exceptions.
@@ -66,7 +66,7 @@ void setInts(onnx::NodeProto &node, const std::string &name,
 /// Imports from a temporary file.
 Result<mlir::OwningOpRef<mlir::ModuleOp>>
 importModel(mlir::MLIRContext &context, const std::string &bytes,
-       const ImportOptions &options = {});
+            const ImportOptions &options = {});
 /// The error of an import that must fail.
 Error importError(const std::string &bytes, const ImportOptions &options = {});
 

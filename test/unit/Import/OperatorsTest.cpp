@@ -196,8 +196,8 @@ TEST_CASE("Attention, causal, more keys than queries") {
   // Query 0 sees key 0 only, query 1 keys 0 and 1: aligned at the beginning.
   Model model(23);
   model.input("x", {int64_t(1), int64_t(1), int64_t(2), int64_t(1)});
-  model.floats("k", {1, 1, 3, 1}, {0, 0, 0}).floats("v", {1, 1, 3, 1},
-                                                    {1, 3, 100});
+  model.floats("k", {1, 1, 3, 1}, {0, 0, 0})
+      .floats("v", {1, 1, 3, 1}, {1, 3, 100});
   setInt(model.node("Attention", {"x", "k", "v"}, {"y"}), "is_causal", 1);
   checkEqual(apply(model, tensor({1, 1, 2, 1}, {1, 1})), {1, 1, 2, 1}, {1, 2});
 }

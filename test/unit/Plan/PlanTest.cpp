@@ -103,9 +103,8 @@ TEST_CASE("strategies that the rule does not allow") {
   Planned planned;
   auto check = [&](auto change) {
     Plan plan = planned.plan;
-    auto it = std::find_if(plan.ops.begin(), plan.ops.end(), [](auto &op) {
-      return op.id == "layer0.fc1";
-    });
+    auto it = std::find_if(plan.ops.begin(), plan.ops.end(),
+                           [](auto &op) { return op.id == "layer0.fc1"; });
     REQUIRE(it != plan.ops.end());
     change(*it);
     auto strategies = strategiesFor(plan, planned.graph, "plan.json");
@@ -131,8 +130,7 @@ TEST_CASE("hostile files") {
   CHECK(codeOf("null") == "plan.field");
   CHECK(codeOf(text + "x") == "plan.syntax");
   CHECK(codeOf(std::string(1 << 20, '[')) == "plan.syntax");
-  CHECK(codeOf(std::string(100, '[') + std::string(100, ']')) ==
-        "plan.syntax");
+  CHECK(codeOf(std::string(100, '[') + std::string(100, ']')) == "plan.syntax");
   CHECK(codeOf(R"({"format": "partita-plan", "format": 1})") == "plan.syntax");
   CHECK(codeOf(R"({"format": "other"})") == "plan.field");
   CHECK(codeOf(R"({"format": "partita-plan", "version": 2})") == "plan.field");
@@ -165,8 +163,7 @@ TEST_CASE("hostile files") {
   CHECK(factor({{{"size", 0}}}) == "plan.field");
   CHECK(factor({{{"size", -5}}}) == "plan.field");
   CHECK(factor({{{"size", UINT64_MAX}}}) == "plan.field");
-  CHECK(factor({{{"size", INT64_MAX}}, {{"size", INT64_MAX}}}) ==
-        "plan.field");
+  CHECK(factor({{{"size", INT64_MAX}}, {{"size", INT64_MAX}}}) == "plan.field");
   CHECK(factor({{{"size", 4}, {"axes", {"zz"}}}}) == "plan.field");
   CHECK(factor({{{"size", 4}, {"axes", "tp"}}}) == "plan.field");
 }

@@ -256,7 +256,8 @@ inline Graph transformer(const TransformerSize &size) {
                        g.parameter(id + ".bias", {h}));
   };
   auto linear = [&](const std::string &id, int x, int64_t n) {
-    int y = g.matmul(id, x, g.parameter(id + ".weight", {g.shape(x).back(), n}));
+    int y =
+        g.matmul(id, x, g.parameter(id + ".weight", {g.shape(x).back(), n}));
     return g.binary(id + ".add", y, g.parameter(id + ".bias", {n}), true);
   };
   x = norm("embed.norm", x);

@@ -9,8 +9,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Graphs.h"
 #include "partita/Planner/Planner.h"
+#include "Graphs.h"
 #include "partita/Reshard/Reshard.h"
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -48,9 +48,9 @@ static double matmulShare(const Graph &graph, const PlanResult &plan) {
       for (const FactorSharding &part : plan.strategies[o].factors[f].factors)
         if (op.rule.factors[f].kind != FactorKind::Linear)
           share *= static_cast<double>(
-                       shardInterval(part.size, part.axes, plan.mesh,
-                                     std::vector<int64_t>(
-                                         plan.mesh.axisSizes.size(), 0))
+                       shardInterval(
+                           part.size, part.axes, plan.mesh,
+                           std::vector<int64_t>(plan.mesh.axisSizes.size(), 0))
                            .size()) /
                    static_cast<double>(part.size);
     all += static_cast<double>(op.flops);
@@ -66,8 +66,8 @@ static double weightShare(const Graph &graph, const PlanResult &plan) {
       Sharding sharding =
           resultSharding(graph.ops[o].rule, plan.strategies[o], 0);
       all += static_cast<double>(GraphMaker::count(sharding.globalShape()));
-      mine += static_cast<double>(
-          maxLocalBytes(sharding, plan.mesh, DType::U8));
+      mine +=
+          static_cast<double>(maxLocalBytes(sharding, plan.mesh, DType::U8));
     }
   return mine / all;
 }
@@ -76,8 +76,8 @@ static double weightShare(const Graph &graph, const PlanResult &plan) {
 static std::map<std::string, int> moves(const Graph &graph,
                                         const PlanResult &plan) {
   std::map<std::string, int> counts;
-  Topology topology = *Topology::parse("cpu:" + std::to_string(
-                                                    plan.mesh.numRanks()));
+  Topology topology =
+      *Topology::parse("cpu:" + std::to_string(plan.mesh.numRanks()));
   ReshardPlanner reshard(plan.mesh, CollectiveCost(topology, plan.mesh));
   auto go = [&](DType dtype, const Sharding &from, const Sharding &to) {
     auto path = reshard.path(dtype, from, to);
@@ -204,9 +204,9 @@ TEST_CASE("depth is cheap") {
   Graph graph = transformer({1, 128, 768, 12, 12, 30522, 96});
   auto start = std::chrono::steady_clock::now();
   PlanResult plan = planned(graph, onRanks("cpu:2", "tp=2"));
-  double seconds = std::chrono::duration<double>(
-                       std::chrono::steady_clock::now() - start)
-                       .count();
+  double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+          .count();
   INFO(graph.ops.size() << " operations in " << seconds << " s");
   CHECK(graph.ops.size() > 4000);
   // A tenth of it is usual; a loaded machine takes longer.
@@ -248,8 +248,8 @@ TEST_CASE("no random plan is below the bound") {
         different.insert(random.strategies);
         CHECK(random.cost.step() >= best.bound);
         for (size_t o = 0; o < graph.ops.size(); ++o)
-          REQUIRE(checkStrategy(graph.ops[o].rule, random.strategies[o],
-                                parsed, ""));
+          REQUIRE(checkStrategy(graph.ops[o].rule, random.strategies[o], parsed,
+                                ""));
       }
       CHECK(different.size() == 30);
     }
@@ -277,8 +277,8 @@ TEST_CASE("no other plan of a small model is better") {
             std::vector<Strategy> strategies = best.strategies;
             strategies[a] = first;
             strategies[b] = second;
-            auto cost = evaluate(graph, options.topology, *options.mesh,
-                                 strategies);
+            auto cost =
+                evaluate(graph, options.topology, *options.mesh, strategies);
             REQUIRE(cost);
             REQUIRE(cost->step() >= best.bound);
           }
@@ -408,8 +408,8 @@ TEST_CASE("what cannot be planned") {
   wrong = plan(broken, onRanks("cpu:2"));
   REQUIRE(!wrong);
   CHECK(wrong.error().code == "plan.graph");
-  auto illegal = evaluate(graph, *Topology::parse("cpu:2"),
-                          *Mesh::parse("tp=2"), {});
+  auto illegal =
+      evaluate(graph, *Topology::parse("cpu:2"), *Mesh::parse("tp=2"), {});
   REQUIRE(!illegal);
   CHECK(illegal.error().code == "plan.illegal");
 }

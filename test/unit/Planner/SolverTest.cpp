@@ -62,8 +62,8 @@ static int64_t bruteForce(const Problem &problem) {
     for (size_t v = 0; v < digits.size(); ++v)
       price = addPrices(price, problem.unary[v][digits[v]]);
     for (const PriceEdge &edge : problem.edges)
-      price = addPrices(price, edge.table->at(digits[edge.first],
-                                              digits[edge.second]));
+      price = addPrices(
+          price, edge.table->at(digits[edge.first], digits[edge.second]));
     best = std::min(best, price);
     size_t v = 0;
     for (; v < digits.size(); ++v) {
@@ -118,8 +118,7 @@ TEST_CASE("large prices do not overflow") {
 
 TEST_CASE("removing dominated values keeps the least price") {
   for (uint64_t seed = 0; seed < 300; ++seed) {
-    Problem problem =
-        randomProblem({6, 4, 8, seed % 2 ? 6 : 1000}, seed);
+    Problem problem = randomProblem({6, 4, 8, seed % 2 ? 6 : 1000}, seed);
     planner::Reduction reduction = planner::removeDominated(problem);
     REQUIRE(bruteForce(reduction.problem) == bruteForce(problem));
   }

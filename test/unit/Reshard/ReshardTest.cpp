@@ -54,9 +54,9 @@ static void checkPath(Setup &setup, const Sharding &from, const Sharding &to) {
     INFO(moveKindName(move.kind) << " to " << move.to.str(mesh));
     REQUIRE(checkSharding(move.to, from.globalShape(), mesh, ""));
     REQUIRE(ranks.apply(move) == "");
-    REQUIRE(move.picoseconds ==
-            setup.cost.picoseconds(move.kind, move.axes, DType::F32, move.from,
-                                   move.to));
+    REQUIRE(move.picoseconds == setup.cost.picoseconds(move.kind, move.axes,
+                                                       DType::F32, move.from,
+                                                       move.to));
     total += move.picoseconds;
     at = move.to;
   }
@@ -183,9 +183,9 @@ static void checkPrices(const std::string &axes, const Dims &dims) {
           if (set >> axis & 1)
             axes.push_back(axis);
         for (int kind = 0; kind < 7; ++kind)
-          price[i][j] = std::min(
-              price[i][j], oneMove(setup, static_cast<MoveKind>(kind), axes,
-                                   all[i], all[j]));
+          price[i][j] =
+              std::min(price[i][j], oneMove(setup, static_cast<MoveKind>(kind),
+                                            axes, all[i], all[j]));
       }
   for (size_t i = 0; i < n; ++i)
     price[i][i] = 0;
@@ -310,8 +310,7 @@ TEST_CASE("parts of a softmax are merged by one all-reduce") {
   Setup setup("x=2,y=2");
   Sharding merge = plain({{4, {}}, {6, {}}}, {0, 1});
   merge.combiner = Combiner::SoftmaxMerge;
-  auto path =
-      setup.planner.path(DType::F32, merge, plain({{4, {0}}, {6, {}}}));
+  auto path = setup.planner.path(DType::F32, merge, plain({{4, {0}}, {6, {}}}));
   REQUIRE(path);
   REQUIRE(path->moves.size() == 2);
   CHECK(path->moves[0].kind == MoveKind::AllReduce);
@@ -338,8 +337,8 @@ TEST_CASE("a value with several uses is gathered once") {
   Setup setup("tp=4");
   Sharding rows = plain({{512, {0}}, {768, {}}});
   Sharding whole = plain({{512, {}}, {768, {}}});
-  auto shared = setup.planner.sharedLayout(DType::F32, rows,
-                                           {whole, whole, whole, rows});
+  auto shared =
+      setup.planner.sharedLayout(DType::F32, rows, {whole, whole, whole, rows});
   REQUIRE(shared);
   CHECK(*shared == whole);
   shared = setup.planner.sharedLayout(DType::F32, rows, {whole, rows});

@@ -5,10 +5,10 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The oracle holds the whole tensor: each rank's operand is cut from it (pending
-// values: from as many whole tensors as there are pending coordinates), and each
-// rank's result must be the cut of their combination. Both backends run as
-// threads.
+// The oracle holds the whole tensor: each rank's operand is cut from it
+// (pending values: from as many whole tensors as there are pending
+// coordinates), and each rank's result must be the cut of their combination.
+// Both backends run as threads.
 //
 //===----------------------------------------------------------------------===//
 
@@ -76,8 +76,8 @@ Shards oracle(const CollectiveSpec &spec, const Mesh &mesh) {
       if (!sum.defined())
         sum = term;
       else
-        combineElements(spec.from.combiner, spec.dtype, sum.data(),
-                        term.data(), sum.numElements());
+        combineElements(spec.from.combiner, spec.dtype, sum.data(), term.data(),
+                        sum.numElements());
     }
     shards.expected.push_back(cut(sum, boxOf(spec.to, mesh, coords)));
   }
@@ -194,8 +194,8 @@ TEST_CASE("random reshards equal the oracle", "[collective]") {
     Mesh mesh = *Mesh::parse(text);
     for (int i = 0; i < 60; ++i) {
       CollectiveSpec spec = randomSpec(mesh, random);
-      INFO(text << " " << dtypeName(spec.dtype) << " "
-                << spec.from.str(mesh) << " -> " << spec.to.str(mesh));
+      INFO(text << " " << dtypeName(spec.dtype) << " " << spec.from.str(mesh)
+                << " -> " << spec.to.str(mesh));
       Shards shards = oracle(spec, mesh);
       REQUIRE(runOn(spec, mesh, true, shards) == "");
       REQUIRE(runOn(spec, mesh, false, shards) == "");

@@ -43,8 +43,8 @@ TEST_CASE("copies between any strides and types", "[library]") {
   Arena arena;
   Command broadcast = makeCall("copy");
   View row = arena.place(DType::F32, {7});
-  broadcast.operands = {View{Space::Arena, row.offset, DType::F32, {3, 7},
-                             {0, 1}}};
+  broadcast.operands = {
+      View{Space::Arena, row.offset, DType::F32, {3, 7}, {0, 1}}};
   broadcast.results = {arena.place(DType::F32, {3, 7})};
   arena.randomize(row, random);
   REQUIRE_OK(runCall(arena, broadcast));
@@ -175,7 +175,9 @@ TEST_CASE("rotary embedding", "[library]") {
         auto table = [&] {
           View view = arena.place(type, {s, half ? d / 2 : d});
           arena.randomize(view, random);
-          return View{Space::Arena, view.offset, type,
+          return View{Space::Arena,
+                      view.offset,
+                      type,
                       {b, h, s, half ? d / 2 : d},
                       {0, 0, view.strides[0], 1}};
         };

@@ -38,9 +38,9 @@ std::string slurp(const std::string &path) {
 }
 
 /// Runs in a child; `before` is called there first.
-Ran runMain(const SampleModel &model, std::vector<std::string> arguments,
-            const std::function<void()> &before = [] {},
-            std::string outPath = "") {
+Ran runMain(
+    const SampleModel &model, std::vector<std::string> arguments,
+    const std::function<void()> &before = [] {}, std::string outPath = "") {
   TempDirectory directory;
   if (outPath.empty())
     outPath = directory / "out";
@@ -70,9 +70,9 @@ Ran runMain(const SampleModel &model, std::vector<std::string> arguments,
   if (outPath != "/dev/full")
     ran.out = slurp(outPath);
   ran.err = slurp(directory / "err");
-  ran.seconds = std::chrono::duration<double>(
-                    std::chrono::steady_clock::now() - begin)
-                    .count();
+  ran.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
+          .count();
   return ran;
 }
 
@@ -95,8 +95,8 @@ TEST_CASE("inputs to outputs, report and trace", "[main]") {
   std::string input = sampleInput(model, &x);
   std::string out = model.directory / "out", trace = model.directory / "t.json";
   Ran ran = runMain(model, {"--input", input, "--output-dir", out, "--repeat",
-                            "3", "--warmup", "1", "--report", "json",
-                            "--trace", trace, "--check-arena", "--pin"});
+                            "3", "--warmup", "1", "--report", "json", "--trace",
+                            trace, "--check-arena", "--pin"});
   INFO(ran.err);
   REQUIRE(ran.code == 0);
   Result<HostTensor> y = readNpy(out + "/y.npy");
@@ -139,8 +139,9 @@ TEST_CASE("random inputs are the same for the same seed", "[main]") {
   SampleModel two(2), three(3);
   auto output = [](SampleModel &model, const char *seed) {
     std::string out = model.directory / "out";
-    REQUIRE(runMain(model, {"--random-inputs", seed, "--output-dir", out})
-                .code == 0);
+    REQUIRE(
+        runMain(model, {"--random-inputs", seed, "--output-dir", out}).code ==
+        0);
     return slurp(out + "/y.npy");
   };
   std::string first = output(two, "7");
@@ -199,8 +200,8 @@ TEST_CASE("outputs that cannot be written leave nothing behind", "[main]") {
                         model.directory / "no/such/folder"})
             .code == 2);
   std::string out = model.directory / "out";
-  Ran limited = runMain(
-      model, {"--random-inputs", "1", "--output-dir", out}, [] {
+  Ran limited =
+      runMain(model, {"--random-inputs", "1", "--output-dir", out}, [] {
         // More than the messages need, less than an output.
         struct rlimit limit = {100, 100};
         ::setrlimit(RLIMIT_FSIZE, &limit);
@@ -208,8 +209,8 @@ TEST_CASE("outputs that cannot be written leave nothing behind", "[main]") {
   CHECK(limited.code == 2);
   CHECK(fs::exists(out));
   CHECK(fs::is_empty(out));
-  CHECK(runMain(model, {"--random-inputs", "1", "--trace", "/dev/full"})
-            .code == 2);
+  CHECK(runMain(model, {"--random-inputs", "1", "--trace", "/dev/full"}).code ==
+        2);
   Ran full = runMain(model, {"--random-inputs", "1"}, [] {}, "/dev/full");
   CHECK(full.code == 2);
   CHECK_THAT(full.err, Catch::Contains("standard output"));
@@ -220,8 +221,8 @@ TEST_CASE("a failing rank ends the run and is named", "[main]") {
   auto inject = [&](const char *what, std::vector<std::string> arguments = {}) {
     arguments.insert(arguments.end(), {"--random-inputs", "1", "--output-dir",
                                        model.directory / "out"});
-    Ran ran = runMain(model, arguments,
-                      [&] { ::setenv("PARTITA_INJECT", what, 1); });
+    Ran ran =
+        runMain(model, arguments, [&] { ::setenv("PARTITA_INJECT", what, 1); });
     CHECK_FALSE(fs::exists(model.directory / "out/y.npy"));
     CHECK(ran.seconds < 5);
     return ran;
@@ -229,9 +230,8 @@ TEST_CASE("a failing rank ends the run and is named", "[main]") {
   Ran error = inject("rank=1,command=2,kind=error");
   CHECK(error.code == 6);
   CHECK_THAT(error.err, Catch::Contains("rank 1: injected error"));
-  CHECK_THAT(error.err,
-             Catch::Contains("command 2, all_reduce @reduce (nodes "
-                             "/layer/MatMul)"));
+  CHECK_THAT(error.err, Catch::Contains("command 2, all_reduce @reduce (nodes "
+                                        "/layer/MatMul)"));
   CHECK_THAT(error.err, Catch::Contains("rank 0: "));
   Ran alloc = inject("rank=2,command=99,kind=alloc");
   CHECK(alloc.code == 6);
@@ -262,7 +262,8 @@ TEST_CASE("child: a run that counts", "[.][counted]") {
   for (RankClass &c : model.program.classes)
     c.arenaBytes = 64 << 20;
   model.seal();
-  std::string name = "sample", seed = "--random-inputs=1", json = "--report=json";
+  std::string name = "sample", seed = "--random-inputs=1",
+              json = "--report=json";
   char *argv[] = {name.data(), seed.data(), json.data(), nullptr};
   REQUIRE(partita_main(3, argv, &model.module) == 0);
 }

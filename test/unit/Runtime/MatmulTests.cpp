@@ -123,11 +123,13 @@ TEST_CASE("products of every layout", "[matmul]") {
 
 TEST_CASE("epilogues, fused and not", "[matmul]") {
   std::mt19937_64 random(2);
-  const char *lists[] = {"bias",          "bias,gelu_erf", "bias,gelu_tanh",
-                         "relu",          "silu",          "tanh",
-                         "sigmoid",       "add",           "bias,add",
-                         "bias,relu,add", "silu,mul",      "mul,bias",
-                         "add,add",       "bias,gelu_erf,add,mul"};
+  const char *lists[] = {"bias",           "bias,gelu_erf",
+                         "bias,gelu_tanh", "relu",
+                         "silu",           "tanh",
+                         "sigmoid",        "add",
+                         "bias,add",       "bias,relu,add",
+                         "silu,mul",       "mul,bias",
+                         "add,add",        "bias,gelu_erf,add,mul"};
   for (DType type : {DType::F32, DType::F64})
     for (const char *list : lists)
       for (int layout = 0; layout < 4; ++layout) {
@@ -138,9 +140,8 @@ TEST_CASE("epilogues, fused and not", "[matmul]") {
         call.operands = {arena.place(type, {2, m, k}),
                          arena.place(type, {k, n})};
         call.results = {arena.place(type, {2, m, n},
-                                    layout == 1
-                                        ? std::vector<int64_t>{1, 0, 2}
-                                        : std::vector<int64_t>{},
+                                    layout == 1 ? std::vector<int64_t>{1, 0, 2}
+                                                : std::vector<int64_t>{},
                                     layout == 2 ? 4 : 0)};
         std::vector<View> extra;
         std::istringstream names(list);
@@ -149,10 +150,10 @@ TEST_CASE("epilogues, fused and not", "[matmul]") {
           if (name == "bias")
             extra.push_back(arena.place(type, {n}));
           if (name == "add" || name == "mul")
-            extra.push_back(arena.place(
-                type, {2, m, n},
-                layout == 2 ? std::vector<int64_t>{1, 0, 2}
-                            : std::vector<int64_t>{}));
+            extra.push_back(arena.place(type, {2, m, n},
+                                        layout == 2
+                                            ? std::vector<int64_t>{1, 0, 2}
+                                            : std::vector<int64_t>{}));
         }
         call.operands.insert(call.operands.end(), extra.begin(), extra.end());
         for (const View &view : call.operands)
@@ -186,9 +187,8 @@ TEST_CASE("packed weights", "[matmul]") {
   std::mt19937_64 random(4);
   struct Case {
     int64_t m, k, n;
-  } cases[] = {{1, 64, 64},   {6, 64, 100},   {128, 768, 384},
-               {3, 17, 5},    {60, 48, 1021}, {256, 33, 31},
-               {10, 1, 7},    {5, 7, 1}};
+  } cases[] = {{1, 64, 64},    {6, 64, 100},  {128, 768, 384}, {3, 17, 5},
+               {60, 48, 1021}, {256, 33, 31}, {10, 1, 7},      {5, 7, 1}};
   for (const Case &c : cases)
     for (bool transposed : {false, true})
       for (int layout = 0; layout < 4; ++layout) {
@@ -210,8 +210,8 @@ TEST_CASE("packed weights", "[matmul]") {
                                          : std::vector<int64_t>{},
                              layout == 1 ? 7 : 0);
         call.operands = {a, pack.results[0], bias};
-        call.results = {arena.place(DType::F32, {c.m, c.n}, {},
-                                    layout == 2 ? 3 : 0)};
+        call.results = {
+            arena.place(DType::F32, {c.m, c.n}, {}, layout == 2 ? 3 : 0)};
         call.attrs["packed"] = packed;
         call.attrs["epilogue"] = std::string("bias,gelu_tanh");
         for (const View &view : {weight, bias, a})

@@ -8,8 +8,8 @@
 // y = 2 relu(x W) + 1 over N ranks: x [4,8] split by columns, W [8,6] by rows,
 // so that the product is pending and needs an all-reduce. relu is the epilogue
 // of a product with the identity, a constant. The last operation is a kernel
-// function of this file, in place of a generated one; it also gives z[rank], the
-// rank's first row of W, which it knows by its shard offset.
+// function of this file, in place of a generated one; it also gives z[rank],
+// the rank's first row of W, which it knows by its shard offset.
 //
 //===----------------------------------------------------------------------===//
 
@@ -48,8 +48,8 @@ public:
     program.mesh = *Mesh::parse("tp=" + std::to_string(ranks));
     program.modelName = "sample";
     program.planJson = "{\"mesh\": {\"tp\": 2}}";
-    program.files = {{directory / "model.onnx", 256,
-                      *hashFile(directory / "model.onnx")}};
+    program.files = {
+        {directory / "model.onnx", 256, *hashFile(directory / "model.onnx")}};
     program.parameters = {{"w", DType::F32, {8, 6}, 0, 64, 192}};
     program.inputs = {{"x", DType::F32, {4, 8}, ""}};
     program.outputs = {{"y", DType::F32, {4, 6}, ""},
@@ -118,8 +118,7 @@ private:
     product.nodes = "/layer/MatMul";
     product.operands = {x, w};
     product.results = {partial};
-    product.workspace = {
-        contiguousView(Space::Arena, 512, DType::U8, {4096})};
+    product.workspace = {contiguousView(Space::Arena, 512, DType::U8, {4096})};
     product.matmulFlops = 2 * 4 * k * 6;
     Command reduce{.kind = CommandKind::Collective, .id = "reduce"};
     reduce.nodes = "/layer/MatMul";

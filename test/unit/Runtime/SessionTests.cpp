@@ -30,7 +30,8 @@ Outcome outcome(int code, char *message) {
 /// Owns a session.
 class Handle {
 public:
-  Outcome create(const SampleModel &model, const partita_options *options = {}) {
+  Outcome create(const SampleModel &model,
+                 const partita_options *options = {}) {
     char *message = nullptr;
     int code = partita_create(&model.module, options, &session, &message);
     return outcome(code, message);
@@ -51,9 +52,7 @@ struct Buffers {
   float x[32], y[24] = {};
   std::vector<int64_t> z;
   int64_t xShape[2] = {4, 8}, yShape[2] = {4, 6}, zShape[1];
-  partita_tensor input() {
-    return {"x", "f32", 2, xShape, x, sizeof(x)};
-  }
+  partita_tensor input() { return {"x", "f32", 2, xShape, x, sizeof(x)}; }
   std::vector<partita_tensor> outputs() {
     return {{"y", "f32", 2, yShape, y, sizeof(y)},
             {"z", "i64", 1, zShape, z.data(), z.size() * 8}};

@@ -163,8 +163,8 @@ TEST_CASE("canonical forms are equal exactly where boxes are") {
       Sharding sharding{{dim}, {}, Combiner::None};
       std::vector<std::vector<int64_t>> boxes;
       for (int64_t rank = 0; rank < mesh.numRanks(); ++rank)
-        boxes.push_back(elements(boxOf(sharding, mesh,
-                                       mesh.coordinates(rank))));
+        boxes.push_back(
+            elements(boxOf(sharding, mesh, mesh.coordinates(rank))));
       Sharding form = canonical(sharding, mesh);
       INFO(sharding.str(mesh) << " = " << form.str(mesh));
       CHECK(checkSharding(form, {24}, mesh, ""));
@@ -204,9 +204,9 @@ TEST_CASE("what is no sharding") {
 TEST_CASE("a reshape's rule moves no data") {
   Mesh mesh = *Mesh::parse("x=2,y=3");
   std::vector<std::vector<int64_t>> shapes{
-      {72},    {6, 12}, {12, 6}, {2, 36},   {36, 2}, {6, 3, 4}, {3, 24},
-      {8, 9},  {9, 8},  {2, 3, 12}, {1, 72}, {72, 1}, {6, 1, 12}, {4, 18},
-      {2, 2, 18}};
+      {72},      {6, 12}, {12, 6},    {2, 36}, {36, 2},
+      {6, 3, 4}, {3, 24}, {8, 9},     {9, 8},  {2, 3, 12},
+      {1, 72},   {72, 1}, {6, 1, 12}, {4, 18}, {2, 2, 18}};
   for (const auto &from : shapes)
     for (const auto &to : shapes) {
       ShardingRule rule = reshapeRule(from, to);
@@ -239,14 +239,13 @@ TEST_CASE("a reshape's rule moves no data") {
 }
 
 TEST_CASE("strategies of a product") {
-  ShardingRule rule =
-      RuleBuilder({2, 2}, {2})
-          .parallel("m", 4, {{0, 0}}, {{0, 0}})
-          .parallel("n", 8, {{1, 1}}, {{0, 1}})
-          .reduction("k", 6, Combiner::Sum, {{0, 1}, {1, 0}})
-          .linear({0})
-          .linear({1})
-          .build();
+  ShardingRule rule = RuleBuilder({2, 2}, {2})
+                          .parallel("m", 4, {{0, 0}}, {{0, 0}})
+                          .parallel("n", 8, {{1, 1}}, {{0, 1}})
+                          .reduction("k", 6, Combiner::Sum, {{0, 1}, {1, 0}})
+                          .linear({0})
+                          .linear({1})
+                          .build();
   CHECK(rule.str() == "([m,k], [k,n]) -> ([m,n]) reduce{k: sum} linear{0} "
                       "linear{1}");
   Mesh mesh = *Mesh::parse("x=2,y=2");

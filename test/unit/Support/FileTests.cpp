@@ -33,9 +33,9 @@ TEST_CASE("paths that leave their directory are refused", "[file]") {
   CHECK(std::memcmp(file->data(), "weights", 7) == 0);
   CHECK(file->size() == 7);
   CHECK(InputFile::openBeneath(model, "./data//w"));
-  for (const char *path : {"../secret", "data/../../secret", "/etc/passwd", "",
-                           ".", "..", "link", "up/secret", "absolute",
-                           "data/..", "data/../data/w"}) {
+  for (const char *path :
+       {"../secret", "data/../../secret", "/etc/passwd", "", ".", "..", "link",
+        "up/secret", "absolute", "data/..", "data/../data/w"}) {
     INFO(path);
     Result<InputFile> opened = InputFile::openBeneath(model, path);
     REQUIRE_FALSE(opened);
@@ -62,8 +62,7 @@ TEST_CASE("reads stop at the end of a file", "[file]") {
   CHECK(*readFile(directory / "f") == "0123456789");
 }
 
-TEST_CASE("hashes match XXH64 and notice every byte of small files",
-          "[file]") {
+TEST_CASE("hashes match XXH64 and notice every byte of small files", "[file]") {
   CHECK(hashBytes("", 0) == 0xef46db3751d8e999u);
   CHECK(hashBytes("a", 1) == 0xd24ec4f1a98c6e5bu);
   CHECK(hashBytes("Nobody inspects the spammish repetition", 39) ==

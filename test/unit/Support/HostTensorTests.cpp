@@ -137,19 +137,19 @@ TEST_CASE("malformed .npy files are refused", "[npy]") {
   refused("", "not a .npy file");
   refused("PK\3\4 something else entirely", "not a .npy file");
   refused(std::string("\x93NUMPY\x01\x00\xff\xff{", 11), "longer than");
-  refused(npyBytes("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
-                   8),
-          "pickled");
+  refused(
+      npyBytes("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", 8),
+      "pickled");
   refused(npyBytes("{'descr': [('a', '<f4')], 'fortran_order': False, "
                    "'shape': (1,), }",
                    4),
           "structured");
-  refused(npyBytes("{'descr': '>f4', 'fortran_order': False, 'shape': (1,)}",
-                   4),
-          "'>f4'");
-  refused(npyBytes("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}",
-                   4),
-          "needs 8 bytes");
+  refused(
+      npyBytes("{'descr': '>f4', 'fortran_order': False, 'shape': (1,)}", 4),
+      "'>f4'");
+  refused(
+      npyBytes("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 4),
+      "needs 8 bytes");
   refused(npyBytes("{'descr': '<f4', 'fortran_order': False, "
                    "'shape': (4611686018427387904, 4)}",
                    4),
@@ -158,9 +158,9 @@ TEST_CASE("malformed .npy files are refused", "[npy]") {
                    "'shape': (99999999999999999999,)}",
                    4),
           "dictionary");
-  refused(npyBytes("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}",
-                   4),
-          "dictionary");
+  refused(
+      npyBytes("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}", 4),
+      "dictionary");
   refused(npyBytes("{'descr': '<f4', 'fortran_order': False}", 4), "missing");
   refused(npyBytes("__import__('os').system('true')", 4), "dictionary");
   CHECK_FALSE(readNpy(directory / "absent.npy"));
