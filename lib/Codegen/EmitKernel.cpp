@@ -276,7 +276,13 @@ void KernelEmitter::addShapeCarrier(SmallVector<Value> &ins,
   if (llvm::all_of(llvm::seq<unsigned>(0, rank), mentions))
     return;
   Type f32 = b.getF32Type();
-  Value one = memref::AllocaOp::create(b, loc, MemRefType::get({1}, f32));
+  Value one;
+  {
+    // Once, not once a row.
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(&func.getBody().front());
+    one = memref::AllocaOp::create(b, loc, MemRefType::get({1}, f32));
+  }
   SmallVector<int64_t> zeros(rank, 0);
   auto type =
       MemRefType::get(plan.space.cols, f32,

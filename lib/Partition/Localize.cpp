@@ -16,7 +16,6 @@
 #include "Shardings.h"
 #include "dialects/nn/NN.h"
 #include "dialects/rt/RT.h"
-#include "partita/Partition/Partition.h"
 #include "mlir/IR/IRMapping.h"
 #include <map>
 
@@ -277,11 +276,6 @@ Status Localizer::run() {
     PARTITA_CHECK(buildClass(index, ranks));
   entry.erase();
   return ok();
-}
-
-Status partita::localize(ModuleOp module) {
-  PARTITA_TRY(ShardingReader reader, ShardingReader::create(module));
-  return localize(module, reader);
 }
 
 Status partita::localize(ModuleOp module, ShardingReader &reader) {

@@ -24,12 +24,33 @@ namespace partita {
 #include "lib/Partition/Passes.h.inc"
 } // namespace partita
 
-/// A planner over the module's mesh with the prices of `text`.
-static Result<ReshardPlanner> makePlanner(ModuleOp module,
-                                          const Topology &topology) {
+struct Partitioner::Impl {
+  ModuleOp module;
+  ShardingReader reader;
+  ReshardPlanner planner;
+};
+
+Partitioner::Partitioner(std::unique_ptr<Impl> impl) : impl(std::move(impl)) {}
+Partitioner::Partitioner(Partitioner &&) noexcept = default;
+Partitioner::~Partitioner() = default;
+
+Result<Partitioner> Partitioner::create(ModuleOp module,
+                                        const Topology &topology) {
   PARTITA_TRY(ShardingReader reader, ShardingReader::create(module));
-  return ReshardPlanner(reader.mesh(),
-                        CollectiveCost(topology, reader.mesh()));
+  ReshardPlanner planner(reader.mesh(),
+                         CollectiveCost(topology, reader.mesh()));
+  return Partitioner(std::unique_ptr<Impl>(
+      new Impl{module, std::move(reader), std::move(planner)}));
+}
+
+Status Partitioner::insertReshards() {
+  return partita::insertReshards(impl->reader, impl->planner);
+}
+Status Partitioner::lowerReshards() {
+  return partita::lowerReshards(impl->reader, impl->planner);
+}
+Status Partitioner::localize() {
+  return partita::localize(impl->module, impl->reader);
 }
 
 static Status verified(ModuleOp module, const char *step) {
@@ -40,14 +61,12 @@ static Status verified(ModuleOp module, const char *step) {
 }
 
 Status partita::partition(ModuleOp module, const Topology &topology) {
-  PARTITA_TRY(ShardingReader reader, ShardingReader::create(module));
-  ReshardPlanner planner(reader.mesh(),
-                         CollectiveCost(topology, reader.mesh()));
-  PARTITA_CHECK(insertReshards(reader, planner));
+  PARTITA_TRY(Partitioner partitioner, Partitioner::create(module, topology));
+  PARTITA_CHECK(partitioner.insertReshards());
   PARTITA_CHECK(verified(module, "dist-insert-reshards"));
-  PARTITA_CHECK(lowerReshards(reader, planner));
+  PARTITA_CHECK(partitioner.lowerReshards());
   PARTITA_CHECK(verified(module, "dist-reshard-to-collectives"));
-  PARTITA_CHECK(localize(module, reader));
+  PARTITA_CHECK(partitioner.localize());
   return verified(module, "localize");
 }
 
@@ -60,23 +79,21 @@ bool failedWith(ModuleOp module, const Status &status) {
   return !status;
 }
 
-/// The planner of a pass's topology option; prices only, so a mesh of another
-/// size than the topology is fine.
-Status withPlanner(ModuleOp module, const std::string &text,
-                   function_ref<Status(ReshardPlanner &)> body) {
+/// Runs one step with the prices of the pass's topology option; a mesh of
+/// another size than the topology is fine.
+Status runStep(ModuleOp module, const std::string &text,
+               Status (Partitioner::*step)()) {
   PARTITA_TRY(Topology topology, Topology::parse(text));
-  PARTITA_TRY(ReshardPlanner planner, makePlanner(module, topology));
-  return body(planner);
+  PARTITA_TRY(Partitioner partitioner, Partitioner::create(module, topology));
+  return (partitioner.*step)();
 }
 
 struct InsertReshardsPass
     : partita::impl::InsertReshardsBase<InsertReshardsPass> {
   using InsertReshardsBase::InsertReshardsBase;
   void runOnOperation() override {
-    ModuleOp module = getOperation();
-    if (failedWith(module, withPlanner(module, topology, [&](auto &planner) {
-                     return insertReshards(module, planner);
-                   })))
+    if (failedWith(getOperation(), runStep(getOperation(), topology,
+                                           &Partitioner::insertReshards)))
       signalPassFailure();
   }
 };
@@ -84,10 +101,8 @@ struct InsertReshardsPass
 struct LowerReshardsPass : partita::impl::LowerReshardsBase<LowerReshardsPass> {
   using LowerReshardsBase::LowerReshardsBase;
   void runOnOperation() override {
-    ModuleOp module = getOperation();
-    if (failedWith(module, withPlanner(module, topology, [&](auto &planner) {
-                     return lowerReshards(module, planner);
-                   })))
+    if (failedWith(getOperation(), runStep(getOperation(), topology,
+                                           &Partitioner::lowerReshards)))
       signalPassFailure();
   }
 };
@@ -95,7 +110,8 @@ struct LowerReshardsPass : partita::impl::LowerReshardsBase<LowerReshardsPass> {
 struct LocalizePass : partita::impl::LocalizeBase<LocalizePass> {
   using LocalizeBase::LocalizeBase;
   void runOnOperation() override {
-    if (failedWith(getOperation(), localize(getOperation())))
+    if (failedWith(getOperation(), runStep(getOperation(), "cpu:1",
+                                           &Partitioner::localize)))
       signalPassFailure();
   }
 };

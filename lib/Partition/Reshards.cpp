@@ -14,7 +14,6 @@
 
 #include "Shardings.h"
 #include "dialects/nn/NN.h"
-#include "partita/Partition/Partition.h"
 
 using namespace mlir;
 using namespace partita;
@@ -96,11 +95,6 @@ static Status insertAfter(ShardingReader &reader, ReshardPlanner &planner,
       use->set(source);
   }
   return ok();
-}
-
-Status partita::insertReshards(ModuleOp module, ReshardPlanner &planner) {
-  PARTITA_TRY(ShardingReader reader, ShardingReader::create(module));
-  return insertReshards(reader, planner);
 }
 
 Status partita::insertReshards(ShardingReader &reader,
@@ -190,11 +184,6 @@ static void nameMove(Operation *producer, Operation *move,
   if (producer)
     nn::copyIdentity(producer, move);
   move->setAttr(nn::idAttrName, StringAttr::get(move->getContext(), id));
-}
-
-Status partita::lowerReshards(ModuleOp module, ReshardPlanner &planner) {
-  PARTITA_TRY(ShardingReader reader, ShardingReader::create(module));
-  return lowerReshards(reader, planner);
 }
 
 Status partita::lowerReshards(ShardingReader &reader,

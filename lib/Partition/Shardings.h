@@ -53,8 +53,7 @@ private:
   llvm::DenseMap<mlir::Operation *, std::unique_ptr<Planned>> cache;
 };
 
-// The steps of Partition.h with one reader: rules and strategies do not change
-// between them, so they are read once.
+// The steps of Partition.h.
 Status insertReshards(ShardingReader &reader, ReshardPlanner &planner);
 Status lowerReshards(ShardingReader &reader, ReshardPlanner &planner);
 Status localize(mlir::ModuleOp module, ShardingReader &reader);

@@ -76,6 +76,7 @@ private:
   Result<Command> commandFor(Operation *op);
   Result<Command> callCommand(rt::CallOp op);
   Result<Command> kernelCommand(rt::KernelOp op);
+  template <typename Op> Result<Command> moveCommand(Op op);
   Result<Command> collectiveCommand(rt::CollectiveOp op);
   Result<Command> shardCommand(rt::ShardOp op);
   Result<Command> parameterCommand(nn::GetParameterOp op);
@@ -344,19 +345,9 @@ static Result<std::vector<int>> axesOf(Op op, const Mesh &mesh) {
   return axes;
 }
 
-Result<Command> ClassBuilder::collectiveCommand(rt::CollectiveOp op) {
-  using runtime::CollectiveKind;
-  static const std::pair<StringRef, CollectiveKind> kinds[] = {
-      {"all_reduce", CollectiveKind::AllReduce},
-      {"reduce_scatter", CollectiveKind::ReduceScatter},
-      {"all_gather", CollectiveKind::AllGather},
-      {"all_to_all", CollectiveKind::AllToAll},
-      {"permute", CollectiveKind::Permute}};
+/// What collectives and shards have in common: ends, axes, one view each.
+template <typename Op> Result<Command> ClassBuilder::moveCommand(Op op) {
   Command command;
-  command.kind = CommandKind::Collective;
-  for (auto [name, kind] : kinds)
-    if (op.getKind() == name)
-      command.collective = kind;
   PARTITA_TRY(command.from, shardingFrom(op.getFrom()));
   PARTITA_TRY(command.to, shardingFrom(op.getTo()));
   PARTITA_TRY(command.axes, axesOf(op, mesh));
@@ -367,18 +358,27 @@ Result<Command> ClassBuilder::collectiveCommand(rt::CollectiveOp op) {
   return command;
 }
 
+Result<Command> ClassBuilder::collectiveCommand(rt::CollectiveOp op) {
+  using runtime::CollectiveKind;
+  static const std::pair<StringRef, CollectiveKind> kinds[] = {
+      {"all_reduce", CollectiveKind::AllReduce},
+      {"reduce_scatter", CollectiveKind::ReduceScatter},
+      {"all_gather", CollectiveKind::AllGather},
+      {"all_to_all", CollectiveKind::AllToAll},
+      {"permute", CollectiveKind::Permute}};
+  PARTITA_TRY(Command command, moveCommand(op));
+  command.kind = CommandKind::Collective;
+  for (auto [name, kind] : kinds)
+    if (op.getKind() == name)
+      command.collective = kind;
+  return command;
+}
+
 Result<Command> ClassBuilder::shardCommand(rt::ShardOp op) {
-  Command command;
+  PARTITA_TRY(Command command, moveCommand(op));
   command.kind = CommandKind::Call;
   command.callee =
       op.getKind() == "slice" ? "shard_slice" : "zero_unless_first";
-  PARTITA_TRY(command.from, shardingFrom(op.getFrom()));
-  PARTITA_TRY(command.to, shardingFrom(op.getTo()));
-  PARTITA_TRY(command.axes, axesOf(op, mesh));
-  PARTITA_TRY(View operand, viewOf(op.getInput()));
-  PARTITA_TRY(View result, viewOf(op.getResult()));
-  command.operands = {std::move(operand)};
-  command.results = {std::move(result)};
   return command;
 }
 

@@ -183,13 +183,15 @@ Status Pipeline::choose() {
 }
 
 Status Pipeline::lower() {
-  ReshardPlanner resharder(planned.mesh,
-                           CollectiveCost(request.plan.topology, planned.mesh));
+  auto partitioner = Partitioner::create(*current, request.plan.topology);
+  if (!partitioner)
+    return explain(partitioner.takeError());
   PARTITA_CHECK(phase("reshards", "reshards",
-                      [&] { return insertReshards(*current, resharder); }));
+                      [&] { return partitioner->insertReshards(); }));
   PARTITA_CHECK(phase("collectives", "collectives",
-                      [&] { return lowerReshards(*current, resharder); }));
-  PARTITA_CHECK(phase("localise", "local", [&] { return localize(*current); }));
+                      [&] { return partitioner->lowerReshards(); }));
+  PARTITA_CHECK(
+      phase("localise", "local", [&] { return partitioner->localize(); }));
   NNToRTOptions options;
   options.threads = static_cast<int>(request.plan.topology.device.threads);
   PARTITA_CHECK(phase("select commands", "rt",

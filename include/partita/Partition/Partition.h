@@ -6,7 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Three steps, each a pass and a function, with a verifier after each:
+// Three steps, each a pass, with a verifier after each. A Partitioner reads rules
+// and strategies once for all of them:
 //
 //   insertReshards   where a use demands another sharding than its producer
 //                    gives, a dist.reshard stands between them
@@ -29,11 +30,28 @@
 
 namespace partita {
 
-/// Errors: an operation without a legal strategy, an argument or result without
-/// a legal sharding (exit code 2, named); combiners that cannot be moved (3).
-Status insertReshards(mlir::ModuleOp module, ReshardPlanner &planner);
-Status lowerReshards(mlir::ModuleOp module, ReshardPlanner &planner);
-Status localize(mlir::ModuleOp module);
+/// The steps on one module, each called at most once and in this order.
+class Partitioner {
+public:
+  /// The topology's prices decide between ways to reshard. Errors: no mesh or no
+  /// entry (exit code 2).
+  static Result<Partitioner> create(mlir::ModuleOp module,
+                                    const Topology &topology);
+  Partitioner(Partitioner &&) noexcept;
+  ~Partitioner();
+
+  /// Errors: an operation without a legal strategy, an argument or result
+  /// without a legal sharding (exit code 2, named); combiners that cannot be
+  /// moved (3).
+  Status insertReshards();
+  Status lowerReshards();
+  Status localize();
+
+private:
+  struct Impl;
+  explicit Partitioner(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl;
+};
 
 /// All three, with verification after each.
 Status partition(mlir::ModuleOp module, const Topology &topology);
