@@ -89,3 +89,21 @@ func.func @storage(%x: tensor<8xbf16>, %m: tensor<8xi1>) -> tensor<8xbf16> {
   }
   return %0 : tensor<8xbf16>
 }
+
+// -----
+
+// A concatenation copies each operand to its place.
+// CHECK: func.func @concat_4x6_{{.*}}(%{{.*}}: memref<4x4xf32, strided<[1, 4]>> {{.*}}, %[[B:.*]]: memref<4x2xf32, strided<[2, 1]>> {{.*}}, %[[R:.*]]: memref<4x6xf32, strided<[6, 1]>>
+// CHECK: memref.reinterpret_cast %[[R]] to offset: [0], sizes: [4, 4], strides: [6, 1]
+// CHECK: linalg.generic
+// CHECK: memref.reinterpret_cast %[[R]] to offset: [4], sizes: [4, 2], strides: [6, 1]
+// CHECK: linalg.generic
+func.func @concat(%x: tensor<4x4xf32>, %y: tensor<4x2xf32>) -> tensor<4x6xf32> {
+  %t = rt.view %x offset 0 strides [1, 4] : tensor<4x4xf32> to tensor<4x4xf32>
+  %0 = rt.fusion(%t, %y) : (tensor<4x4xf32>, tensor<4x2xf32>) -> tensor<4x6xf32> {
+  ^bb0(%a: tensor<4x4xf32>, %b: tensor<4x2xf32>):
+    %1 = nn.concat %a, %b axis 1 : tensor<4x4xf32>, tensor<4x2xf32> to tensor<4x6xf32>
+    rt.yield %1 : tensor<4x6xf32>
+  }
+  return %0 : tensor<4x6xf32>
+}

@@ -7,7 +7,7 @@
 //
 // Every distinct fusion of a module becomes one kernel of an object file; equal
 // ones (same body, same operand addressing) share it, whatever the depth of the
-// model. In four steps:
+// model. In three steps:
 //
 //   outlineKernels    rt.fusion -> rt.kernel, and a module of functions over
 //                     memrefs: a loop over rows with linalg.generic inside
