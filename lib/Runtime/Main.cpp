@@ -18,7 +18,6 @@
 #include <cstdio>
 #include <cstring>
 #include <iomanip>
-#include <iostream>
 #include <sstream>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -274,7 +273,7 @@ static void addOptions(CLI::App &app, Arguments &arguments) {
 }
 
 static int fail(const Error &error) {
-  std::cerr << error.str() << std::endl;
+  std::fprintf(stderr, "%s\n", error.str().c_str());
   return static_cast<int>(error.exit);
 }
 
