@@ -26,6 +26,14 @@ using namespace partita::codegen;
 
 namespace {
 
+/// What a stage reads: an operand, or what an earlier stage stored.
+struct Source {
+  Value value;  ///< of the body
+  Value memref; ///< where it is
+  AffineMap map;
+  Type element; ///< null for compute types
+};
+
 /// What a stage writes: a result, a temporary or an accumulator.
 struct Sink {
   Value value;  ///< of the body; the input of a reduction
@@ -55,6 +63,10 @@ private:
   Status emitRowValues(int64_t level);
   Result<Value> scalarOf(Value value, DenseMap<Value, Value> &known);
   Status emitStage(int64_t stage);
+  Result<SmallVector<Sink>> openSinks(int64_t stage);
+  Source sourceOf(Value value) const;
+  Result<Value> storedIn(const Sink &sink, Value old,
+                         DenseMap<Value, Value> &known);
   void addShapeCarrier(SmallVector<Value> &ins, SmallVector<AffineMap> &maps,
                        ArrayRef<Sink> sinks);
   void collectLoads(Value value, int64_t stage, SetVector<Value> &loads) const;
@@ -284,18 +296,16 @@ void KernelEmitter::addShapeCarrier(SmallVector<Value> &ins,
     one = memref::AllocaOp::create(b, loc, MemRefType::get({1}, f32));
   }
   SmallVector<int64_t> zeros(rank, 0);
-  auto type =
-      MemRefType::get(plan.space.cols, f32,
-                      StridedLayoutAttr::get(b.getContext(), 0, zeros));
+  auto type = MemRefType::get(plan.space.cols, f32,
+                              StridedLayoutAttr::get(b.getContext(), 0, zeros));
   ins.push_back(memref::ReinterpretCastOp::create(
       b, loc, type, one, /*offset=*/0, plan.space.cols, zeros));
   maps.push_back(AffineMap::getMultiDimIdentityMap(rank, b.getContext()));
 }
 
-Status KernelEmitter::emitStage(int64_t stage) {
+/// What `stage` writes; accumulators are set to where they start.
+Result<SmallVector<Sink>> KernelEmitter::openSinks(int64_t stage) {
   int64_t rank = plan.space.cols.size();
-  AffineMap identity = AffineMap::getMultiDimIdentityMap(rank, b.getContext());
-  AffineMap none = AffineMap::get(rank, 0, b.getContext());
   SmallVector<Sink> sinks;
   Operation *yield = body.getTerminator();
   for (auto [i, value] : llvm::enumerate(yield->getOperands())) {
@@ -305,8 +315,9 @@ Status KernelEmitter::emitStage(int64_t stage) {
   }
   for (Value value : plan.temporaries)
     if (plan.levelOf(value) == stage)
-      sinks.push_back({value, temporaries.lookup(value), identity, Type()});
-  bool reduces = false;
+      sinks.push_back({value, temporaries.lookup(value),
+                       AffineMap::getMultiDimIdentityMap(rank, b.getContext()),
+                       Type()});
   for (auto reduce : body.getOps<nn::ReduceOp>()) {
     if (plan.levelOf(reduce.getInput()) != stage || reduce->use_empty())
       continue;
@@ -315,66 +326,80 @@ Status KernelEmitter::emitStage(int64_t stage) {
                 scalars.reductionStart(reduce.getKind(),
                                        getElementTypeOrSelf(reduce.getType())));
     memref::StoreOp::create(b, loc, start, accumulator);
-    sinks.push_back({reduce.getInput(), accumulator, none, Type(), reduce});
-    reduces = true;
+    sinks.push_back({reduce.getInput(), accumulator,
+                     AffineMap::get(rank, 0, b.getContext()), Type(), reduce});
   }
+  return sinks;
+}
+
+/// Where `value`, an operand or what an earlier stage stored, is read from.
+Source KernelEmitter::sourceOf(Value value) const {
+  if (auto argument = dyn_cast<BlockArgument>(value)) {
+    const Walk &walk = plan.space.operands[argument.getArgNumber()];
+    return {value, operandRows[argument.getArgNumber()], columnMap(walk),
+            walk.element};
+  }
+  if (int64_t result = plan.resultOf(value); result >= 0) {
+    const Walk &walk = plan.space.results[result];
+    return {value, resultRows[result], columnMap(walk), walk.element};
+  }
+  int64_t rank = plan.space.cols.size();
+  return {value, temporaries.lookup(value),
+          AffineMap::getMultiDimIdentityMap(rank, b.getContext()), Type()};
+}
+
+/// What goes to `sink`, whose memory holds `old`.
+Result<Value> KernelEmitter::storedIn(const Sink &sink, Value old,
+                                      DenseMap<Value, Value> &known) {
+  PARTITA_TRY(Value value, scalarOf(sink.value, known));
+  if (nn::ReduceOp reduce = sink.reduce)
+    return scalars.reduceStep(
+        reduce.getKind(), getElementTypeOrSelf(reduce.getType()), old, value);
+  return sink.element ? scalars.toStorage(value, sink.element) : value;
+}
+
+/// One loop over the columns.
+Status KernelEmitter::emitStage(int64_t stage) {
+  PARTITA_TRY(SmallVector<Sink> sinks, openSinks(stage));
   if (sinks.empty())
     return ok();
   SetVector<Value> loads;
   for (const Sink &sink : sinks)
     collectLoads(sink.value, stage, loads);
+  SmallVector<Source> sources;
   SmallVector<Value> ins, outs;
   SmallVector<AffineMap> maps;
-  SmallVector<Type> elements; // of loads; null for compute types
   for (Value value : loads) {
-    if (auto argument = dyn_cast<BlockArgument>(value)) {
-      const Walk &walk = plan.space.operands[argument.getArgNumber()];
-      ins.push_back(operandRows[argument.getArgNumber()]);
-      maps.push_back(columnMap(walk));
-      elements.push_back(walk.element);
-    } else if (int64_t result = plan.resultOf(value); result >= 0) {
-      const Walk &walk = plan.space.results[result];
-      ins.push_back(resultRows[result]);
-      maps.push_back(columnMap(walk));
-      elements.push_back(walk.element);
-    } else {
-      ins.push_back(temporaries.lookup(value));
-      maps.push_back(identity);
-      elements.push_back(Type());
-    }
+    sources.push_back(sourceOf(value));
+    ins.push_back(sources.back().memref);
+    maps.push_back(sources.back().map);
   }
   addShapeCarrier(ins, maps, sinks);
+  bool reduces = false;
   for (const Sink &sink : sinks) {
     outs.push_back(sink.memref);
     maps.push_back(sink.map);
+    reduces |= bool(sink.reduce);
   }
   SmallVector<utils::IteratorType> iterators(
-      rank,
+      plan.space.cols.size(),
       reduces ? utils::IteratorType::reduction : utils::IteratorType::parallel);
   Status status = ok();
   auto build = [&](OpBuilder &inner, Location, ValueRange arguments) {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPoint(inner.getInsertionBlock(), inner.getInsertionPoint());
     DenseMap<Value, Value> known;
-    for (auto [value, argument, element] :
-         llvm::zip(loads, arguments, elements))
-      known[value] =
-          element ? scalars.fromStorage(argument, element) : argument;
+    for (auto [source, argument] : llvm::zip(sources, arguments))
+      known[source.value] = source.element
+                                ? scalars.fromStorage(argument, source.element)
+                                : argument;
     SmallVector<Value> yielded;
     for (auto [sink, old] :
          llvm::zip_equal(sinks, arguments.drop_front(ins.size()))) {
-      Result<Value> value = scalarOf(sink.value, known);
-      if (value && sink.reduce)
-        value = scalars.reduceStep(sink.reduce.getKind(),
-                                   getElementTypeOrSelf(sink.reduce.getType()),
-                                   old, *value);
-      if (!value) {
+      Result<Value> value = storedIn(sink, old, known);
+      yielded.push_back(value ? *value : old);
+      if (!value)
         status = value.takeError();
-        yielded.push_back(old);
-        continue;
-      }
-      yielded.push_back(sink.element ? scalars.toStorage(*value, sink.element)
-                                     : *value);
     }
     linalg::YieldOp::create(b, loc, yielded);
   };

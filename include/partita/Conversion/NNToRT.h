@@ -26,9 +26,9 @@ struct NNToRTOptions {
 
 /// Converts every function of `module`. Afterwards the bodies hold rt.view,
 /// rt.call, rt.fusion, rt.collective, rt.shard, nn.get_parameter, nn.constant
-/// and func.return alone. Errors: an operation or element type that neither the
-/// library nor the code generator has (exit code 3), naming operation and
-/// nodes.
+/// and func.return alone. The caller verifies the module. Errors: an operation
+/// or element type that neither the library nor the code generator has (exit
+/// code 3), naming operation and nodes.
 Status convertNNToRT(mlir::ModuleOp module, const NNToRTOptions &options);
 
 /// Registers nn-to-rt.

@@ -12,7 +12,6 @@
 //===----------------------------------------------------------------------===//
 
 #include "Emitter.h"
-#include "partita/Runtime/Library.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -61,9 +60,7 @@ Result<Value> Emitter::packed(const Product &product, Value weight,
   Value &blob = packs[{keyOf(place), shape.vec()}];
   if (blob)
     return blob;
-  PARTITA_TRY(int64_t bytes,
-              runtime::packedWeightBytes(shape[0], shape[1], shape[2],
-                                         options.threads));
+  PARTITA_TRY(int64_t bytes, sizes.packedWeight(shape));
   auto type = RankedTensorType::get(
       {bytes}, builder.getIntegerType(8, /*isSigned=*/false));
   Call call{

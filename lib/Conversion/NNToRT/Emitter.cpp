@@ -26,9 +26,79 @@ std::string rt::describe(Operation *op) {
   return text;
 }
 
-Emitter::Emitter(func::FuncOp func, const NNToRTOptions &options)
-    : func(func), builder(func), options(options),
-      plan(func.getBody().front()) {}
+//===----------------------------------------------------------------------===//
+// Sizes
+//===----------------------------------------------------------------------===//
+
+/// All of a command that its workspace can depend on.
+static std::string signature(const runtime::Command &command) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  auto add = [&](const std::vector<runtime::View> &views) {
+    for (const runtime::View &view : views) {
+      os << int(view.dtype) << '[';
+      llvm::interleave(view.shape, os, ",");
+      os << ';';
+      llvm::interleave(view.strides, os, ",");
+      os << ']';
+    }
+    os << '|';
+  };
+  os << command.callee << '|';
+  for (const ShardOffset &offset : command.offsets) {
+    os << offset.size << ':';
+    llvm::interleave(offset.axes, os, ",");
+    os << '|';
+  }
+  add(command.operands);
+  add(command.results);
+  for (const auto &[name, attr] : command.attrs) {
+    os << name << '=';
+    std::visit(
+        [&](const auto &value) {
+          if constexpr (std::is_same_v<std::decay_t<decltype(value)>,
+                                       std::string>)
+            os << value;
+          else
+            llvm::interleave(value, os, ",");
+        },
+        attr);
+    os << ';';
+  }
+  return text;
+}
+
+Result<int64_t> SizeCache::workspace(runtime::Command command) {
+  auto [entry, isNew] = workspaces.try_emplace(signature(command), 0);
+  if (!isNew)
+    return entry->second;
+  // Results are in memory of their own, as they will be in the arena; operands
+  // in one place says nothing, they are only read.
+  for (runtime::View &view : command.results)
+    view.offset += int64_t(1) << 40;
+  auto bytes = runtime::workspaceBytes(command, threads);
+  if (!bytes) {
+    workspaces.erase(entry);
+    return bytes.takeError();
+  }
+  return entry->second = *bytes;
+}
+
+Result<int64_t> SizeCache::packedWeight(ArrayRef<int64_t> shape) {
+  auto [entry, isNew] = packed.try_emplace(shape.vec(), 0);
+  if (!isNew)
+    return entry->second;
+  auto bytes =
+      runtime::packedWeightBytes(shape[0], shape[1], shape[2], threads);
+  if (!bytes) {
+    packed.erase(entry);
+    return bytes.takeError();
+  }
+  return entry->second = *bytes;
+}
+
+Emitter::Emitter(func::FuncOp func, SizeCache &sizes)
+    : func(func), builder(func), sizes(sizes), plan(func.getBody().front()) {}
 
 NamedAttribute Emitter::ints(StringRef name, ArrayRef<int64_t> v) {
   return builder.getNamedAttr(name, builder.getDenseI64ArrayAttr(v));
@@ -196,7 +266,7 @@ Result<CallOp> Emitter::build(const Call &call, TypeRange buffers,
                            /*workspace=*/0, call.matmulFlops);
   nn::copyIdentity(call.from, op, call.suffix);
   PARTITA_TRY(runtime::Command command, toCommand(op));
-  PARTITA_TRY(int64_t bytes, runtime::workspaceBytes(command, options.threads));
+  PARTITA_TRY(int64_t bytes, sizes.workspace(std::move(command)));
   op.setWorkspace(bytes);
   return op;
 }

@@ -16,7 +16,7 @@
 
 #include "Plan.h"
 #include "Views.h"
-#include "partita/Conversion/NNToRT.h"
+#include "partita/Runtime/Program.h"
 #include <map>
 
 namespace partita::rt {
@@ -26,9 +26,24 @@ namespace partita::rt {
 /// change nothing, and dead ones, vanish.
 void normalize(mlir::func::FuncOp func);
 
+/// What the library says about sizes, asked once: layers ask the same.
+class SizeCache {
+public:
+  explicit SizeCache(int threads) : threads(threads) {}
+  /// Bytes of scratch memory of a call whose results overlap no operand.
+  Result<int64_t> workspace(runtime::Command command);
+  /// Bytes of a packed weight; `shape` is [rows, k, n].
+  Result<int64_t> packedWeight(llvm::ArrayRef<int64_t> shape);
+
+private:
+  int threads;
+  std::map<std::string, int64_t> workspaces;
+  std::map<std::vector<int64_t>, int64_t> packed;
+};
+
 class Emitter {
 public:
-  Emitter(mlir::func::FuncOp func, const NNToRTOptions &options);
+  Emitter(mlir::func::FuncOp func, SizeCache &sizes);
   Status run();
 
 private:
@@ -87,7 +102,7 @@ private:
 
   mlir::func::FuncOp func;
   mlir::OpBuilder builder;
-  const NNToRTOptions &options;
+  SizeCache &sizes;
   Plan plan;
   /// The operation at which the walk is.
   mlir::Operation *current = nullptr;
