@@ -123,8 +123,9 @@ def NN_GatherOp : NN_Op<"gather", [InferTypeOpAdaptor,
     `result[o.., i.., p..] = data[o.., indices[i..], p..]` where o are the
     dimensions before `axis` and p those after it. The gathered dimension is a
     reduction: a rank that holds a part of it gives zeros for indices that it
-    does not hold. Then `base` is where its part begins, and indices outside of
-    the part are zero; without `base` a negative index counts from the end.
+    does not hold. Then `base` is where its part begins in the whole dimension;
+    indices outside of the part give zeros. A negative index counts from the end
+    of the whole dimension, and one outside of that is an error.
     Constraint: indices are i32 or i64. Linear in data.
   }];
   let arguments = (ins NN_Tensor:$data, NN_Tensor:$indices, I64Attr:$axis,
