@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/interfaces/Interfaces.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace partita;
@@ -63,4 +64,49 @@ Type partita::getElementType(MLIRContext *context, DType dtype) {
   default:
     return b.getIntegerType(8 * dtypeSize(dtype), /*isSigned=*/false);
   }
+}
+
+/// An attribute as the library takes it, or null.
+static Attribute toLibraryAttr(Attribute attr) {
+  MLIRContext *context = attr.getContext();
+  auto ints = [&](ArrayRef<int64_t> values) -> Attribute {
+    return DenseI64ArrayAttr::get(context, values);
+  };
+  return llvm::TypeSwitch<Attribute, Attribute>(attr)
+      .Case<DenseI64ArrayAttr, DenseF64ArrayAttr, StringAttr>(
+          [](auto same) { return same; })
+      .Case([&](BoolAttr value) { return ints(value.getValue() ? 1 : 0); })
+      .Case([&](IntegerAttr value) { return ints(value.getInt()); })
+      .Case([&](FloatAttr value) -> Attribute {
+        return DenseF64ArrayAttr::get(context, value.getValueAsDouble());
+      })
+      .Case([&](DenseI32ArrayAttr value) {
+        return ints(llvm::to_vector_of<int64_t>(value.asArrayRef()));
+      })
+      .Case([&](UnitAttr) { return ints(1); })
+      .Default(Attribute());
+}
+
+Result<LibraryCall> partita::libraryCallOf(Operation *op) {
+  LibraryCall call;
+  for (NamedAttribute named : op->getAttrs()) {
+    StringRef name = named.getName();
+    if (name.contains('.')) // of a dialect, and not the operation's own
+      continue;
+    if (name == "operandSegmentSizes")
+      name = "operands";
+    Attribute value = toLibraryAttr(named.getValue());
+    if (!value) {
+      if (named.getValue().getDialect().getNamespace() != "dist")
+        return makeError(ExitCode::Internal, "library.attribute",
+                         op->getName().getStringRef().str(),
+                         "the library takes no attribute like '" + name.str() +
+                             "'");
+      value = DenseI64ArrayAttr::get(op->getContext(),
+                                     int64_t(call.offsets.size()));
+      call.offsets.push_back(named.getValue());
+    }
+    call.config.emplace_back(StringAttr::get(op->getContext(), name), value);
+  }
+  return call;
 }

@@ -30,6 +30,19 @@ std::optional<DType> getDType(mlir::Type elementType);
 /// The inverse.
 mlir::Type getElementType(mlir::MLIRContext *context, DType dtype);
 
+/// What the library is told of an operation besides its tensors.
+struct LibraryCall {
+  /// Integers and booleans as lists of integers, floating point numbers as
+  /// lists of doubles, strings as they are. If operands are optional or
+  /// variadic, `operands` says how many each of them stands for.
+  std::vector<mlir::NamedAttribute> config;
+  /// Where this rank's part of a factor begins (`#dist.offset`). For the
+  /// attribute `a` that gives offset i, `config` has a=[i].
+  std::vector<mlir::Attribute> offsets;
+};
+/// Fails on an attribute of another kind.
+Result<LibraryCall> libraryCallOf(mlir::Operation *op);
+
 } // namespace partita
 
 #include "dialects/interfaces/Interfaces.h.inc"

@@ -9,7 +9,8 @@
 // An operation of any dialect that implements ShardingRuleOpInterface and
 // CostOpInterface can be planned and partitioned; LocalizeOpInterface is needed
 // only where cloning with local types is not enough; ReferenceOpInterface lets
-// the interpreter run it.
+// the interpreter run it. An operation that the runtime's library computes has
+// LibraryOpInterface, by which it is interpreted and compiled.
 //
 //===----------------------------------------------------------------------===//
 
@@ -75,6 +76,23 @@ def ReferenceOpInterface : OpInterface<"ReferenceOpInterface"> {
       "::partita::Result<std::vector<::partita::HostTensor>>", "evaluate",
       (ins "::llvm::ArrayRef<::partita::HostTensor>":$operands,
            "const ::partita::RankPlace &":$place)>,
+  ];
+}
+
+def LibraryOpInterface : OpInterface<"LibraryOpInterface"> {
+  let cppNamespace = "::partita";
+  let description = [{
+    Says that one call of the runtime's library computes the operation: nothing
+    else is needed to run it, compiled or interpreted. Operands and results are
+    those of the operation; attributes go by name (see LibraryCall).
+  }];
+  let methods = [
+    InterfaceMethod<"The callee; by default the operation's mnemonic.",
+      "::llvm::StringRef", "getLibraryCallee", (ins), [{}],
+      [{ return $_op->getName().stripDialect(); }]>,
+    InterfaceMethod<[{Whether the callee reads and writes views with any
+      strides. If not, it sees row-major tensors only.}],
+      "bool", "takesStrides", (ins), [{}], [{ return false; }]>,
   ];
 }
 

@@ -40,4 +40,9 @@ class NN_Op<string mnemonic, list<Trait> traits = []>
            DeclareOpInterfaceMethods<CostOpInterface,
                                      ["getFlops", "getKernelClass"]>])>;
 
+/// An operation that the runtime's library computes in one call.
+class NN_LibraryOp<string mnemonic, list<Trait> traits = []>
+    : NN_Op<mnemonic, !listconcat(traits, [
+           DeclareOpInterfaceMethods<LibraryOpInterface>])>;
+
 #endif // PARTITA_NN_BASE

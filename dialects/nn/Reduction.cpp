@@ -101,6 +101,8 @@ LogicalResult CumSumOp::verify() { return verifyAxis(*this, getAxis()); }
 int64_t CumSumOp::getFlops() { return inputFlops(*this, 1); }
 KernelClass CumSumOp::getKernelClass() { return KernelClass::Memory; }
 
+bool CumSumOp::takesStrides() { return true; }
+
 ShardingRule SoftmaxOp::getShardingRule() {
   return alongRule(getInput(), getAxis(), false);
 }

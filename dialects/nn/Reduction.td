@@ -29,7 +29,8 @@ def NN_ReduceOp : NN_Op<"reduce", [InferTypeOpAdaptor]> {
   let hasVerifier = 1;
 }
 
-def NN_CumSumOp : NN_Op<"cumsum", [SameOperandsAndResultType]> {
+def NN_CumSumOp : NN_Op<"cumsum", [SameOperandsAndResultType,
+    DeclareOpInterfaceMethods<LibraryOpInterface, ["takesStrides"]>]> {
   let summary = "Running sum along a dimension";
   let arguments = (ins NN_Tensor:$input, I64Attr:$axis, UnitAttr:$exclusive,
                        UnitAttr:$reverse);

@@ -34,6 +34,9 @@ PARTITA_MOVE_COST(GatherOp, Memory)
 PARTITA_MOVE_COST(IotaOp, Memory)
 #undef PARTITA_MOVE_COST
 
+bool GatherOp::takesStrides() { return true; }
+bool IotaOp::takesStrides() { return true; }
+
 //===----------------------------------------------------------------------===//
 // Reshape, transpose, broadcast
 //===----------------------------------------------------------------------===//

@@ -117,7 +117,8 @@ def NN_SplitOp : NN_Op<"split"> {
 }
 
 def NN_GatherOp : NN_Op<"gather", [InferTypeOpAdaptor,
-    DeclareOpInterfaceMethods<LocalizeOpInterface>]> {
+    DeclareOpInterfaceMethods<LocalizeOpInterface>,
+    DeclareOpInterfaceMethods<LibraryOpInterface, ["takesStrides"]>]> {
   let summary = "Picks slices of a tensor by index";
   let description = [{
     `result[o.., i.., p..] = data[o.., indices[i..], p..]` where o are the
@@ -139,7 +140,8 @@ def NN_GatherOp : NN_Op<"gather", [InferTypeOpAdaptor,
 }
 
 def NN_IotaOp : NN_Op<"iota",
-    [DeclareOpInterfaceMethods<LocalizeOpInterface>]> {
+    [DeclareOpInterfaceMethods<LocalizeOpInterface>,
+     DeclareOpInterfaceMethods<LibraryOpInterface, ["takesStrides"]>]> {
   let summary = "start + step * index along a dimension";
   let description = [{
     `base` is added to the index: where this rank's part of the dimension

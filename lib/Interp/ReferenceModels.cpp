@@ -11,6 +11,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "partita/Interp/ReferenceModels.h"
+#include "LibraryCalls.h"
 #include "Models.h"
 
 using namespace mlir;
@@ -79,15 +80,21 @@ static Status checkTypes(Operation *op, ValueRange values,
   return ok();
 }
 
+static Result<Tensors> runReference(Operation *op, Operands operands,
+                                    const RankPlace &place) {
+  if (auto reference = dyn_cast<ReferenceOpInterface>(op))
+    return reference.evaluate(operands, place);
+  if (auto call = dyn_cast<LibraryOpInterface>(op))
+    return evaluateLibraryCall(call, operands, place);
+  return makeError(ExitCode::Unsupported, "interp.unsupported", describe(op),
+                   "has no reference implementation");
+}
+
 Result<Tensors> partita::evaluateReference(Operation *op,
                                            ArrayRef<HostTensor> operands,
                                            const RankPlace &place) {
-  auto reference = dyn_cast<ReferenceOpInterface>(op);
-  if (!reference)
-    return makeError(ExitCode::Unsupported, "interp.unsupported", describe(op),
-                     "has no reference implementation");
   PARTITA_CHECK(checkTypes(op, op->getOperands(), operands, "operand"));
-  PARTITA_TRY(Tensors results, reference.evaluate(operands, place));
+  PARTITA_TRY(Tensors results, runReference(op, operands, place));
   PARTITA_CHECK(checkTypes(op, op->getResults(), results, "result"));
   return results;
 }

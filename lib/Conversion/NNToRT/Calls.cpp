@@ -227,54 +227,34 @@ Status Emitter::emitRope(nn::RopeOp op) {
 // The rest
 //===----------------------------------------------------------------------===//
 
-/// A call on all operands of an operation, or nothing if the library has none.
-Status Emitter::emitSimple(Operation *op) {
-  Call call{op, "", {}, {}, {}, 0};
-  auto axis = [&](int64_t value) {
-    call.config.push_back(ints("axis", {value}));
-  };
-  auto base = [&](std::optional<Attribute> attr) {
-    if (attr)
-      call.bases.push_back(*attr);
-  };
-  bool special = false;
-  Status status = ok();
-  TypeSwitch<Operation *>(op)
-      .Case([&](nn::AttentionOp op) {
-        special = true;
-        status = emitAttention(op);
-      })
-      .Case([&](nn::RopeOp op) {
-        special = true;
-        status = emitRope(op);
-      })
-      .Case([&](nn::GatherOp op) {
-        call.callee = "gather";
-        axis(op.getAxis());
-        base(op.getBase());
-      })
-      .Case([&](nn::IotaOp op) {
-        call.callee = "iota";
-        axis(op.getAxis());
-        call.config.push_back(number("start", op.getStart().convertToDouble()));
-        call.config.push_back(number("step", op.getStep().convertToDouble()));
-        base(op.getBase());
-      })
-      .Case([&](nn::CumSumOp op) {
-        call.callee = "cumsum";
-        axis(op.getAxis());
-        call.config.push_back(ints("exclusive", {op.getExclusive() ? 1 : 0}));
-        call.config.push_back(ints("reverse", {op.getReverse() ? 1 : 0}));
-      });
-  if (special)
-    return status;
-  if (call.callee.empty())
-    return makeError(ExitCode::Unsupported, "rt.operation", describe(op),
-                     "'" + op->getName().getStringRef().str() +
-                         "' has no implementation on this target");
+/// The call that the operation says it is.
+Status Emitter::emitLibraryCall(LibraryOpInterface op) {
+  PARTITA_TRY(LibraryCall description, libraryCallOf(op));
+  Call call{op, op.getLibraryCallee(), {}, {}, {}, 0};
+  call.config.assign(description.config.begin(), description.config.end());
+  call.bases.assign(description.offsets.begin(), description.offsets.end());
   for (Value value : op->getOperands()) {
-    PARTITA_TRY(Value operand, operandOf(value));
+    PARTITA_TRY(Value operand,
+                op.takesStrides() ? operandOf(value) : contiguous(value));
     call.operands.push_back(operand);
   }
-  return buildFor(call, op->getResults());
+  if (op.takesStrides())
+    return buildFor(call, op->getResults());
+  PARTITA_TRY(CallOp built, build(call, op->getResultTypes()));
+  for (auto [i, result] : llvm::enumerate(op->getResults()))
+    setResult(result, built.getResult(i), nullptr, i);
+  return ok();
+}
+
+/// A call of the library, or nothing if it has none.
+Status Emitter::emitCall(Operation *op) {
+  return TypeSwitch<Operation *, Status>(op)
+      .Case([&](nn::AttentionOp op) { return emitAttention(op); })
+      .Case([&](nn::RopeOp op) { return emitRope(op); })
+      .Case([&](LibraryOpInterface op) { return emitLibraryCall(op); })
+      .Default([&](Operation *op) -> Status {
+        return makeError(ExitCode::Unsupported, "rt.operation", describe(op),
+                         "'" + op->getName().getStringRef().str() +
+                             "' has no implementation on this target");
+      });
 }

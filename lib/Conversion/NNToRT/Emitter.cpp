@@ -456,7 +456,7 @@ Status Emitter::emit(Operation *op) {
     return makeOperandsContiguous(op);
   if (isa<nn::ConcatOp, nn::PadOp>(op))
     return emitAlone(op);
-  return emitSimple(op);
+  return emitCall(op);
 }
 
 /// All that is left of nn are parameters and constants.

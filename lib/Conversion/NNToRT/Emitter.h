@@ -88,7 +88,8 @@ private:
   Status emitAlone(mlir::Operation *op);
   Status emitAttention(nn::AttentionOp op);
   Status emitRope(nn::RopeOp op);
-  Status emitSimple(mlir::Operation *op);
+  Status emitLibraryCall(LibraryOpInterface op);
+  Status emitCall(mlir::Operation *op);
   Status makeOperandsContiguous(mlir::Operation *op);
   Result<mlir::Value> packed(const Product &product, mlir::Value weight,
                              llvm::ArrayRef<int64_t> shape);

@@ -376,5 +376,6 @@ prepareAttention(const Command &call, const PrepareContext &context) {
       std::make_unique<PreparedAttention>(call, std::move(shape), context));
 }
 
-const CallImpl partita::runtime::attentionImpl = {attentionWorkspace,
-                                                  prepareAttention};
+void partita::runtime::addAttentionCalls(CallTable &table) {
+  table["attention"] = {attentionWorkspace, prepareAttention};
+}

@@ -298,7 +298,6 @@ prepareCopy(const Command &call, const PrepareContext &context) {
       std::make_unique<PreparedCopy>(call, context.threads));
 }
 
-const CallImpl partita::runtime::copyImpl = {noWorkspace, prepareCopy};
 
 //===----------------------------------------------------------------------===//
 // fill, iota
@@ -339,7 +338,6 @@ prepareFill(const Command &call, const PrepareContext &) {
       std::make_unique<PreparedFill>(call.results[0], std::move(value), -1));
 }
 
-const CallImpl partita::runtime::fillImpl = {noWorkspace, prepareFill};
 
 static Result<std::unique_ptr<PreparedCall>>
 prepareIota(const Command &call, const PrepareContext &context) {
@@ -365,7 +363,6 @@ prepareIota(const Command &call, const PrepareContext &context) {
       to, std::move(values), static_cast<int>(axis)));
 }
 
-const CallImpl partita::runtime::iotaImpl = {noWorkspace, prepareIota};
 
 //===----------------------------------------------------------------------===//
 // zero_unless_first
@@ -381,8 +378,6 @@ prepareZeroUnlessFirst(const Command &call, const PrepareContext &context) {
   return prepareCopy(call, context);
 }
 
-const CallImpl partita::runtime::zeroUnlessFirstImpl = {noWorkspace,
-                                                        prepareZeroUnlessFirst};
 
 //===----------------------------------------------------------------------===//
 // cumsum
@@ -459,4 +454,10 @@ prepareCumsum(const Command &call, const PrepareContext &) {
   }
 }
 
-const CallImpl partita::runtime::cumsumImpl = {noWorkspace, prepareCumsum};
+void partita::runtime::addCopyCalls(CallTable &table) {
+  table["copy"] = {noWorkspace, prepareCopy};
+  table["fill"] = {noWorkspace, prepareFill};
+  table["iota"] = {noWorkspace, prepareIota};
+  table["cumsum"] = {noWorkspace, prepareCumsum};
+  table["zero_unless_first"] = {noWorkspace, prepareZeroUnlessFirst};
+}

@@ -149,4 +149,6 @@ static Result<int64_t> gatherWorkspace(const Command &, int) {
   return int64_t(0);
 }
 
-const CallImpl partita::runtime::gatherImpl = {gatherWorkspace, prepareGather};
+void partita::runtime::addGatherCalls(CallTable &table) {
+  table["gather"] = {gatherWorkspace, prepareGather};
+}

@@ -14,22 +14,21 @@
 using namespace partita;
 using namespace partita::runtime;
 
+static CallTable makeTable() {
+  CallTable table;
+  addAttentionCalls(table);
+  addCopyCalls(table);
+  addGatherCalls(table);
+  addMatmulCalls(table);
+  addRopeCalls(table);
+  addShardCalls(table);
+  return table;
+}
+
 static const CallImpl *findCallee(const std::string &name) {
-  static const std::map<std::string, const CallImpl *> table = {
-      {"matmul", &matmulImpl},
-      {"pack_weight", &packWeightImpl},
-      {"attention", &attentionImpl},
-      {"gather", &gatherImpl},
-      {"copy", &copyImpl},
-      {"fill", &fillImpl},
-      {"iota", &iotaImpl},
-      {"rope", &ropeImpl},
-      {"cumsum", &cumsumImpl},
-      {"zero_unless_first", &zeroUnlessFirstImpl},
-      {"shard_slice", &shardSliceImpl},
-  };
+  static const CallTable table = makeTable();
   auto found = table.find(name);
-  return found == table.end() ? nullptr : found->second;
+  return found == table.end() ? nullptr : &found->second;
 }
 
 static Error unknownCallee(const Command &call) {

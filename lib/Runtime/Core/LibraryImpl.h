@@ -5,10 +5,10 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Each family of calls lives in a file of its own and exports, for each callee,
-// a pair of functions: how much workspace it needs, and how to make it ready.
-// Library.cpp holds the table of them. Both functions start from the same plan,
-// so that what is promised is what is used.
+// Each family of calls lives in a file of its own and adds its callees to the
+// table: for each a pair of functions, how much workspace it needs, and how to
+// make it ready. Both functions start from the same plan, so that what is
+// promised is what is used.
 //
 //===----------------------------------------------------------------------===//
 
@@ -31,9 +31,16 @@ struct CallImpl {
       const Command &call, const PrepareContext &context);
 };
 
-extern const CallImpl matmulImpl, packWeightImpl, attentionImpl, gatherImpl,
-    copyImpl, fillImpl, iotaImpl, ropeImpl, cumsumImpl, zeroUnlessFirstImpl,
-    shardSliceImpl;
+/// Implementations by callee.
+using CallTable = std::map<std::string, CallImpl>;
+
+// The families, each in its own file.
+void addAttentionCalls(CallTable &table);
+void addCopyCalls(CallTable &table);
+void addGatherCalls(CallTable &table);
+void addMatmulCalls(CallTable &table);
+void addRopeCalls(CallTable &table);
+void addShardCalls(CallTable &table);
 
 /// Workspace begins and is divided at multiples of this many bytes.
 constexpr int64_t workspaceAlignment = 64;

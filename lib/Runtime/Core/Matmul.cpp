@@ -603,5 +603,7 @@ prepareMatmul(const Command &call, const PrepareContext &context) {
   }
 }
 
-const CallImpl partita::runtime::matmulImpl = {matmulWorkspace, prepareMatmul};
-const CallImpl partita::runtime::packWeightImpl = {packWorkspace, preparePack};
+void partita::runtime::addMatmulCalls(CallTable &table) {
+  table["matmul"] = {matmulWorkspace, prepareMatmul};
+  table["pack_weight"] = {packWorkspace, preparePack};
+}

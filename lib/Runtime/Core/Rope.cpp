@@ -120,4 +120,6 @@ prepareRope(const Command &call, const PrepareContext &context) {
   return callError(call, "supports f32 and f64");
 }
 
-const CallImpl partita::runtime::ropeImpl = {ropeWorkspace, prepareRope};
+void partita::runtime::addRopeCalls(CallTable &table) {
+  table["rope"] = {ropeWorkspace, prepareRope};
+}

@@ -62,5 +62,6 @@ prepareShardSlice(const Command &call, const PrepareContext &context) {
       std::make_unique<PreparedShardSlice>(call, std::move(runs)));
 }
 
-const CallImpl partita::runtime::shardSliceImpl = {noWorkspace,
-                                                   prepareShardSlice};
+void partita::runtime::addShardCalls(CallTable &table) {
+  table["shard_slice"] = {noWorkspace, prepareShardSlice};
+}

@@ -31,8 +31,8 @@ func.func @rope(%x: tensor<2x6x5x8xf32>, %c: tensor<1x5x4xf32>, %s: tensor<1x5x4
 module {
   dist.mesh @m {axes = ["tp"], sizes = array<i64: 2>}
   // CHECK-LABEL: func.func @step_class0
-  // CHECK: rt.call "gather"(%arg0, %arg1) {bases = [#dist.offset<@m, {10:"tp"}>], config = {axis = array<i64: 0>}}
-  // CHECK: rt.call "iota"() {bases = [#dist.offset<@m, {10:"tp"}>], config = {axis = array<i64: 0>, start = array<f64: 1.000000e+00>, step = array<f64: 2.000000e+00>}}
+  // CHECK: rt.call "gather"(%arg0, %arg1) {bases = [#dist.offset<@m, {10:"tp"}>], config = {axis = array<i64: 0>, base = array<i64: 0>}}
+  // CHECK: rt.call "iota"() {bases = [#dist.offset<@m, {10:"tp"}>], config = {axis = array<i64: 0>, base = array<i64: 0>, start = array<f64: 1.000000e+00>, step = array<f64: 2.000000e+00>}}
   func.func @step_class0(%x: tensor<5x3xf32>, %i: tensor<4xi64>) -> (tensor<4x3xf32>, tensor<5xf32>) {
     %0 = nn.gather %x, %i axis 0 : tensor<5x3xf32>, tensor<4xi64> base #dist.offset<@m, {10:"tp"}>
     %1 = nn.iota 0 start 1.0 step 2.0 : tensor<5xf32> base #dist.offset<@m, {10:"tp"}>
