@@ -14,8 +14,9 @@ def Simplify : Pass<"nn-simplify", "::mlir::ModuleOp"> {
     Joins reshapes, transposes, broadcasts and slices with those before them,
     removes operations that do nothing, and sinks a reshape that joins leading
     dimensions below matrix products and elementwise operations, where it meets
-    the reshape that undoes it. The patterns of the other passes rely on it: a
-    vector reaches its use through one broadcast, a product has all its rows'
+    the reshape that undoes it. A bias that is the same for all keys of an
+    attention goes: its softmax cancels it. The patterns of the other passes rely
+    on this pass: a vector reaches its use through one broadcast, a product has all its rows'
     dimensions.
 
     ```mlir

@@ -32,6 +32,7 @@ struct Simplify : raising::impl::SimplifyBase<Simplify> {
     addMovePatterns(patterns);
     addArithmeticPatterns(patterns);
     addSinkPatterns(patterns);
+    addAttentionPatterns(patterns);
     if (failed(applyPatterns(getOperation(), std::move(patterns))))
       signalPassFailure();
   }

@@ -33,6 +33,8 @@ void addMovePatterns(mlir::RewritePatternSet &patterns);
 void addArithmeticPatterns(mlir::RewritePatternSet &patterns);
 /// Reshapes that join leading dimensions sink below products.
 void addSinkPatterns(mlir::RewritePatternSet &patterns);
+/// What attention does not depend on goes.
+void addAttentionPatterns(mlir::RewritePatternSet &patterns);
 
 } // namespace partita::raising
 

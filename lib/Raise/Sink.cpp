@@ -57,13 +57,6 @@ ReshapeOp flattening(Value value) {
   return joins || isUnflattened(value, from) ? reshape : ReshapeOp();
 }
 
-/// [.., n] for the leading dimensions of `like`.
-Shape withLast(Value like, int64_t last) {
-  Shape shape = shapeOf(like);
-  shape.back() = last;
-  return shape;
-}
-
 /// Gives `deep`, which has all leading dimensions, the place of `root`.
 void replaceFlattened(PatternRewriter &rewriter, Operation *root,
                       Operation *deep, ReshapeOp flatten) {

@@ -132,3 +132,35 @@ func.func @heads(%x: tensor<2x8x12xf32>) -> tensor<2x8x3x4xf32> {
   %1 = nn.relu %0 {nn.id = "m", nn.nodes = []} : tensor<2x8x3x4xf32>
   return %1 : tensor<2x8x3x4xf32>
 }
+
+// A bias of all keys changes no softmax; that of queries does.
+// CHECK-LABEL: func.func @key_bias
+// CHECK-DAG: %[[Q:.*]] = nn.add %arg0
+// CHECK-DAG: %[[K:.*]] = nn.reshape %arg1 {nn.id = "split"
+// CHECK-DAG: %[[T:.*]] = nn.transpose %[[K]] [0, 2, 1, 3] {nn.id = "heads"
+// CHECK: nn.attention %[[Q]], %[[T]], %{{.*}} scale 1.000000e+00 {nn.id = "attention", nn.nodes = ["bias", "attention"]}
+func.func @key_bias(%q: tensor<1x2x3x4xf32>, %k: tensor<1x5x8xf32>, %b: tensor<8xf32>, %c: tensor<4xf32>) -> tensor<1x2x3x4xf32> {
+  %cs = nn.broadcast %c [3] {nn.id = "cs", nn.nodes = []} : tensor<4xf32> to tensor<1x2x3x4xf32>
+  %qb = nn.add %q, %cs {nn.id = "qb", nn.nodes = []} : tensor<1x2x3x4xf32>
+  %bs = nn.broadcast %b [2] {nn.id = "bs", nn.nodes = []} : tensor<8xf32> to tensor<1x5x8xf32>
+  %kb = nn.add %k, %bs {nn.id = "kb", nn.nodes = ["bias"]} : tensor<1x5x8xf32>
+  %s = nn.reshape %kb {nn.id = "split", nn.nodes = []} : tensor<1x5x8xf32> to tensor<1x5x2x4xf32>
+  %h = nn.transpose %s [0, 2, 1, 3] {nn.id = "heads", nn.nodes = []} : tensor<1x5x2x4xf32>
+  %vs = nn.reshape %k {nn.id = "vs", nn.nodes = []} : tensor<1x5x8xf32> to tensor<1x5x2x4xf32>
+  %v = nn.transpose %vs [0, 2, 1, 3] {nn.id = "vh", nn.nodes = []} : tensor<1x5x2x4xf32>
+  %o, %l = nn.attention %qb, %h, %v scale 1.0 {nn.id = "attention", nn.nodes = ["attention"]} : tensor<1x2x3x4xf32>, tensor<1x2x5x4xf32>, tensor<1x2x5x4xf32>
+  return %o : tensor<1x2x3x4xf32>
+}
+
+// A bias that differs between keys, and one whose lse is read, stay.
+// CHECK-LABEL: func.func @key_bias_stays
+// CHECK-COUNT-2: nn.add
+func.func @key_bias_stays(%q: tensor<1x2x3x4xf32>, %k: tensor<1x2x5x4xf32>, %b: tensor<5xf32>, %c: tensor<4xf32>) -> (tensor<1x2x3x4xf32>, tensor<1x2x3xf32>) {
+  %bs = nn.broadcast %b [2] {nn.id = "bs", nn.nodes = []} : tensor<5xf32> to tensor<1x2x5x4xf32>
+  %kb = nn.add %k, %bs {nn.id = "kb", nn.nodes = []} : tensor<1x2x5x4xf32>
+  %o, %l = nn.attention %q, %kb, %k scale 1.0 {nn.id = "a", nn.nodes = []} : tensor<1x2x3x4xf32>, tensor<1x2x5x4xf32>, tensor<1x2x5x4xf32>
+  %cs = nn.broadcast %c [3] {nn.id = "cs", nn.nodes = []} : tensor<4xf32> to tensor<1x2x5x4xf32>
+  %kc = nn.add %k, %cs {nn.id = "kc", nn.nodes = []} : tensor<1x2x5x4xf32>
+  %p, %m = nn.attention %q, %kc, %k scale 1.0 {nn.id = "d", nn.nodes = []} : tensor<1x2x3x4xf32>, tensor<1x2x5x4xf32>, tensor<1x2x5x4xf32>
+  return %o, %m : tensor<1x2x3x4xf32>, tensor<1x2x3xf32>
+}
