@@ -91,7 +91,8 @@ static std::vector<Interval> bytesOf(const View &view, bool &exact) {
     count *= view.strides[d] == 0 ? 1 : view.shape[d];
   if (count > 4096) {
     exact = false;
-    return {{view.offset, view.offset + view.extentBytes()}};
+    auto [begin, end] = view.byteRange();
+    return {{begin, end}};
   }
   std::vector<Interval> result;
   std::vector<int64_t> index(inner, 0);

@@ -42,7 +42,8 @@ enum class Space : uint8_t { Arena, Persistent, Constant };
 constexpr int maxRank = 16;
 
 /// A strided view of a memory space. `offset` in bytes; `strides` in elements
-/// (zero where a dimension is broadcast). An opaque blob (packed weights,
+/// (zero where a dimension is broadcast). Negative strides, of reversed
+/// dimensions, are for the operand of `copy` alone. An opaque blob (packed weights,
 /// workspace) is U8 with one dimension.
 struct View {
   Space space = Space::Arena;
@@ -52,6 +53,8 @@ struct View {
 
   bool isContiguous() const;
   int64_t numElements() const;
+  /// The bytes touched, [begin, end) in the memory space.
+  std::pair<int64_t, int64_t> byteRange() const;
   /// Bytes from the first to the last element touched.
   int64_t extentBytes() const;
 };

@@ -154,6 +154,11 @@ Result<Place> Emitter::placeOf(Value value) {
       return makeError(ExitCode::Internal, "rt.view", describe(op),
                        "has no addressing");
     place = *view;
+    // Only a copy reads backwards.
+    if (llvm::any_of(place.strides, [](int64_t s) { return s < 0; })) {
+      Type element = getElementTypeOrSelf(value.getType());
+      PARTITA_TRY(place, copied(place, element));
+    }
   } else {
     place = wholeBuffer(value);
   }

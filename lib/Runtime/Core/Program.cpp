@@ -36,14 +36,19 @@ int64_t View::numElements() const {
   return count;
 }
 
-int64_t View::extentBytes() const {
-  int64_t last = 0;
+std::pair<int64_t, int64_t> View::byteRange() const {
+  int64_t low = 0, high = 0, size = static_cast<int64_t>(dtypeSize(dtype));
   for (size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] == 0)
-      return 0;
-    last += (shape[i] - 1) * strides[i];
+      return {offset, offset};
+    (strides[i] < 0 ? low : high) += (shape[i] - 1) * strides[i];
   }
-  return (last + 1) * static_cast<int64_t>(dtypeSize(dtype));
+  return {offset + low * size, offset + (high + 1) * size};
+}
+
+int64_t View::extentBytes() const {
+  auto [begin, end] = byteRange();
+  return end - begin;
 }
 
 View partita::runtime::contiguousView(Space space, int64_t offset, DType dtype,

@@ -31,6 +31,9 @@ public:
   Status run();
 
 private:
+  /// Only a copy reads dimensions backwards.
+  enum class Access { Read, ReadAnyOrder, Write };
+
   Status checkMesh();
   Status checkTensor(const std::string &name, DType type,
                      const std::vector<int64_t> &shape);
@@ -38,7 +41,7 @@ private:
   Status checkClass(const RankClass &rankClass, size_t number);
   Status checkCommand(const Command &command, const RankClass &rankClass);
   Status checkView(const View &view, const RankClass &rankClass,
-                   const std::string &place, bool written);
+                   const std::string &place, Access access);
   Status checkAxes(const std::vector<int> &axes, const std::string &place);
   Status checkShards(const Sharding &sharding,
                      const std::vector<int64_t> &shape,
@@ -113,7 +116,7 @@ Status Validator::checkTables() {
 }
 
 Status Validator::checkView(const View &view, const RankClass &rankClass,
-                            const std::string &place, bool written) {
+                            const std::string &place, Access access) {
   PARTITA_CHECK(checkTensor(place, view.dtype, view.shape));
   if (view.shape.size() > maxRank)
     return invalid(place, "a view has too many dimensions");
@@ -129,28 +132,33 @@ Status Validator::checkView(const View &view, const RankClass &rankClass,
     break;
   case Space::Constant:
     limit = static_cast<int64_t>(program.constants.size());
-    if (written)
+    if (access == Access::Write)
       return invalid(place, "writes to the constants");
     break;
   default:
     return invalid(place, "a view is in an unknown memory space");
   }
-  // The last element, with each step checked; an empty view touches nothing.
-  int64_t last = 0, reach = 0, size = dtypeSize(view.dtype);
+  // The first and the last element, with each step checked; an empty view
+  // touches nothing.
+  int64_t first = 0, last = 0, reach = 0, size = dtypeSize(view.dtype);
   bool empty = false;
   for (size_t i = 0; i < view.shape.size(); ++i) {
-    if (view.strides[i] < 0)
+    if (view.strides[i] < 0 && access != Access::ReadAnyOrder)
       return invalid(place, "a view has a negative stride");
     empty |= view.shape[i] == 0;
+    int64_t &end = view.strides[i] < 0 ? first : last;
     if (view.shape[i] > 0 &&
         (__builtin_mul_overflow(view.shape[i] - 1, view.strides[i], &reach) ||
-         __builtin_add_overflow(last, reach, &last)))
+         __builtin_add_overflow(end, reach, &end)))
       return invalid(place, "a view is too large");
   }
   if (view.offset < 0 || view.offset > limit)
     return invalid(place, "a view begins outside its memory space");
   if (view.offset % size != 0)
     return invalid(place, "a view is not aligned to its elements");
+  if (!empty && first < -(view.offset / size))
+    return invalid(place, std::string("a view begins before the ") +
+                              spaceName(view.space));
   if (!empty &&
       (last >= INT64_MAX / size - 1 || (last + 1) * size > limit - view.offset))
     return invalid(place, std::string("a view ends outside the ") +
@@ -228,12 +236,14 @@ Status Validator::checkCollective(const Command &command) {
 
 Status Validator::checkCommand(const Command &command,
                                const RankClass &rankClass) {
+  bool copies = command.kind == CommandKind::Call && command.callee == "copy";
+  Access read = copies ? Access::ReadAnyOrder : Access::Read;
   for (const View &view : command.operands)
-    PARTITA_CHECK(checkView(view, rankClass, command.id, false));
+    PARTITA_CHECK(checkView(view, rankClass, command.id, read));
   for (const View &view : command.results)
-    PARTITA_CHECK(checkView(view, rankClass, command.id, true));
+    PARTITA_CHECK(checkView(view, rankClass, command.id, Access::Write));
   for (const View &view : command.workspace)
-    PARTITA_CHECK(checkView(view, rankClass, command.id, true));
+    PARTITA_CHECK(checkView(view, rankClass, command.id, Access::Write));
   PARTITA_CHECK(checkAxes(command.axes, command.id));
   for (const ShardOffset &offset : command.offsets) {
     if (offset.size < 0)
