@@ -174,7 +174,11 @@ static void importOneHot(NodeImport &n) {
       dims.push_back(d);
   Type i64 = n.builder.getI64Type();
   Value index = n.cast(n.input(0), i64);
-  index = n.binary<ModOp>(index, n.splatLike(index, double(depth)));
+  // -depth..-1 count from the end; what is outside of both is never hit.
+  Value fromEnd = n.binary<AddOp>(index, n.splatLike(index, double(depth)));
+  index = n.create<SelectOp>(index.getType(),
+                             n.compare("lt", index, n.splatLike(index, 0)),
+                             fromEnd, index);
   index = n.broadcast(index, shape, dims);
   Value hit =
       n.compare("eq", index, n.iota(n.makeType(shape, i64), axis, 0, 1));

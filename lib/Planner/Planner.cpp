@@ -82,8 +82,15 @@ Status PlanSearch::choose(const Model &model, PlanResult &result) {
 void PlanSearch::chooseRandomly(const Model &model, PlanResult &result) const {
   std::mt19937_64 random(options.seed);
   for (size_t o = 0; o < graph.ops.size(); ++o) {
-    const std::vector<Candidate> &list = model.candidates[o]->candidates;
-    result.strategies.push_back(list[random() % list.size()].strategy);
+    const Strategy whole = Strategy::replicated(graph.ops[o].rule);
+    std::vector<const Strategy *> all, split;
+    for (const Candidate &candidate : model.candidates[o]->candidates) {
+      all.push_back(&candidate.strategy);
+      if (candidate.strategy != whole)
+        split.push_back(&candidate.strategy);
+    }
+    const auto &list = options.splitAll && !split.empty() ? split : all;
+    result.strategies.push_back(*list[random() % list.size()]);
   }
   result.bound = cheapestTimes(model, graph.ops.size());
 }

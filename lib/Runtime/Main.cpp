@@ -13,6 +13,7 @@
 #include "Report.h"
 #include "partita/Runtime/RandomInputs.h"
 #include "partita/Support/File.h"
+#include "partita/Support/Npy.h"
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
@@ -125,7 +126,7 @@ Status Runner::readInputs() {
     auto found = given.find(port.name);
     HostTensor tensor;
     if (found != given.end()) {
-      PARTITA_TRY(tensor, readNpy(found->second));
+      PARTITA_TRY(tensor, readNpyAs(found->second, port.dtype));
       given.erase(found);
     } else if (arguments.seed) {
       PARTITA_TRY(tensor, randomInput(port, *arguments.seed, i));

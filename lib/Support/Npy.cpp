@@ -13,8 +13,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "partita/Support/Npy.h"
 #include "partita/Support/File.h"
-#include "partita/Support/HostTensor.h"
 #include <cstring>
 #include <optional>
 
@@ -280,6 +280,12 @@ Result<HostTensor> partita::readNpy(const std::string &path) {
     for (int64_t i = 0; i < tensor.numElements(); ++i)
       tensor.as<uint8_t>()[i] = tensor.as<uint8_t>()[i] != 0;
   return tensor;
+}
+
+Result<HostTensor> partita::readNpyAs(const std::string &path, DType wanted) {
+  PARTITA_TRY(HostTensor tensor, readNpy(path));
+  bool narrows = wanted == DType::BF16 && tensor.dtype() == DType::F32;
+  return narrows ? tensor.cast(wanted) : tensor;
 }
 
 std::string partita::npyHeader(DType type, const std::vector<int64_t> &shape) {

@@ -473,8 +473,8 @@ Result<runtime::RankClass> ClassBuilder::run() {
 // The program
 //===----------------------------------------------------------------------===//
 
-static runtime::PortInfo portInfo(Type type, DictionaryAttr attrs,
-                                  const Mesh &mesh) {
+runtime::PortInfo partita::portInfo(Type type, DictionaryAttr attrs,
+                                    const Mesh &mesh) {
   runtime::PortInfo port;
   auto text = [&](StringRef name) {
     auto attr = attrs ? attrs.getAs<StringAttr>(name) : StringAttr();

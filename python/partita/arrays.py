@@ -61,4 +61,4 @@ def save_all(folder: str, tensors: dict[str, numpy.ndarray]) -> None:
 def save(path: str, values: numpy.ndarray) -> None:
     """Writes one array as .npy."""
     with written_whole(path) as out:
-        numpy.lib.format.write_array(out, numpy.ascontiguousarray(values), allow_pickle=False)
+        numpy.lib.format.write_array(out, numpy.asarray(values, order="C"), allow_pickle=False)

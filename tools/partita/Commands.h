@@ -30,6 +30,12 @@ void addRun(CLI::App &app, Action &chosen);
 void addVerify(CLI::App &app, Action &chosen);
 void addInspect(CLI::App &app, Action &chosen);
 void addBench(CLI::App &app, Action &chosen);
+void addInterpret(CLI::App &app, Action &chosen);
+void addBatch(CLI::App &app, Action &chosen);
+
+/// Runs what a user typed after "partita": prints the result or the error, and
+/// gives the exit code.
+int runCommandLine(std::vector<std::string> words);
 
 /// A subcommand whose options live in an `Options`, and which runs
 /// `body(options)`.

@@ -8,6 +8,7 @@
 #include "Inputs.h"
 #include "Compare.h"
 #include "partita/Runtime/RandomInputs.h"
+#include "partita/Support/Npy.h"
 #include <filesystem>
 
 using namespace partita;
@@ -41,7 +42,7 @@ tool::makeInputs(const std::vector<PortInfo> &ports,
       tensors.push_back(std::move(made));
       continue;
     }
-    PARTITA_TRY(HostTensor tensor, readNpy(it->second));
+    PARTITA_TRY(HostTensor tensor, readNpyAs(it->second, port.dtype));
     if (tensor.dtype() != port.dtype || tensor.shape() != port.shape)
       return makeError(
           ExitCode::InvalidInput, "input.type", "input '" + port.name + "'",

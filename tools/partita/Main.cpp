@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Commands.h"
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <malloc.h>
@@ -63,15 +64,7 @@ static Result<ExitCode> runGuarded(const Action &action) {
   }
 }
 
-int main(int argc, char **argv) {
-  // A reader that goes away and a file that may not grow are errors of writing,
-  // not deaths; the linker inherits this.
-  std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGXFSZ, SIG_IGN);
-  // Memory that one phase gives back the next one takes: returning it to the
-  // system in between is a tenth of the time.
-  mallopt(M_TRIM_THRESHOLD, 512 << 20);
-  mallopt(M_TOP_PAD, 64 << 20);
+int tool::runCommandLine(std::vector<std::string> words) {
   CLI::App app("Splits an ONNX model over the ranks of a machine and compiles "
                "it to one executable.\n",
                "partita");
@@ -87,8 +80,12 @@ int main(int argc, char **argv) {
   addRun(app, chosen);
   addVerify(app, chosen);
   addBench(app, chosen);
+  addInterpret(app, chosen);
+  addBatch(app, chosen);
   try {
-    app.parse(argc, argv);
+    // It takes them from the back.
+    std::reverse(words.begin(), words.end());
+    app.parse(std::move(words));
   } catch (const CLI::Success &success) {
     app.exit(success);
     return 0;
@@ -96,7 +93,19 @@ int main(int argc, char **argv) {
     return report(usageError(app, error));
   }
   Result<ExitCode> result = runGuarded(chosen);
-  int code = result ? static_cast<int>(*result) : report(result.error());
+  return result ? static_cast<int>(*result) : report(result.error());
+}
+
+int main(int argc, char **argv) {
+  // A reader that goes away and a file that may not grow are errors of writing,
+  // not deaths; the linker inherits this.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+  // Memory that one phase gives back the next one takes: returning it to the
+  // system in between is a tenth of the time.
+  mallopt(M_TRIM_THRESHOLD, 512 << 20);
+  mallopt(M_TOP_PAD, 64 << 20);
+  int code = runCommandLine({argv + 1, argv + argc});
 #if !__has_feature(address_sanitizer)
   // Without taking down what startPipeline() keeps.
   std::fflush(nullptr);

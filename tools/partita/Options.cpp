@@ -27,10 +27,25 @@ void tool::addFormat(CLI::App &command, std::string &format) {
       ->type_name("");
 }
 
-void RequestOptions::declare(CLI::App &command, bool withMachine) {
+void RequestOptions::declareModel(CLI::App &command) {
   command.add_option("model", model, "The ONNX model")
       ->required()
       ->type_name("M.onnx");
+  addRepeated(command, "--dim", dims,
+              "Size of a named dimension; may be given several times")
+      ->type_name("NAME=N");
+  command
+      .add_option("--inject-defect", injectedDefect,
+                  "This phase fails as if it had a defect")
+      ->group("");
+  command
+      .add_option("--dump-dir", dumpDir,
+                  "Write the program after every stage, numbered")
+      ->type_name("DIR");
+}
+
+void RequestOptions::declare(CLI::App &command, bool withMachine) {
+  declareModel(command);
   if (withMachine) {
     command
         .add_option(
@@ -46,9 +61,6 @@ void RequestOptions::declare(CLI::App &command, bool withMachine) {
     command.add_option("--plan", planFile, "Take the plan of this file")
         ->type_name("P.json");
   }
-  addRepeated(command, "--dim", dims,
-              "Size of a named dimension; may be given several times")
-      ->type_name("NAME=N");
   addRepeated(command, "--pin", pins,
               "Split FACTOR of the operations that match GLOB over AXIS, or "
               "GLOB:replicated; may be given several times")
@@ -63,13 +75,9 @@ void RequestOptions::declare(CLI::App &command, bool withMachine) {
                   "Every operation takes a random legal strategy")
       ->group("");
   command
-      .add_option("--inject-defect", injectedDefect,
-                  "This phase fails as if it had a defect")
+      .add_option("--split-plan", splitPlan,
+                  "The same, and one that splits where there is any")
       ->group("");
-  command
-      .add_option("--dump-dir", dumpDir,
-                  "Write the program after every stage, numbered")
-      ->type_name("DIR");
 }
 
 /// Adds "name=4" or "name=4,other=5" to `dims`.
@@ -130,13 +138,15 @@ Result<Request> RequestOptions::resolve() const {
     PARTITA_TRY(Pin pin, Pin::parse(text));
     request.plan.pins.push_back(std::move(pin));
   }
-  if (!planFile.empty() && (!pins.empty() || !mesh.empty() || randomPlan))
+  std::optional<uint64_t> random = splitPlan ? splitPlan : randomPlan;
+  if (!planFile.empty() && (!pins.empty() || !mesh.empty() || random))
     return makeError(ExitCode::Usage, "usage.plan", "--plan " + planFile,
                      "a plan holds its own mesh and strategies, so --mesh, "
                      "--pin and --random-plan do not go with it",
                      "leave one or the other out");
   request.plan.effort = effort;
-  request.plan.seed = randomPlan ? *randomPlan : seed;
-  request.plan.randomStrategies = randomPlan.has_value();
+  request.plan.seed = random ? *random : seed;
+  request.plan.randomStrategies = random.has_value();
+  request.plan.splitAll = splitPlan.has_value();
   return request;
 }

@@ -41,13 +41,16 @@ struct Request {
 
 /// The same as the user wrote it.
 struct RequestOptions {
-  std::string model, topology, mesh, planFile, dumpDir, injectedDefect;
+  std::string model, topology = "cpu:1", mesh, planFile, dumpDir,
+                     injectedDefect;
   std::vector<std::string> dims, pins;
-  std::optional<uint64_t> randomPlan;
+  std::optional<uint64_t> randomPlan, splitPlan;
   uint64_t seed = 0;
   int64_t effort = PlanOptions().effort;
 
-  /// Declares the options; without `withMachine`, neither --topology nor what
+  /// Declares the options that a model takes without a machine.
+  void declareModel(CLI::App &command);
+  /// Declares all options; without `withMachine`, neither --topology nor what
   /// is about one machine only (--mesh, --plan).
   void declare(CLI::App &command, bool withMachine = true);
   /// Errors: exit code 1, naming the option.

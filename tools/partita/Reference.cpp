@@ -12,13 +12,18 @@
 using namespace partita;
 using namespace partita::tool;
 
-Result<std::vector<HostTensor>>
-tool::interpret(mlir::ModuleOp module, const std::vector<HostTensor> &inputs) {
+Result<mlir::func::FuncOp> tool::entryOf(mlir::ModuleOp module) {
   auto entry = module.lookupSymbol<mlir::func::FuncOp>("step");
   if (!entry)
     return makeError(ExitCode::Internal, "reference.entry", "interpreter",
                      "the program has no @step",
                      "this is a defect; please report it");
+  return entry;
+}
+
+Result<std::vector<HostTensor>>
+tool::interpret(mlir::ModuleOp module, const std::vector<HostTensor> &inputs) {
+  PARTITA_TRY(mlir::func::FuncOp entry, entryOf(module));
   FileParameters parameters(module);
   return Interpreter().run(entry, inputs, parameters);
 }

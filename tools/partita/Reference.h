@@ -16,11 +16,15 @@
 
 #include "Compare.h"
 #include "Process.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "partita/Runtime/Program.h"
 #include <map>
 
 namespace partita::tool {
+
+/// The function @step of a program. Errors: exit code 70 without one.
+Result<mlir::func::FuncOp> entryOf(mlir::ModuleOp module);
 
 /// Interprets @step of `module`; inputs in the order of its arguments, outputs
 /// in the order of its results.

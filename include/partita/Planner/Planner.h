@@ -52,6 +52,8 @@ struct PlanOptions {
   uint64_t seed = 0;
   /// Every operation takes a random legal strategy: for tests.
   bool randomStrategies = false;
+  /// Of these, one that splits, if there is any.
+  bool splitAll = false;
 };
 
 /// The parts of a plan's predicted time, of the slowest rank, in picoseconds.

@@ -22,6 +22,11 @@ namespace partita {
 Result<runtime::Program>
 buildProgram(mlir::ModuleOp module, const std::vector<std::string> &kernelNames);
 
+/// An argument or result of an entry point, given its attributes, as those who
+/// run it see it: whole, under the model's name.
+runtime::PortInfo portInfo(mlir::Type type, mlir::DictionaryAttr attributes,
+                           const Mesh &mesh);
+
 /// Writes the executable `out` and its folder `out`.d with the shared libraries
 /// that it needs: kernels from the object file `kernelObject` (may be empty if
 /// there are none), the program as constant data, and a main that calls the

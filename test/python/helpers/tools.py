@@ -53,11 +53,12 @@ class Done:
 def start(*command, environment=None, timeout=120, **options) -> Done:
     """Runs a command to its end, whatever its exit code."""
     words = [str(word) for word in command]
+    if "input" not in options:
+        options["stdin"] = subprocess.DEVNULL
     done = subprocess.run(
         words,
         check=False,
         capture_output=True,
-        stdin=subprocess.DEVNULL,
         text=True,
         errors="replace",
         env={**os.environ, "PARTITA_PYTHON": sys.executable, **(environment or {})},
