@@ -29,8 +29,7 @@ ShardingRule MatMulOp::getShardingRule() {
       operands.push_back({1, d});
     builder.parallel("b" + std::to_string(d), lhs[d], operands, {{0, d}});
   }
-  return builder
-      .parallel("m", lhs[rank - 2], {{0, rank - 2}}, {{0, rank - 2}})
+  return builder.parallel("m", lhs[rank - 2], {{0, rank - 2}}, {{0, rank - 2}})
       .parallel("n", rhs[rhsRank - 1], {{1, rhsRank - 1}}, {{0, rank - 1}})
       .reduction("k", lhs[rank - 1], Combiner::Sum,
                  {{0, rank - 1}, {1, rhsRank - 2}})
@@ -153,7 +152,7 @@ Operation *AttentionOp::localize(OpBuilder &builder, ValueRange operands,
   }
   return AttentionOp::create(builder, getLoc(), results, operands[0],
                              operands[1], operands[2], mask, getScaleAttr(),
-                             getCausalAttr(), query, key);
+                             getCausalAttr(), query, key, getSoftcapAttr());
 }
 
 //===----------------------------------------------------------------------===//

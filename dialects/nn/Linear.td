@@ -32,11 +32,12 @@ def NN_AttentionOp : NN_Op<"attention", [InferTypeOpAdaptor,
     DeclareOpInterfaceMethods<LocalizeOpInterface>]> {
   let summary = "Scaled dot-product attention";
   let description = [{
-    `softmax(scale * q k^T + mask) v` for q [b, h, s, d], k [b, g, t, d],
+    `softmax(cap(scale * q k^T) + mask) v` for q [b, h, s, d], k [b, g, t, d],
     v [b, g, t, e]; h is a multiple of g: query head i uses key head i / (h/g).
     The mask is additive (float) or boolean (true: attend) and has shape
     [b|1, h|1, s|1, t]. With `causal`, query i sees keys up to i + (t - s).
-    `query_base` and `key_base` say where this rank's parts begin.
+    `query_base` and `key_base` say where this rank's parts begin. With
+    `softcap` c, cap(x) is c tanh(x / c), else x.
 
     Results: out [b, h, s, e] and lse [b, h, s], the logarithm of each row's
     softmax denominator, by which parts over t can be merged. A row whose every
@@ -45,12 +46,13 @@ def NN_AttentionOp : NN_Op<"attention", [InferTypeOpAdaptor,
   let arguments = (ins NN_Tensor:$query, NN_Tensor:$key, NN_Tensor:$value,
                        Optional<NN_Tensor>:$mask, F64Attr:$scale,
                        UnitAttr:$causal, OptionalAttr<AnyAttr>:$query_base,
-                       OptionalAttr<AnyAttr>:$key_base);
+                       OptionalAttr<AnyAttr>:$key_base,
+                       OptionalAttr<F64Attr>:$softcap);
   let results = (outs NN_Tensor:$out, NN_Tensor:$lse);
   let assemblyFormat = [{
     $query `,` $key `,` $value (`mask` $mask^)? `scale` $scale
-    (`causal` $causal^)? attr-dict `:` type($query) `,` type($key) `,`
-    type($value) (`,` type($mask)^)? (`query_base` $query_base^)?
+    (`softcap` $softcap^)? (`causal` $causal^)? attr-dict `:` type($query) `,`
+    type($key) `,` type($value) (`,` type($mask)^)? (`query_base` $query_base^)?
     (`key_base` $key_base^)?
   }];
 }

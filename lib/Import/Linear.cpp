@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "NodeImport.h"
+#include "Linear.h"
 #include <algorithm>
 
 using namespace mlir;
@@ -18,9 +18,7 @@ using namespace partita::nn;
 // MatMul
 //===----------------------------------------------------------------------===//
 
-/// ONNX's product as NumPy has it: vectors get a dimension that vanishes
-/// afterwards, dimensions before the matrices broadcast.
-static Value numpyMatMul(NodeImport &n, Value lhs, Value rhs) {
+Value importer::numpyMatMul(NodeImport &n, Value lhs, Value rhs) {
   Shape a = shapeOf(lhs), b = shapeOf(rhs);
   if (a.empty() || b.empty())
     n.invalid("multiplies a scalar");

@@ -438,6 +438,9 @@ const ImportTable &ImportTable::get() {
     addElementwise(table);
     addLinear(table);
     addAttention(table);
+    addContrib(table);
+    addContribAttention(table);
+    addExperts(table);
     addReduction(table);
     addNorm(table);
     addShape(table);

@@ -225,6 +225,9 @@ private:
 void addElementwise(ImportTable &table);
 void addLinear(ImportTable &table);
 void addAttention(ImportTable &table);
+void addContrib(ImportTable &table);
+void addContribAttention(ImportTable &table);
+void addExperts(ImportTable &table);
 void addReduction(ImportTable &table);
 void addNorm(ImportTable &table);
 void addShape(ImportTable &table);

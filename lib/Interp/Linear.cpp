@@ -92,16 +92,17 @@ private:
   Operands in;
   int64_t heads, groups, queries, keys, depth, width;
   Offset queryBase, keyBase;
-  double scale;
+  double scale, cap = 0;
   bool causal = false, additive = false;
   std::vector<double> mask, out, lse;
 };
 
-/// Scales one row and adds what its mask and causality forbid.
+/// Scales and caps one row and adds what its mask and causality forbid.
 void Attention::maskRow(int64_t batch, int64_t head, int64_t row,
                         double *scores) const {
   for (int64_t j = 0; j < keys; ++j)
-    scores[j] *= scale;
+    scores[j] =
+        cap == 0 ? scores[j] * scale : cap * std::tanh(scores[j] * scale / cap);
   if (!mask.empty()) {
     const std::vector<int64_t> &m = in[3].shape();
     int64_t b = m[0] == 1 ? 0 : batch, h = m[1] == 1 ? 0 : head;
@@ -175,6 +176,7 @@ Result<Tensors> Attention::run(const RankPlace &place) {
   heads = q[1], queries = q[2], depth = q[3];
   groups = v[1], keys = v[2], width = v[3];
   scale = op.getScale().convertToDouble();
+  cap = op.getSoftcap() ? op.getSoftcap()->convertToDouble() : 0;
   causal = op.getCausal();
   PARTITA_TRY(queryBase, offsetOf(op, op.getQueryBaseAttr(), queries, place));
   PARTITA_TRY(keyBase, offsetOf(op, op.getKeyBaseAttr(), keys, place));

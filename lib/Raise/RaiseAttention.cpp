@@ -196,9 +196,9 @@ public:
       key = groupedKey;
       value = groupedValue;
     }
-    auto attention = AttentionOp::create(rewriter, root.getLoc(), query, key,
-                                         value, mask(), APFloat(parts.scale),
-                                         false, Attribute(), Attribute());
+    auto attention = AttentionOp::create(
+        rewriter, root.getLoc(), query, key, value, mask(),
+        APFloat(parts.scale), false, Attribute(), Attribute(), FloatAttr());
     parts.covered.identify(attention, root);
     Value out = attention.getOut();
     if (out.getType() != root.getType())

@@ -165,6 +165,8 @@ Status Emitter::emitAttention(nn::AttentionOp op) {
     call.operands.push_back(operand);
   }
   call.config.push_back(number("scale", op.getScale().convertToDouble()));
+  if (std::optional<APFloat> cap = op.getSoftcap())
+    call.config.push_back(number("softcap", cap->convertToDouble()));
   call.config.push_back(ints("causal", {op.getCausal() ? 1 : 0}));
   if (Value mask = op.getMask()) {
     std::vector<int64_t> q = nn::shapeOf(op.getQuery()),

@@ -42,6 +42,8 @@ struct AttentionShape {
   View q, k, v, mask, out, lse;
   bool hasMask = false, hasLse = false, causal = false;
   double scale = 1;
+  /// Scores x become softcap * tanh(x / softcap) before the mask; zero: no.
+  double softcap = 0;
   int64_t batch, heads, groups, queries, keys, depth, outDepth;
   int64_t queryBlock, keyBlock;
   /// Elements of a thread's workspace: scores, accumulator, maxima and sums.
@@ -131,6 +133,7 @@ static Result<AttentionShape> shapeOf(const Command &call) {
   a.hasMask = intAttr(call, "has_mask", 0) != 0;
   a.causal = intAttr(call, "causal", 0) != 0;
   a.scale = doubleAttr(call, "scale", 1);
+  a.softcap = doubleAttr(call, "softcap", 0);
   if (a.hasMask) {
     PARTITA_CHECK(checkCounts(call, 4, 1));
     a.mask = call.operands[3];
@@ -165,7 +168,7 @@ template <typename T> struct QueryBlock {
   const AttentionShape &a;
   std::byte *const *bases;
   int64_t b, h, first, count;   ///< queries first .. first + count
-  int64_t firstQuery, firstKey; ///< global positions of query 0 and key 0
+  int64_t firstQuery, firstKey; ///< places of query 0 and key 0 among all keys
   T *scores, *accumulator, *maxima, *sums;
   std::byte *scratch; ///< of the products
   int64_t accumulatorStride = 0;
@@ -190,7 +193,7 @@ template <typename T> struct QueryBlock {
 
 } // namespace
 
-/// Scales row `row` of the scores, adds the mask, and turns it into
+/// Scales and caps row `row` of the scores, adds the mask, and turns it into
 /// exp(score - maximum), updating the running maximum and sum.
 template <typename T>
 void QueryBlock<T>::softmaxRow(int64_t row, int64_t begin, int64_t size,
@@ -209,8 +212,12 @@ void QueryBlock<T>::softmaxRow(int64_t row, int64_t begin, int64_t size,
             (first + row) * view.strides[2] + begin * maskStride) *
                static_cast<int64_t>(dtypeSize(view.dtype));
   }
-  T maximum = scaleMaskMax(x, count, static_cast<T>(a.scale), mask, maskStride,
-                           maskIsBool);
+  if (a.softcap != 0)
+    for (int64_t i = 0; i < count; ++i)
+      x[i] = std::tanh(x[i] * static_cast<T>(a.scale / a.softcap));
+  T maximum = scaleMaskMax(x, count,
+                           static_cast<T>(a.softcap != 0 ? a.softcap : a.scale),
+                           mask, maskStride, maskIsBool);
   T previous = firstBlock ? -std::numeric_limits<T>::infinity() : maxima[row];
   maximum = std::max(maximum, previous);
   T sum = 0, rescale = 1;
@@ -306,11 +313,13 @@ public:
   PreparedAttention(const Command &call, AttentionShape shape,
                     const PrepareContext &context)
       : a(std::move(shape)), workspace(call.workspace[0]),
-        threads(context.threads) {
-    if (call.offsets.size() > 0)
-      firstQuery = call.offsets[0].evaluate(*context.mesh, context.coords);
-    if (call.offsets.size() > 1)
-      firstKey = call.offsets[1].evaluate(*context.mesh, context.coords);
+        threads(context.threads), firstQuery(a.keys - a.queries) {
+    if (call.offsets.size() != 2)
+      return;
+    const ShardOffset &query = call.offsets[0], &key = call.offsets[1];
+    firstQuery =
+        query.evaluate(*context.mesh, context.coords) + key.size - query.size;
+    firstKey = key.evaluate(*context.mesh, context.coords);
   }
   Status execute(std::byte *const bases[3]) override {
     if (a.q.dtype == DType::F64)
@@ -325,7 +334,8 @@ private:
   AttentionShape a;
   View workspace;
   int threads;
-  int64_t firstQuery = 0, firstKey = 0;
+  /// The last of all queries stands at the last of all keys.
+  int64_t firstQuery, firstKey = 0;
 };
 
 } // namespace

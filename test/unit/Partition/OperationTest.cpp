@@ -101,6 +101,7 @@ TEST_CASE("attention partitions") {
       {attention(" mask %d", ""), with("1x1x5x6xi1"), results},
       {attention(" mask %d", " causal"), with("2x4x5x6xf64"), results},
       {attention(" mask %d", ""), with("2x1x1x6xf64"), results},
+      {attention("", " softcap 0.9 causal"), qkv, results},
       {attention("", " causal"),
        {"1x6x4x2xf64", "1x6x4x2xf64", "1x6x4x2xf64"},
        {"1x6x4x2xf64", "1x6x4xf64"}},
