@@ -108,6 +108,7 @@ private:
   void numberPieces();
   void join();
   void joinPlace(int op, const Place &place);
+  void addKind(int firstNode, const Cuts &cuts, uint8_t kind);
   void seedKinds();
 
   int find(int node) {
@@ -270,17 +271,33 @@ static uint8_t kindOfInputDim(const GraphValue &value, size_t d) {
   return tokens && d == 1 ? KindSequence : KindOther;
 }
 
+/// A parameter of rank 3 is a stack of matrices, one for each expert.
+static uint8_t kindOfParameterDim(const GraphValue &value, size_t d) {
+  return value.shape.size() == 3 && d == 0 ? KindExpert : KindOther;
+}
+
+/// Adds a kind to the classes of the pieces between `cuts`.
+void Analysis::addKind(int firstNode, const Cuts &cuts, uint8_t kind) {
+  for (size_t i = 0; i <= cuts.size(); ++i)
+    kinds[find(firstNode + static_cast<int>(i))] |= kind;
+}
+
 void Analysis::seedKinds() {
-  for (const GraphOp &op : graph.ops) {
-    if (op.role != OpRole::Input)
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    const GraphOp &op = graph.ops[o];
+    for (size_t f = 0; f < op.rule.factors.size(); ++f)
+      if (op.rule.factors[f].combiner == Combiner::SoftmaxMerge &&
+          op.rule.factors[f].size > 1)
+        addKind(firstFactorNode[o][f], factorCuts[o][f], KindSequence);
+    if (op.role != OpRole::Input && op.role != OpRole::Parameter)
       continue;
     for (int number : op.results) {
       const GraphValue &value = graph.values[number];
       for (size_t d = 0; d < value.shape.size(); ++d)
-        for (size_t i = 0; i <= dimCuts[number][d].size(); ++i)
-          if (value.shape[d] > 1)
-            kinds[find(firstDimNode[number][d] + static_cast<int>(i))] |=
-                kindOfInputDim(value, d);
+        if (value.shape[d] > 1)
+          addKind(firstDimNode[number][d], dimCuts[number][d],
+                  op.role == OpRole::Input ? kindOfInputDim(value, d)
+                                           : kindOfParameterDim(value, d));
     }
   }
 }

@@ -17,8 +17,10 @@
 //
 // Which dimension is which? The pieces between cuts are joined into classes:
 // two pieces that one factor walks must be split together to avoid traffic. A
-// class is batch or sequence if a graph input says so. A piece, not a
-// dimension, is classified, so (batch sequence) merged into one keeps both.
+// class is batch or sequence if a graph input says so; what attention sums over
+// is a sequence whatever its name, or without one, as the patches of an image.
+// A stack of weight matrices is of experts. A piece, not a dimension, is
+// classified, so (batch sequence) merged into one keeps both.
 //
 //===----------------------------------------------------------------------===//
 
@@ -30,8 +32,13 @@
 
 namespace partita::planner {
 
-/// What a piece is; both bits where a graph is contradictory.
-enum DimKind : uint8_t { KindOther = 0, KindBatch = 1, KindSequence = 2 };
+/// What a piece is; several bits where a graph is contradictory.
+enum DimKind : uint8_t {
+  KindOther = 0,
+  KindBatch = 1,
+  KindSequence = 2,
+  KindExpert = 4
+};
 
 /// One piece of a factor's refinement.
 struct Piece {

@@ -23,11 +23,14 @@ bool planner::axisAllows(const std::string &axis,
   if (axis == "dp")
     return all([](const Piece &piece) { return piece.kind == KindBatch; });
   if (axis == "tp")
-    return all([](const Piece &piece) { return piece.kind == KindOther; });
+    return all([](const Piece &piece) {
+      return piece.kind == KindOther || piece.kind == KindExpert;
+    });
   if (axis == "sp" || axis == "cp")
     return all([](const Piece &piece) { return piece.kind == KindSequence; });
-  // No operation has an expert factor yet.
-  return axis != "ep";
+  if (axis == "ep")
+    return all([](const Piece &piece) { return piece.kind == KindExpert; });
+  return true;
 }
 
 Status planner::checkAxes(const Mesh &mesh) {

@@ -341,6 +341,30 @@ TEST_CASE("reserved axes split only what they may") {
   CHECK(idle.notes[0].find("'ep'") != std::string::npos);
 }
 
+TEST_CASE("what attention sums over is a sequence, whatever its name") {
+  Graph graph = transformer({6, 12, 96, 6, 6, 1021, 1});
+  for (GraphValue &value : graph.values)
+    if (value.dimNames.size() > 1)
+      value.dimNames[1] = "target";
+  PlanOptions options = onRanks("cpu:2", "tp=2");
+  options.randomStrategies = true;
+  for (options.seed = 0; options.seed < 20; ++options.seed) {
+    PlanResult plan = planned(graph, options);
+    for (auto &part : strategyOf(graph, plan, "layer0.fc1").factors[1].factors)
+      CHECK(part.axes.empty());
+  }
+}
+
+TEST_CASE("stacks of weights are experts") {
+  GraphMaker g;
+  int x = g.input("x", {4, 60, 96}, {"copies", "tokens", "width"});
+  g.output(g.matmul("experts", x, g.parameter("w", {4, 96, 384})));
+  PlanResult plan = planned(g.graph, onRanks("cpu:2", "ep=2"));
+  CHECK(plan.notes.empty());
+  const Strategy &strategy = strategyOf(g.graph, plan, "experts");
+  CHECK(strategy.factors[0].factors[0].axes.size() == 1);
+}
+
 TEST_CASE("merged batch and sequence keep both classes") {
   GraphMaker g;
   int x = g.input("x", {4, 6, 16}, {"batch", "sequence", ""});
