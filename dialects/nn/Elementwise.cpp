@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/nn/ElementwiseRules.h"
 #include "dialects/nn/NN.h"
 
 using namespace mlir;
@@ -14,39 +15,6 @@ using namespace partita::nn;
 
 #define GET_OP_CLASSES
 #include "dialects/nn/Elementwise.cpp.inc"
-
-/// Every dimension is parallel in all operands and the result; `linear` lists
-/// the operand sets in which the operation is linear.
-static ShardingRule elementwiseRule(Operation *op,
-                                    std::vector<std::vector<unsigned>> linear) {
-  std::vector<int64_t> shape = shapeOf(op->getResult(0));
-  unsigned numOperands = op->getNumOperands();
-  RuleBuilder builder(std::vector<size_t>(numOperands, shape.size()),
-                      {shape.size()});
-  for (unsigned d = 0; d < shape.size(); ++d) {
-    RuleBuilder::Places operands;
-    for (unsigned i = 0; i < numOperands; ++i)
-      operands.push_back({i, d});
-    builder.parallel("d" + std::to_string(d), shape[d], operands, {{0, d}});
-  }
-  for (auto &set : linear)
-    builder.linear(set);
-  return builder.build();
-}
-
-static int64_t elementFlops(Operation *op, int64_t perElement) {
-  return cast<RankedTensorType>(op->getResult(0).getType()).getNumElements() *
-         perElement;
-}
-
-/// Rule and cost of an elementwise operation: flops per element and the
-/// operand sets in which it is linear.
-#define PARTITA_ELEMENTWISE(Op, flops, ...)                                    \
-  ShardingRule Op::getShardingRule() {                                         \
-    return elementwiseRule(*this, {__VA_ARGS__});                              \
-  }                                                                            \
-  int64_t Op::getFlops() { return elementFlops(*this, flops); }                \
-  KernelClass Op::getKernelClass() { return KernelClass::Memory; }
 
 using Set = std::vector<unsigned>;
 PARTITA_ELEMENTWISE(AbsOp, 1)
@@ -81,7 +49,6 @@ PARTITA_ELEMENTWISE(XorOp, 1)
 PARTITA_ELEMENTWISE(CompareOp, 1)
 PARTITA_ELEMENTWISE(SelectOp, 1, Set{1, 2})
 PARTITA_ELEMENTWISE(MulOp, 1, Set{0}, Set{1})
-#undef PARTITA_ELEMENTWISE
 
 static bool isFloatTensor(Type type) {
   return isa<FloatType>(cast<RankedTensorType>(type).getElementType());

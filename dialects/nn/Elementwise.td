@@ -14,15 +14,7 @@
 #ifndef PARTITA_NN_ELEMENTWISE
 #define PARTITA_NN_ELEMENTWISE
 
-include "dialects/nn/NNBase.td"
-
-class NN_Unary<string mnemonic, string what>
-    : NN_Op<mnemonic, [Elementwise, SameOperandsAndResultType]> {
-  let summary = what;
-  let arguments = (ins NN_Tensor:$input);
-  let results = (outs NN_Tensor:$result);
-  let assemblyFormat = "$input attr-dict `:` type($result)";
-}
+include "dialects/nn/ElementwiseBase.td"
 
 def NN_AbsOp : NN_Unary<"abs", "Absolute value">;
 def NN_NegOp : NN_Unary<"neg", "Negation">;
@@ -50,14 +42,6 @@ def NN_GeluOp : NN_Unary<"gelu", "Gaussian error linear unit"> {
     `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`.
   }];
   let arguments = (ins NN_Tensor:$input, UnitAttr:$tanh);
-}
-
-class NN_Binary<string mnemonic, string what>
-    : NN_Op<mnemonic, [Elementwise, SameOperandsAndResultType]> {
-  let summary = what;
-  let arguments = (ins NN_Tensor:$lhs, NN_Tensor:$rhs);
-  let results = (outs NN_Tensor:$result);
-  let assemblyFormat = "$lhs `,` $rhs attr-dict `:` type($result)";
 }
 
 def NN_AddOp : NN_Binary<"add", "Sum; linear in both operands together">;

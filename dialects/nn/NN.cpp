@@ -7,6 +7,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/nn/NN.h"
+#include "dialects/nn/Bits.h"
+#include "dialects/nn/Trigonometry.h"
 
 using namespace mlir;
 using namespace partita;
@@ -15,6 +17,10 @@ using namespace partita::nn;
 #include "dialects/nn/NNBaseDialect.cpp.inc"
 
 void NNDialect::initialize() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/nn/Bits.cpp.inc"
+      >();
   addOperations<
 #define GET_OP_LIST
 #include "dialects/nn/Elementwise.cpp.inc"
@@ -34,6 +40,10 @@ void NNDialect::initialize() {
   addOperations<
 #define GET_OP_LIST
 #include "dialects/nn/Shape.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/nn/Trigonometry.cpp.inc"
       >();
 }
 

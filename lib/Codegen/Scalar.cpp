@@ -10,7 +10,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "Scalar.h"
+#include "dialects/nn/Bits.h"
 #include "dialects/nn/NN.h"
+#include "dialects/nn/Trigonometry.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -98,7 +100,9 @@ static Error unsupported(Operation *op) {
 int64_t codegen::elementCost(Operation *op) {
   return TypeSwitch<Operation *, int64_t>(op)
       .Case<nn::ExpOp, nn::LogOp, nn::TanhOp, nn::SinOp, nn::CosOp, nn::ErfOp,
-            nn::SigmoidOp, nn::SiluOp, nn::GeluOp, nn::PowOp, nn::ModOp>(
+            nn::SigmoidOp, nn::SiluOp, nn::GeluOp, nn::PowOp, nn::ModOp,
+            nn::AsinOp, nn::AcosOp, nn::AtanOp, nn::SinhOp, nn::CoshOp,
+            nn::AsinhOp, nn::AcoshOp, nn::AtanhOp>(
           [](Operation *) { return 20; })
       .Case<nn::DivOp, nn::SqrtOp, nn::RsqrtOp, nn::ReciprocalOp>(
           [](Operation *) { return 5; })
@@ -125,8 +129,26 @@ static std::optional<double> constantExponent(Operation *op) {
   return splat.getSplatValue<APFloat>().convertToDouble();
 }
 
+/// Null if it is none of these.
+static Value trigonometry(OpBuilder &b, Location loc, Operation *op, Value x) {
+  return TypeSwitch<Operation *, Value>(op)
+      .Case([&](nn::SinOp) { return math::SinOp::create(b, loc, x); })
+      .Case([&](nn::CosOp) { return math::CosOp::create(b, loc, x); })
+      .Case([&](nn::AsinOp) { return math::AsinOp::create(b, loc, x); })
+      .Case([&](nn::AcosOp) { return math::AcosOp::create(b, loc, x); })
+      .Case([&](nn::AtanOp) { return math::AtanOp::create(b, loc, x); })
+      .Case([&](nn::SinhOp) { return math::SinhOp::create(b, loc, x); })
+      .Case([&](nn::CoshOp) { return math::CoshOp::create(b, loc, x); })
+      .Case([&](nn::AsinhOp) { return math::AsinhOp::create(b, loc, x); })
+      .Case([&](nn::AcoshOp) { return math::AcoshOp::create(b, loc, x); })
+      .Case([&](nn::AtanhOp) { return math::AtanhOp::create(b, loc, x); })
+      .Default([](Operation *) { return Value(); });
+}
+
 /// Null if there is no such operation on floats.
 Value ScalarBuilder::applyFloat(Operation *op, ArrayRef<Value> x) {
+  if (Value result = trigonometry(b, loc, op, x[0]))
+    return result;
   Type type = x.back().getType();
   using arith::CmpFPredicate;
   auto one = [&] { return number(1.0, type); };
@@ -141,8 +163,6 @@ Value ScalarBuilder::applyFloat(Operation *op, ArrayRef<Value> x) {
       })
       .Case([&](nn::ReciprocalOp) { return div(one(), x[0]); })
       .Case([&](nn::TanhOp) { return tanh(x[0]); })
-      .Case([&](nn::SinOp) { return math::SinOp::create(b, loc, x[0]); })
-      .Case([&](nn::CosOp) { return math::CosOp::create(b, loc, x[0]); })
       .Case([&](nn::ErfOp) { return erf(x[0]); })
       .Case([&](nn::SigmoidOp) { return sigmoid(x[0]); })
       .Case([&](nn::SiluOp) { return mul(x[0], sigmoid(x[0])); })
@@ -215,10 +235,52 @@ Value ScalarBuilder::integerDivision(Value x, Value y, bool isUnsigned,
   return select(trivial, zero, fixed);
 }
 
+/// Shifts by an amount that need not be below the width, for which the
+/// processor's shifts are undefined.
+Value ScalarBuilder::shift(Value x, Value y, bool isUnsigned, bool left) {
+  Type type = x.getType();
+  Value limit = integer(type.getIntOrFloatBitWidth() - 1, type);
+  // Unsigned, so that negative amounts are large.
+  Value inside =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ule, y, limit);
+  Value amount = select(inside, y, limit);
+  if (!left && !isUnsigned)
+    return arith::ShRSIOp::create(b, loc, x, amount);
+  Value result = left ? Value(arith::ShLIOp::create(b, loc, x, amount))
+                      : Value(arith::ShRUIOp::create(b, loc, x, amount));
+  return select(inside, result, integer(0, type));
+}
+
+/// Null if it is none of these.
+Value ScalarBuilder::applyBits(Operation *op, ArrayRef<Value> x,
+                               bool isUnsigned) {
+  return TypeSwitch<Operation *, Value>(op)
+      .Case([&](nn::BitNotOp) {
+        return arith::XOrIOp::create(b, loc, x[0], integer(-1, x[0].getType()));
+      })
+      .Case([&](nn::BitAndOp) {
+        return arith::AndIOp::create(b, loc, x[0], x[1]);
+      })
+      .Case(
+          [&](nn::BitOrOp) { return arith::OrIOp::create(b, loc, x[0], x[1]); })
+      .Case([&](nn::BitXorOp) {
+        return arith::XOrIOp::create(b, loc, x[0], x[1]);
+      })
+      .Case([&](nn::ShiftLeftOp) {
+        return shift(x[0], x[1], isUnsigned, /*left=*/true);
+      })
+      .Case([&](nn::ShiftRightOp) {
+        return shift(x[0], x[1], isUnsigned, /*left=*/false);
+      })
+      .Default([](Operation *) { return Value(); });
+}
+
 /// Null if there is no such operation on integers.
 Value ScalarBuilder::applyInteger(Operation *op, ArrayRef<Value> x,
                                   IntegerType type) {
   bool u = type.isUnsigned();
+  if (Value result = applyBits(op, x, u))
+    return result;
   auto zero = [&] { return integer(0, x[0].getType()); };
   auto compareZero = [&](arith::CmpIPredicate predicate) {
     return arith::CmpIOp::create(b, loc, predicate, x[0], zero());
@@ -377,6 +439,14 @@ Value ScalarBuilder::cast(Value x, Type from, Type to) {
            : Value(arith::ExtSIOp::create(b, loc, target, x));
 }
 
+Value ScalarBuilder::bitcast(Value x, Type from, Type to) {
+  Type stored = storageType(to);
+  x = toStorage(x, from);
+  if (x.getType() != stored)
+    x = arith::BitcastOp::create(b, loc, stored, x);
+  return fromStorage(x, to);
+}
+
 Result<Value> ScalarBuilder::apply(Operation *op, ArrayRef<Value> x) {
   Type element = elementOf(op);
   if (auto compareOp = dyn_cast<nn::CompareOp>(op))
@@ -386,6 +456,9 @@ Result<Value> ScalarBuilder::apply(Operation *op, ArrayRef<Value> x) {
   if (isa<nn::CastOp>(op))
     return cast(x[0], element,
                 getElementTypeOrSelf(op->getResult(0).getType()));
+  if (isa<nn::BitcastOp>(op))
+    return bitcast(x[0], element,
+                   getElementTypeOrSelf(op->getResult(0).getType()));
   Value result;
   if (isa<FloatType>(element))
     result = applyFloat(op, x);

@@ -87,6 +87,10 @@ private:
   Value cast(Value x, mlir::Type from, mlir::Type to);
   Value compare(llvm::StringRef predicate, Value x, Value y,
                 mlir::Type element);
+  Value bitcast(Value x, mlir::Type from, mlir::Type to);
+  Value shift(Value x, Value y, bool isUnsigned, bool left);
+  Value applyBits(mlir::Operation *op, llvm::ArrayRef<Value> x,
+                  bool isUnsigned);
   Value integerDivision(Value x, Value y, bool isUnsigned, bool remainder);
   Value applyFloat(mlir::Operation *op, llvm::ArrayRef<Value> x);
   Value applyInteger(mlir::Operation *op, llvm::ArrayRef<Value> x,

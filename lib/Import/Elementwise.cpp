@@ -7,6 +7,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "NodeImport.h"
+#include "dialects/nn/Bits.h"
+#include "dialects/nn/Trigonometry.h"
 #include <cmath>
 #include <limits>
 
@@ -87,6 +89,26 @@ static void importPow(NodeImport &n) {
   n.set(0, n.binary<PowOp>(base, n.cast(n.inputAs(1, shape), n.element(0))));
 }
 
+static void importBitShift(NodeImport &n) {
+  auto [lhs, rhs] = operands(n);
+  std::string direction = n.string("direction", "");
+  if (direction != "LEFT" && direction != "RIGHT")
+    n.invalid("shifts in the direction \"" + direction + "\"");
+  n.set(0, direction == "LEFT" ? n.binary<ShiftLeftOp>(lhs, rhs)
+                               : n.binary<ShiftRightOp>(lhs, rhs));
+}
+
+/// Booleans are bytes of 0 and 1 to ONNX, and not bits to us.
+static void importBitCast(NodeImport &n) {
+  Type to = n.graphElementType(int(n.integer("to", 0))), from = n.element(0);
+  if (from == to)
+    return n.set(0, n.imported(0));
+  if ((from.isInteger(1) && to.isInteger(8)) ||
+      (from.isInteger(8) && to.isInteger(1)))
+    return n.set(0, n.cast(n.input(0), to));
+  n.set(0, n.create<BitcastOp>(n.makeType(n.shape(0), to), n.input(0)));
+}
+
 /// With fmod the remainder has the sign of the dividend.
 static void importMod(NodeImport &n) {
   auto [lhs, rhs] = operands(n);
@@ -131,9 +153,12 @@ static void importCast(NodeImport &n) {
   n.set(0, n.cast(n.input(0), to));
 }
 
+/// Only the type of the second input matters: a known first one stays known.
 static void importCastLike(NodeImport &n) {
   if (n.element(0) == n.element(1))
     return n.set(0, n.imported(0));
+  if (n.imported(0).folds)
+    return n.setConstant(0, n.constant(0)->cast(*getDType(n.element(1))));
   n.set(0, n.cast(n.input(0), n.element(1)));
 }
 
@@ -148,6 +173,25 @@ static void importLeakyRelu(NodeImport &n) {
   Value scaled = n.binary<MulOp>(x, n.splatLike(x, n.real("alpha", 0.01f)));
   n.set(0, n.create<SelectOp>(
                x.getType(), n.compare("lt", x, n.splatLike(x, 0)), scaled, x));
+}
+
+/// Towards zero by bias, and zero between -lambd and lambd.
+static void importShrink(NodeImport &n) {
+  Value x = n.input(0), zero = n.splatLike(x, 0);
+  double lambd = n.real("lambd", 0.5), bias = n.real("bias", 0);
+  auto choose = [&](const char *predicate, double bound, double by,
+                    Value otherwise) {
+    return n.create<SelectOp>(
+        x.getType(), n.compare(predicate, x, n.splatLike(x, bound)),
+        n.binary<AddOp>(x, n.splatLike(x, by)), otherwise);
+  };
+  n.set(0, choose("lt", -lambd, bias, choose("gt", lambd, -bias, zero)));
+}
+
+static void importBinarizer(NodeImport &n) {
+  Value x = n.input(0);
+  Value above = n.compare("gt", x, n.splatLike(x, n.real("threshold", 0)));
+  n.set(0, n.cast(above, n.element(0)));
 }
 
 static void importHardSigmoid(NodeImport &n) {
@@ -230,6 +274,14 @@ void importer::addElementwise(ImportTable &table) {
   table.add("Sin", 7, importUnary<SinOp>);
   table.add("Cos", 7, importUnary<CosOp>);
   table.add("Tan", 7, importTan);
+  table.add("Asin", 7, importUnary<AsinOp>);
+  table.add("Acos", 7, importUnary<AcosOp>);
+  table.add("Atan", 7, importUnary<AtanOp>);
+  table.add("Sinh", 9, importUnary<SinhOp>);
+  table.add("Cosh", 9, importUnary<CoshOp>);
+  table.add("Asinh", 9, importUnary<AsinhOp>);
+  table.add("Acosh", 9, importUnary<AcoshOp>);
+  table.add("Atanh", 9, importUnary<AtanhOp>);
   table.add("Erf", 9, importUnary<ErfOp>);
   table.add("Sigmoid", 1, importUnary<SigmoidOp>);
   table.add("Relu", 1, importUnary<ReluOp>);
@@ -250,6 +302,12 @@ void importer::addElementwise(ImportTable &table) {
   table.add("And", 7, importBinary<AndOp>);
   table.add("Or", 7, importBinary<OrOp>);
   table.add("Xor", 7, importBinary<XorOp>);
+  table.add("BitwiseAnd", 18, importBinary<BitAndOp>);
+  table.add("BitwiseOr", 18, importBinary<BitOrOp>);
+  table.add("BitwiseXor", 18, importBinary<BitXorOp>);
+  table.add("BitwiseNot", 18, importUnary<BitNotOp>);
+  table.add("BitShift", 11, importBitShift);
+  table.add("BitCast", 26, importBitCast);
   table.add("Sum", 8, importVariadic<AddOp>);
   table.add("Max", 8, importVariadic<MaxOp>);
   table.add("Min", 8, importVariadic<MinOp>);
@@ -268,6 +326,8 @@ void importer::addElementwise(ImportTable &table) {
   table.add("Gelu", 1, importGelu, "com.microsoft");
   table.add("LeakyRelu", 6, importLeakyRelu);
   table.add("HardSigmoid", 6, importHardSigmoid);
+  table.add("Shrink", 9, importShrink);
+  table.add("Binarizer", 1, importBinarizer, "ai.onnx.ml");
   table.add("Softplus", 1, importSoftplus);
   table.add("Mish", 18, importMish);
   table.add("Swish", 24, importSwish);

@@ -116,15 +116,51 @@ static void importGather(NodeImport &n) {
 // Pad
 //===----------------------------------------------------------------------===//
 
-/// Negative padding removes elements.
-static void importPad(NodeImport &n) {
-  if (n.string("mode", "constant") != "constant")
-    n.unsupported("mode is \"" + n.string("mode", "") + "\"");
+namespace {
+/// What one dimension loses and gains at both ends.
+struct Padding {
+  int64_t axis, before, after;
+};
+} // namespace
+
+/// Every `step`-th element of a dimension, `size` of them.
+static Value strided(NodeImport &n, Value x, int64_t axis, int64_t start,
+                     int64_t size, int64_t step) {
+  Shape shape = shapeOf(x);
+  std::vector<int64_t> starts(shape.size(), 0), steps(shape.size(), 1);
+  shape[axis] = size;
+  starts[axis] = start;
+  steps[axis] = step;
+  return n.create<SliceOp>(n.makeType(shape, getElementTypeOrSelf(x)), x,
+                           starts, steps);
+}
+
+/// `count` elements that continue `x` before it or after it; of one value if
+/// `fill` is given.
+static Value border(NodeImport &n, const std::string &mode, Value x, Value fill,
+                    int64_t axis, int64_t count, bool before) {
+  Shape shape = shapeOf(x);
+  int64_t size = shape[axis];
+  shape[axis] = count;
+  if (fill)
+    return n.broadcast(fill, shape);
+  if (size == 0)
+    n.invalid("continues a dimension without elements");
+  if (mode == "edge" || size == 1)
+    return n.broadcast(n.slice(x, axis, before ? 0 : size - 1, 1), shape);
+  int64_t most = mode == "reflect" ? size - 1 : size;
+  if (count > most)
+    n.unsupported("its mode \"" + mode + "\" goes over a dimension of size " +
+                  std::to_string(size) + " more than once");
+  if (mode == "wrap")
+    return n.slice(x, axis, before ? size - count : 0, count);
+  return strided(n, x, axis, before ? count : size - 2, count, -1);
+}
+
+/// The paddings of the dimensions that are named, or of all.
+static std::vector<Padding> paddings(NodeImport &n) {
   std::vector<int64_t> pads =
       n.integers("pads", 1).value_or(std::vector<int64_t>());
-  double value = n.version < 11 ? n.real("value", 0)
-                 : n.has(2)     ? n.scalar(2)
-                                : 0.0;
   std::vector<int64_t> axes;
   for (int64_t d = 0; d < n.rank(0); ++d)
     axes.push_back(d);
@@ -132,29 +168,82 @@ static void importPad(NodeImport &n) {
     axes = n.axes(n.ints(3), n.rank(0));
   if (pads.size() != 2 * axes.size())
     n.invalid("does not have two paddings a dimension");
-  Shape shape = n.shape(0);
-  Value result = n.input(0);
-  std::vector<int64_t> low(shape.size(), 0), high(shape.size(), 0);
-  for (size_t i = 0; i < axes.size(); ++i) {
-    int64_t before = pads[i], after = pads[axes.size() + i];
-    int64_t &size = shape[axes[i]];
+  std::vector<Padding> result;
+  for (size_t i = 0; i < axes.size(); ++i)
+    result.push_back({axes[i], pads[i], pads[axes.size() + i]});
+  return result;
+}
+
+/// Removes what negative paddings take away; they are zero after it.
+static Value cropped(NodeImport &n, Value x, std::vector<Padding> &paddings) {
+  for (auto &[axis, before, after] : paddings) {
+    int64_t size = shapeOf(x)[axis];
     if (std::min(before, after) < -size)
       n.invalid("removes more than there is");
     int64_t begin = std::max<int64_t>(-before, 0);
     int64_t kept = size - begin - std::max<int64_t>(-after, 0);
     if (kept < 0)
       n.invalid("removes more than there is");
-    result = n.slice(result, axes[i], begin, kept);
-    low[axes[i]] = std::max<int64_t>(before, 0);
-    high[axes[i]] = std::max<int64_t>(after, 0);
-    if (__builtin_add_overflow(kept, low[axes[i]], &size) ||
-        __builtin_add_overflow(size, high[axes[i]], &size))
+    x = n.slice(x, axis, begin, kept);
+    before = std::max<int64_t>(before, 0);
+    after = std::max<int64_t>(after, 0);
+    int64_t whole;
+    if (__builtin_add_overflow(kept, before, &whole) ||
+        __builtin_add_overflow(whole, after, &whole))
       n.invalid("its result is too large");
   }
-  if (shapeOf(result) != shape)
-    result = n.create<PadOp>(n.makeType(shape, n.element(0)), result, low, high,
-                             APFloat(value));
-  n.set(0, result);
+  return x;
+}
+
+static Value padByConstant(NodeImport &n, Value x, double value,
+                           const std::vector<Padding> &paddings) {
+  Shape shape = shapeOf(x);
+  std::vector<int64_t> low(shape.size(), 0), high(shape.size(), 0);
+  for (auto [axis, before, after] : paddings) {
+    low[axis] = before;
+    high[axis] = after;
+    shape[axis] += before + after;
+  }
+  if (shapeOf(x) == shape)
+    return x;
+  return n.create<PadOp>(n.makeType(shape, n.element(0)), x, low, high,
+                         APFloat(value));
+}
+
+/// Parts of the tensor, or of a value that depends on data, joined to it.
+static Value padByParts(NodeImport &n, Value x, const std::string &mode,
+                        Value fill, const std::vector<Padding> &paddings) {
+  for (auto [axis, before, after] : paddings) {
+    SmallVector<Value> parts;
+    if (before > 0)
+      parts.push_back(border(n, mode, x, fill, axis, before, true));
+    parts.push_back(x);
+    if (after > 0)
+      parts.push_back(border(n, mode, x, fill, axis, after, false));
+    if (parts.size() == 1)
+      continue;
+    Shape shape = shapeOf(x);
+    shape[axis] += before + after;
+    x = n.create<ConcatOp>(n.makeType(shape, n.element(0)), parts, axis);
+  }
+  return x;
+}
+
+static void importPad(NodeImport &n) {
+  std::string mode = n.string("mode", "constant");
+  if (mode != "constant" && mode != "reflect" && mode != "edge" &&
+      mode != "wrap")
+    n.invalid("its mode is \"" + mode + "\"");
+  std::vector<Padding> all = paddings(n);
+  bool valued = n.version >= 11 && n.has(2) && mode == "constant";
+  std::optional<double> value = n.version < 11 ? n.real("value", 0)
+                                : valued       ? n.knownScalar(2)
+                                               : 0.0;
+  Value x = cropped(n, n.input(0), all);
+  if (mode == "constant" && value)
+    return n.set(0, padByConstant(n, x, *value, all));
+  Value fill = valued ? n.reshape(n.input(2), {}) : Value();
+  n.set(0, padByParts(n, x, mode, fill, all));
 }
 
 /// 1 where the index of the new dimension is the given one. Indices count from

@@ -178,6 +178,21 @@ static void importGroupNorm(NodeImport &n) {
   normaliseGroups(n, n.integer("num_groups", 0));
 }
 
+/// Zero where the norm is.
+static void importLpNormalization(NodeImport &n) {
+  int64_t axis = n.axis(n.integer("axis", -1), n.rank(0));
+  int64_t p = n.integer("p", 2);
+  if (p != 1 && p != 2)
+    n.invalid("its norm is not the first or the second");
+  Value x = n.input(0);
+  Value size = p == 1 ? n.unary<AbsOp>(x) : n.binary<MulOp>(x, x);
+  size = n.reduce("sum", size, {axis}, true);
+  size = n.broadcast(p == 1 ? size : n.unary<SqrtOp>(size), n.shape(0));
+  Value zero = n.splatLike(x, 0);
+  n.set(0, n.create<SelectOp>(x.getType(), n.compare("eq", size, zero), zero,
+                              n.binary<DivOp>(x, size)));
+}
+
 void importer::addNorm(ImportTable &table) {
   table.add("LayerNormalization", 17, importLayerNorm);
   table.add("LayerNormalization", 1, importLayerNorm, "com.microsoft");
@@ -188,6 +203,7 @@ void importer::addNorm(ImportTable &table) {
   table.add("SkipSimplifiedLayerNormalization", 1, skipNorm(true),
             "com.microsoft");
   table.add("BatchNormalization", 9, importBatchNorm);
+  table.add("LpNormalization", 1, importLpNormalization);
   table.add("InstanceNormalization", 6, importInstanceNorm);
   table.add("GroupNormalization", 21, importGroupNorm);
 }

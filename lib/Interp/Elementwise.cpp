@@ -12,6 +12,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "Models.h"
+#include "dialects/nn/Bits.h"
+#include "dialects/nn/Trigonometry.h"
 #include <cmath>
 #include <concepts>
 #include <numbers>
@@ -50,8 +52,8 @@ concept Integer = std::same_as<T, int64_t> || std::same_as<T, uint64_t>;
     template <Real T> T operator()(T x, T y) const { return real; }            \
     template <Integer T> T operator()(T x, T y) const { return T(integer); }   \
   };
-/// Of booleans, which are 0 or 1.
-#define PARTITA_LOGICAL(Name, expression)                                      \
+/// Of integers, and of booleans, which are 0 or 1.
+#define PARTITA_INTEGER(Name, expression)                                      \
   struct Name {                                                                \
     template <Integer T> T operator()(T x, T y) const { return expression; }   \
   };
@@ -71,6 +73,14 @@ PARTITA_REAL(GeluErf, x / 2 * (1 + std::erf(x / std::numbers::sqrt2)))
 PARTITA_REAL(GeluTanh, x / 2 *
                            (1 + std::tanh(std::sqrt(2 / std::numbers::pi) *
                                           (x + 0.044715 * x * x * x))))
+PARTITA_REAL(Asin, std::asin(x))
+PARTITA_REAL(Acos, std::acos(x))
+PARTITA_REAL(Atan, std::atan(x))
+PARTITA_REAL(Sinh, std::sinh(x))
+PARTITA_REAL(Cosh, std::cosh(x))
+PARTITA_REAL(Asinh, std::asinh(x))
+PARTITA_REAL(Acosh, std::acosh(x))
+PARTITA_REAL(Atanh, std::atanh(x))
 PARTITA_ROUNDING(Floor, std::floor(x))
 PARTITA_ROUNDING(Ceil, std::ceil(x))
 PARTITA_ROUNDING(Round, std::nearbyint(x))
@@ -99,15 +109,18 @@ struct Sign {
 struct Not {
   template <Integer T> T operator()(T x) const { return x == 0; }
 };
+struct BitNot {
+  template <Integer T> T operator()(T x) const { return ~x; }
+};
 
 PARTITA_BINARY(Add, x + y, uint64_t(x) + uint64_t(y))
 PARTITA_BINARY(Sub, x - y, uint64_t(x) - uint64_t(y))
 PARTITA_BINARY(Mul, x *y, uint64_t(x) * uint64_t(y))
 PARTITA_BINARY(Max, x != x || x > y ? x : y, x > y ? x : y)
 PARTITA_BINARY(Min, x != x || x < y ? x : y, x < y ? x : y)
-PARTITA_LOGICAL(And, x &y)
-PARTITA_LOGICAL(Or, x | y)
-PARTITA_LOGICAL(Xor, x ^ y)
+PARTITA_INTEGER(And, x &y)
+PARTITA_INTEGER(Or, x | y)
+PARTITA_INTEGER(Xor, x ^ y)
 
 /// Integer divisors are not zero here. -1 is apart because the least integer
 /// divided by it overflows.
@@ -207,6 +220,37 @@ Result<Tensors> gelu(GeluOp op, Operands in, const RankPlace &) {
                       : applyUnary<GeluErf>(op, in);
 }
 
+/// By amounts below the width of the stored type; numbers are wider here.
+template <bool left, typename T> T shifted(T x, T y, int64_t width) {
+  bool inside = y >= 0 && y < T(width);
+  if (left)
+    return inside ? T(uint64_t(x) << y) : T(0);
+  return inside ? x >> y : x < 0 ? T(-1) : T(0);
+}
+
+template <typename Op, bool left>
+Result<Tensors> shift(Op op, Operands in, const RankPlace &) {
+  return dispatch(in[0].dtype(), [&](auto tag) -> Result<Tensors> {
+    using T = typename decltype(tag)::type;
+    if constexpr (Integer<T>) {
+      std::vector<T> x = load<T>(in[0]), y = load<T>(in[1]);
+      int64_t width = 8 * int64_t(dtypeSize(in[0].dtype()));
+      for (size_t i = 0; i < x.size(); ++i)
+        x[i] = shifted<left>(x[i], y[i], width);
+      return single(store(in[0].dtype(), in[0].shape(), x));
+    } else {
+      return typeError(op, in[0].dtype());
+    }
+  });
+}
+
+Result<Tensors> bitcast(BitcastOp op, Operands in, const RankPlace &) {
+  HostTensor result(*getDType(getElementTypeOrSelf(op.getType())),
+                    in[0].shape());
+  std::memcpy(result.data(), in[0].data(), in[0].numBytes());
+  return single(std::move(result));
+}
+
 template <typename T> bool holds(StringRef predicate, T x, T y) {
   if (predicate == "eq")
     return x == y;
@@ -284,6 +328,14 @@ void interp::attachElementwiseModels(MLIRContext &context) {
   attachUnary<CeilOp, Ceil>(context);
   attachUnary<RoundOp, Round>(context);
   attachUnary<SignOp, Sign>(context);
+  attachUnary<AsinOp, Asin>(context);
+  attachUnary<AcosOp, Acos>(context);
+  attachUnary<AtanOp, Atan>(context);
+  attachUnary<SinhOp, Sinh>(context);
+  attachUnary<CoshOp, Cosh>(context);
+  attachUnary<AsinhOp, Asinh>(context);
+  attachUnary<AcoshOp, Acosh>(context);
+  attachUnary<AtanhOp, Atanh>(context);
   attachLogical<NotOp, Not>(context);
   attach<GeluOp, gelu>(context);
   attachBinary<AddOp, Add>(context);
@@ -297,6 +349,13 @@ void interp::attachElementwiseModels(MLIRContext &context) {
   attachLogical<AndOp, And>(context);
   attachLogical<OrOp, Or>(context);
   attachLogical<XorOp, Xor>(context);
+  attachUnary<BitNotOp, BitNot>(context);
+  attachBinary<BitAndOp, And>(context);
+  attachBinary<BitOrOp, Or>(context);
+  attachBinary<BitXorOp, Xor>(context);
+  attach<ShiftLeftOp, shift<ShiftLeftOp, true>>(context);
+  attach<ShiftRightOp, shift<ShiftRightOp, false>>(context);
+  attach<BitcastOp, bitcast>(context);
   attach<CompareOp, compare>(context);
   attach<SelectOp, select>(context);
   attach<CastOp, castElements>(context);

@@ -22,7 +22,7 @@ from partita.conformance import cases, judge
 from partita.conformance.specialise import attempts, specialised
 
 #: Fewer than this passed: something that worked no longer does.
-FLOOR = 1075
+FLOOR = 1160
 
 #: Values that Partita does not have.
 VALUES = re.compile(
@@ -32,15 +32,13 @@ VALUES = re.compile(
 #: Operators that are not imported, wholly or in some of their forms.
 OPERATORS = set(
     """
-    Acos Acosh Adagrad Adam ArrayFeatureExtractor Asin Asinh Atan Atanh AveragePool
-    BatchNormalization Binarizer BitCast BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor
-    Col2Im Compress ConstantOfShape Conv ConvInteger ConvTranspose Cosh CumProd DFT
-    DeformConv DequantizeLinear Det Dropout Einsum Expand GRU GatherElements GatherND
-    GridSample ImageDecoder LRN LSTM Loop LpNormalization LpPool MatMulInteger MaxPool
-    MaxUnpool MelWeightMatrix Momentum NonMaxSuppression NonZero OptionalGetElement
-    OptionalHasElement Pad QLinearConv QLinearMatMul QuantizeLinear RNN RandomUniformLike
-    Resize ReverseSequence RoiAlign STFT Scan Scatter ScatterElements ScatterND Shrink Sinh
-    TensorScatter TfIdfVectorizer TopK TreeEnsemble Unique Upsample
+    Adagrad Adam ArrayFeatureExtractor AveragePool BatchNormalization Col2Im Compress Conv
+    ConvInteger ConvTranspose CumProd DFT DeformConv DequantizeLinear Det Dropout Einsum GRU
+    GatherElements GatherND GridSample ImageDecoder LRN LSTM Loop LpPool MatMulInteger
+    MaxPool MaxUnpool MelWeightMatrix Momentum NonMaxSuppression NonZero OptionalGetElement
+    OptionalHasElement QLinearConv QLinearMatMul QuantizeLinear RNN RandomUniformLike Resize
+    ReverseSequence RoiAlign STFT Scan Scatter ScatterElements ScatterND TensorScatter
+    TfIdfVectorizer TopK TreeEnsemble Unique Upsample
     """.split()
 )
 

@@ -63,7 +63,7 @@ class Case:
 def find(folder: str) -> list[Case]:
     """All cases below a folder, by name. UserError if there are none."""
     found = []
-    for path, folders, files in os.walk(folder):
+    for path, folders, files in os.walk(folder, followlinks=True):
         folders.sort()
         if MODEL not in files or not any(f.startswith("test_data_set_") for f in folders):
             continue

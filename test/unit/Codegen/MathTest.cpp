@@ -87,6 +87,14 @@ TEST_CASE("elementwise functions follow their definitions", "[codegen]") {
       {"reciprocal %x", [](double x) { return 1 / x; }, 0.1, 50},
       {"sin %x", [](double x) { return std::sin(x); }, -100, 100},
       {"cos %x", [](double x) { return std::cos(x); }, -100, 100},
+      {"asin %x", [](double x) { return std::asin(x); }, -1, 1},
+      {"acos %x", [](double x) { return std::acos(x); }, -1, 1},
+      {"atan %x", [](double x) { return std::atan(x); }, -50, 50},
+      {"sinh %x", [](double x) { return std::sinh(x); }, -9, 9},
+      {"cosh %x", [](double x) { return std::cosh(x); }, -9, 9},
+      {"asinh %x", [](double x) { return std::asinh(x); }, -50, 50},
+      {"acosh %x", [](double x) { return std::acosh(x); }, 1, 50},
+      {"atanh %x", [](double x) { return std::atanh(x); }, -0.9, 0.9},
       {"relu %x", [](double x) { return x < 0 ? 0 : x; }, -5, 5},
       {"silu %x", [](double x) { return x / (1 + std::exp(-x)); }, -20, 20},
       {"floor %x", [](double x) { return std::floor(x); }, -9, 9},
@@ -150,6 +158,37 @@ TEST_CASE("integer kernels are defined for every input", "[codegen]") {
   check("mod", {1, 1, -1, -1, 0, 0, 0, 0});
   check("max", {7, 2, 7, -2, 5, -1, 1, 3});
   check("sub", {5, -9, 9, -5, 5, low + 1, INT64_MAX, -3});
+}
+
+TEST_CASE("shifts are defined for every amount", "[codegen]") {
+  HostTensor x = integers(DType::I8, {3, -3, 1, 1, -5, 7, -7, -128});
+  HostTensor y = integers(DType::I8, {2, 2, 7, 8, -1, 1, 1, 7});
+  auto check = [&](const char *op, std::vector<int64_t> want) {
+    HostTensor z = LocalProgram(binary(op, "i8", "i8")).run({x, y})[0];
+    for (int i = 0; i < 8; ++i) {
+      INFO(op << " at " << i);
+      CHECK(z.getInt(i) == want[i]);
+    }
+  };
+  check("shift_left", {12, -12, -128, 0, 0, 14, -14, 0});
+  check("shift_right", {0, -1, 0, 0, -1, 3, -4, -1});
+  check("bit_and", {2, 0, 1, 0, -5, 1, 1, 0});
+  check("bit_or", {3, -1, 7, 9, -1, 7, -7, -121});
+  check("bit_xor", {1, -1, 6, 9, 4, 6, -8, -121});
+}
+
+TEST_CASE("bits of one type are those of another", "[codegen]") {
+  HostTensor x = integers(DType::I16, {0, 1, -1, 0x3C00, 0x3F80, -2, 5, 77});
+  for (const char *to : {"f16", "bf16", "ui16"}) {
+    std::string r = "tensor<8x" + std::string(to) + ">";
+    HostTensor y =
+        LocalProgram("module { func.func @f(%x: tensor<8xi16>) -> " + r +
+                     " { %y = nn.bitcast %x : tensor<8xi16> to " + r +
+                     " return %y : " + r + " } }")
+            .run({x})[0];
+    for (int i : {0, 1, 3, 4, 6, 7}) // The others are NaN.
+      CHECK(y.as<uint16_t>()[i] == x.as<uint16_t>()[i]);
+  }
 }
 
 TEST_CASE("unsigned and small integers compare and wrap as such", "[codegen]") {

@@ -57,6 +57,14 @@ TEST_CASE("unary operations on floats") {
   checkUnary("reciprocal %a", {4, -0.5, 0}, {0.25, -2, inf});
   checkUnary("tanh %a", {0, 0.5, 100}, {0, 0.46211715726000975, 1});
   checkUnary("sin %a", {0, 0.5}, {0, 0.479425538604203});
+  checkUnary("asin %a", {0.5, 2}, {0.5235987755982989, NaN});
+  checkUnary("acos %a", {0.5, -1}, {1.0471975511965979, 3.141592653589793});
+  checkUnary("atan %a", {1, -inf}, {0.7853981633974483, -1.5707963267948966});
+  checkUnary("sinh %a", {1, 0}, {1.1752011936438014, 0});
+  checkUnary("cosh %a", {1, 0}, {1.5430806348152437, 1});
+  checkUnary("asinh %a", {1, 0}, {0.881373587019543, 0});
+  checkUnary("acosh %a", {2, 0}, {1.3169578969248166, NaN});
+  checkUnary("atanh %a", {0.5, 1}, {0.5493061443340548, inf});
   checkUnary("cos %a", {0, 0.5}, {1, 0.8775825618903728});
   checkUnary("erf %a", {0, 0.5, -2},
              {0, 0.5204998778130465, -0.9953222650189527});
@@ -147,6 +155,30 @@ TEST_CASE("logical operations") {
                     " return %r : " + t + " }",
                 {a})[0],
             {1, 1, 0, 0});
+}
+
+TEST_CASE("operations on bits") {
+  checkIntBinary("bit_and", {12, -1}, {10, 7}, {8, 7});
+  checkIntBinary("bit_or", {12, -8}, {10, 7}, {14, -1});
+  checkIntBinary("bit_xor", {12, -1}, {10, 7}, {6, -8});
+  checkIntBinary("shift_left", {3, -3, 1, 1, 1}, {2, 2, 63, 64, -1},
+                 {12, -12, INT64_MIN, 0, 0});
+  checkIntBinary("shift_right", {7, -7, -1, 5, -5}, {1, 1, 63, 64, -1},
+                 {3, -4, -1, 0, -1});
+  std::string u8 = tensorType(3, "ui8");
+  HostTensor x = tensor<int64_t>(DType::U8, {3}, {200, 1, 255});
+  HostTensor by = tensor<int64_t>(DType::U8, {3}, {1, 8, 7});
+  checkInts(run(binaryText("shift_left", u8), {x, by})[0], {144, 0, 128});
+  checkInts(run(binaryText("shift_right", u8), {x, by})[0], {100, 0, 1});
+  checkInts(run("(%a: " + u8 + ") -> " + u8 + " {\n  %r = nn.bit_not %a : " +
+                    u8 + "\n  return %r : " + u8 + "\n}",
+                {x})[0],
+            {55, 254, 0});
+  HostTensor bits = run("(%a: tensor<2xf32>) -> tensor<2xi32> {\n  %r = "
+                        "nn.bitcast %a : tensor<2xf32> to tensor<2xi32>\n  "
+                        "return %r : tensor<2xi32>\n}",
+                        {tensor<double>(DType::F32, {2}, {1, -0.0})})[0];
+  checkInts(bits, {0x3F800000, INT32_MIN});
 }
 
 TEST_CASE("compare") {
