@@ -247,6 +247,7 @@ AtomicFile &AtomicFile::operator=(AtomicFile &&other) noexcept {
   std::swap(fd, other.fd);
   std::swap(target, other.target);
   std::swap(temporary, other.temporary);
+  std::swap(transient, other.transient);
   return *this;
 }
 
@@ -259,6 +260,7 @@ void AtomicFile::discard() {
     ::unlink(temporary.c_str());
   fd = -1;
   temporary.clear();
+  transient.release();
 }
 
 /// Lets a file-size limit arrive as EFBIG instead of killing the process.
@@ -292,6 +294,7 @@ Result<AtomicFile> AtomicFile::create(const std::string &path,
   for (int attempt = 0; attempt < 100; ++attempt) {
     file.temporary = path + ".tmp" + std::to_string(::getpid()) + "." +
                      std::to_string(counter++);
+    file.transient = TransientPath(file.temporary);
     file.fd =
         ::open(file.temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
                executable ? 0777 : 0666);
@@ -299,8 +302,10 @@ Result<AtomicFile> AtomicFile::create(const std::string &path,
       break;
   }
   if (file.fd < 0) {
+    int number = errno;
     file.temporary.clear();
-    return systemError("file.write", path, "cannot be created", errno);
+    file.transient.release();
+    return systemError("file.write", path, "cannot be created", number);
   }
   return file;
 }
@@ -343,6 +348,7 @@ Status AtomicFile::commit() {
     return systemError("file.write", target, "cannot be renamed to", number);
   }
   temporary.clear();
+  transient.release();
   return ok();
 }
 

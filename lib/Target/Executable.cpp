@@ -15,6 +15,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "partita/Support/File.h"
+#include "partita/Support/Transient.h"
 #include "partita/Target/Target.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/IR/IRBuilder.h"
@@ -251,6 +252,7 @@ Status partita::writeExecutable(const runtime::Program &program,
                      "choose another name for the executable");
   std::string unique = ".tmp" + std::to_string(getpid());
   fs::path work = exe.string() + unique;
+  TransientPath transient(work.string());
   llvm::scope_exit cleanup([&] {
     std::error_code ignored;
     fs::remove_all(work, ignored);

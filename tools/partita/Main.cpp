@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Commands.h"
+#include "partita/Support/Transient.h"
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
@@ -101,6 +102,7 @@ int main(int argc, char **argv) {
   // not deaths; the linker inherits this.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
+  removeTransientPathsOnSignals();
   // Memory that one phase gives back the next one takes: returning it to the
   // system in between is a tenth of the time.
   mallopt(M_TRIM_THRESHOLD, 512 << 20);

@@ -316,4 +316,7 @@ TemporaryFolder::~TemporaryFolder() {
     fs::remove_all(path, ignored);
 }
 
-std::string TemporaryFolder::keep() { return std::exchange(path, {}); }
+std::string TemporaryFolder::keep() {
+  transient.release();
+  return std::exchange(path, {});
+}

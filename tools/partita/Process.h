@@ -14,6 +14,7 @@
 #define PARTITA_TOOLS_PARTITA_PROCESS_H
 
 #include "partita/Support/Error.h"
+#include "partita/Support/Transient.h"
 #include <string>
 #include <sys/types.h>
 #include <vector>
@@ -85,9 +86,8 @@ class TemporaryFolder {
 public:
   static Result<TemporaryFolder> create();
   TemporaryFolder(TemporaryFolder &&other) noexcept
-      : path(std::move(other.path)) {
-    other.path.clear();
-  }
+      : path(std::exchange(other.path, {})),
+        transient(std::move(other.transient)) {}
   ~TemporaryFolder();
   /// The path of something in it.
   std::string operator/(const std::string &name) const {
@@ -97,8 +97,10 @@ public:
   std::string keep();
 
 private:
-  explicit TemporaryFolder(std::string path) : path(std::move(path)) {}
+  explicit TemporaryFolder(const std::string &path)
+      : path(path), transient(path) {}
   std::string path;
+  TransientPath transient;
 };
 
 } // namespace partita::tool

@@ -23,6 +23,7 @@
 #define PARTITA_SUPPORT_FILE_H
 
 #include "partita/Support/Error.h"
+#include "partita/Support/Transient.h"
 #include "partita/Support/HostTensor.h"
 #include <cstddef>
 #include <span>
@@ -130,6 +131,7 @@ private:
   void discard();
   int fd = -1;
   std::string target, temporary;
+  TransientPath transient;
 };
 
 /// Writes and commits.
