@@ -8,6 +8,7 @@
 
 #include "dialects/nn/NN.h"
 #include "dialects/nn/Bits.h"
+#include "dialects/nn/Convolution.h"
 #include "dialects/nn/Trigonometry.h"
 
 using namespace mlir;
@@ -20,6 +21,10 @@ void NNDialect::initialize() {
   addOperations<
 #define GET_OP_LIST
 #include "dialects/nn/Bits.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/nn/Convolution.cpp.inc"
       >();
   addOperations<
 #define GET_OP_LIST

@@ -88,6 +88,7 @@ public:
 private:
   explicit KernelPlan(rt::FusionOp fusion) : fusion(fusion) {}
   Status classify();
+  void orderColumns();
   Status layOut();
   bool isRowShape(llvm::ArrayRef<int64_t> dims) const;
   void chooseTemporaries();

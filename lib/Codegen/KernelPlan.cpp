@@ -7,6 +7,7 @@
 
 #include "Kernel.h"
 #include "Scalar.h"
+#include <numeric>
 
 using namespace mlir;
 using namespace partita;
@@ -158,6 +159,28 @@ bool KernelPlan::isRowShape(ArrayRef<int64_t> dims) const {
                       [](int64_t size) { return size == 1; });
 }
 
+/// Without a reduction the order of loops is free: that of the first result's
+/// memory, so that what channels-last results are made of is walked forward.
+void KernelPlan::orderColumns() {
+  if (space.results.empty())
+    return;
+  SmallVector<int64_t> order(space.cols.size());
+  std::iota(order.begin(), order.end(), 0);
+  const SmallVector<int64_t> like = space.results.front().cols;
+  llvm::sort(order, [&](int64_t a, int64_t b) {
+    return std::pair(-like[a], a) < std::pair(-like[b], b);
+  });
+  auto permute = [&](SmallVector<int64_t> &numbers) {
+    SmallVector<int64_t> old = numbers;
+    for (auto [to, from] : llvm::enumerate(order))
+      numbers[to] = old[from];
+  };
+  permute(space.cols);
+  for (auto *walks : {&space.operands, &space.results})
+    for (Walk &w : *walks)
+      permute(w.cols);
+}
+
 Status KernelPlan::layOut() {
   size_t rank = shape.size(), rows = cols ? rank - cols : 0;
   // Without a reduction there are no rows: one loop nest over everything.
@@ -204,6 +227,8 @@ Status KernelPlan::layOut() {
                                        fusion.getPermutationsAttr(), i)));
     space.results.push_back(std::move(w));
   }
+  if (cols == 0)
+    orderColumns();
   SmallVector<SmallVector<int64_t> *> rowStrides, colStrides;
   for (auto *walks : {&space.operands, &space.results})
     for (Walk &w : *walks) {

@@ -233,6 +233,7 @@ std::string GraphImport::uniqueId(const std::string &base) {
 static int importance(Operation *op) {
   if (auto cost = dyn_cast<CostOpInterface>(op))
     switch (cost.getKernelClass()) {
+    case KernelClass::Conv:
     case KernelClass::Gemm:
     case KernelClass::Attention:
       return 3;

@@ -435,6 +435,7 @@ const ImportFunction *ImportTable::find(const std::string &domain,
 const ImportTable &ImportTable::get() {
   static const ImportTable table = [] {
     ImportTable table;
+    addConvolution(table);
     addElementwise(table);
     addLinear(table);
     addAttention(table);

@@ -222,6 +222,7 @@ private:
 };
 
 // The families, each in its own file.
+void addConvolution(ImportTable &table);
 void addElementwise(ImportTable &table);
 void addLinear(ImportTable &table);
 void addAttention(ImportTable &table);

@@ -150,24 +150,6 @@ static void importHardmax(NodeImport &n) {
   n.set(0, n.cast(hit, n.element(0)));
 }
 
-static void importGlobalMaxPool(NodeImport &n) {
-  std::vector<int64_t> axes;
-  for (int64_t d = 2; d < n.rank(0); ++d)
-    axes.push_back(d);
-  n.set(0, n.reduce("max", n.input(0), axes, true));
-}
-
-static void importGlobalAveragePool(NodeImport &n) {
-  std::vector<int64_t> axes;
-  int64_t count = 1;
-  for (int64_t d = 2; d < n.rank(0); ++d) {
-    axes.push_back(d);
-    count *= n.shape(0)[d];
-  }
-  Value sum = n.reduce("sum", n.input(0), axes, true);
-  n.set(0, n.binary<MulOp>(sum, n.splatLike(sum, 1.0 / double(count))));
-}
-
 void importer::addReduction(ImportTable &table) {
   table.add("ReduceSum", 1, reduceBy("sum"));
   table.add("ReduceMax", 1, reduceBy("max"));
@@ -185,6 +167,4 @@ void importer::addReduction(ImportTable &table) {
   table.add("ArgMax", 1, argReduceBy("max"));
   table.add("ArgMin", 1, argReduceBy("min"));
   table.add("Hardmax", 13, importHardmax);
-  table.add("GlobalMaxPool", 1, importGlobalMaxPool);
-  table.add("GlobalAveragePool", 1, importGlobalAveragePool);
 }

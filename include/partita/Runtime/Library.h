@@ -20,6 +20,18 @@
 //                add (operand shaped like C), mul, gelu_erf, gelu_tanh, relu,
 //                silu, tanh, sigmoid.
 //   pack_weight  operand B [k,n] (strided) -> blob. attrs: packed=[m,k,n]
+//   conv         operands X [n,c,s..], W [o,c/g,k..] (or a packed blob), then
+//                those of epilogues as for matmul, aligned at the last
+//                dimension; result [n,o,s'..]; 1 to 3 spatial dimensions.
+//                attrs: strides, dilations, pads_begin, pads_end (one number
+//                for each spatial dimension), packed=W's shape (W is a blob made
+//                by pack_conv with the same attrs), epilogue.
+//   conv_transpose   the same for W [c,o/g,k..]; attrs also groups=[g],
+//                output_pads.
+//   pack_conv    operand W (contiguous) -> blob. attrs: those of the convolution
+//                and input=X's shape; transposed=[1] for conv_transpose.
+//   pool         operand [n,c,s..] -> [n,c,s'..]. attrs: kind="max"|"sum",
+//                kernel, strides, dilations, pads_begin, pads_end
 //   attention    operands q [b,h,s,d], k [b,g,t,d], v [b,g,t,e], optional mask
 //                (attr has_mask=[1]; f32 additive or bool, each dimension full
 //                or broadcast by stride 0, shape [b,h,s,t]); results out
@@ -59,8 +71,9 @@ namespace partita::runtime {
 /// when run with `threads` threads. Unknown callee or unsupported types: error.
 Result<int64_t> workspaceBytes(const Command &call, int threads);
 
-/// Bytes of a weight [k,n] packed for products with m rows.
-Result<int64_t> packedWeightBytes(int64_t m, int64_t k, int64_t n, int threads);
+/// Bytes of the blob that `call`, which packs a weight, makes; its result need
+/// not be known yet. Zero: the library takes this weight as it is.
+Result<int64_t> packedBytes(const Command &call, int threads);
 
 /// Sets how many OpenMP threads the calling thread's library calls use. A rank's
 /// thread does so before it prepares anything.

@@ -12,6 +12,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "Emitter.h"
+#include "dialects/nn/Convolution.h"
+#include "partita/Conversion/Commands.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -50,67 +52,103 @@ Result<Value> Emitter::floatOperand(Value value, ArrayRef<int64_t> shape) {
 }
 
 //===----------------------------------------------------------------------===//
-// Matrix products
+// Products
 //===----------------------------------------------------------------------===//
 
-/// The weight in the library's own layout, made once for each row count.
-Result<Value> Emitter::packed(const Product &product, Value weight,
-                              ArrayRef<int64_t> shape) {
-  PARTITA_TRY(Place place, placeOf(weight));
-  Value &blob = packs[{keyOf(place), shape.vec()}];
-  if (blob)
-    return blob;
-  PARTITA_TRY(int64_t bytes, sizes.packedWeight(shape));
-  auto type = RankedTensorType::get(
-      {bytes}, builder.getIntegerType(8, /*isSigned=*/false));
-  Call call{
-      product.op, "pack_weight", {viewOf(place)}, {ints("packed", shape)}, {},
-      0,          "/pack"};
-  PARTITA_TRY(CallOp op, build(call, TypeRange(type)));
-  blob = op.getResult(0);
-  return blob;
-}
-
 /// Rows, inner size and columns of a product, leading dimensions being rows.
-static std::array<int64_t, 3> productShape(nn::MatMulOp op) {
-  std::vector<int64_t> lhs = nn::shapeOf(op.getLhs());
+static std::array<int64_t, 3> productShape(Value lhs, Value rhs) {
+  std::vector<int64_t> shape = nn::shapeOf(lhs);
   int64_t rows = 1;
-  for (size_t d = 0; d + 1 < lhs.size(); ++d)
-    rows *= lhs[d];
-  return {rows, lhs.back(), nn::shapeOf(op.getRhs()).back()};
+  for (size_t d = 0; d + 1 < shape.size(); ++d)
+    rows *= shape[d];
+  return {rows, shape.back(), nn::shapeOf(rhs).back()};
 }
 
-Status Emitter::emitProduct(const Product &product) {
-  nn::MatMulOp op = product.op;
-  PARTITA_CHECK(checkFloat(op, op.getLhs()));
-  Call call{product.covered.back(), "matmul", {}, {}, {}, op.getFlops()};
-  PARTITA_TRY(Value lhs, floatOperand(op.getLhs()));
-  call.operands.push_back(lhs);
-  std::array<int64_t, 3> shape = productShape(op);
-  Value rhs = op.getRhs();
-  bool packs = nn::shapeOf(rhs).size() == 2 && plan.isLoadTime(rhs) &&
-               !plan.isLoadTime(op.getResult()) &&
-               getElementTypeOrSelf(rhs.getType()).isF32() &&
-               !llvm::is_contained(shape, 0);
-  if (packs) {
-    PARTITA_TRY(Value blob, packed(product, rhs, shape));
-    call.operands.push_back(blob);
+/// Whether the weight is there before a step begins, so that its own layout
+/// pays.
+bool Emitter::canPack(const Product &product) const {
+  auto type = cast<RankedTensorType>(product.weight().getType());
+  return plan.isLoadTime(product.weight()) && !plan.isLoadTime(product.own()) &&
+         type.getElementType().isF32() && type.getNumElements() != 0 &&
+         cast<RankedTensorType>(product.input().getType()).getNumElements() !=
+             0 &&
+         (product.isConvolution() || type.getRank() == 2);
+}
+
+/// The blob that `pack` makes, once for all products that want the same; null
+/// if the library takes the weight as it is.
+Result<Value> Emitter::packed(const Product &product, const Call &pack) {
+  PARTITA_TRY(Place place, placeOf(product.weight()));
+  DictionaryAttr config = builder.getDictionaryAttr(pack.config);
+  auto [entry, isNew] =
+      packs.try_emplace({keyOf(place), config.getAsOpaquePointer()});
+  if (!isNew)
+    return entry->second;
+  auto blobOf = [&](int64_t bytes) {
+    return RankedTensorType::get({bytes},
+                                 builder.getIntegerType(8, /*isSigned=*/false));
+  };
+  // The size is asked of a call that has none yet.
+  auto draft = CallOp::create(builder, pack.from->getLoc(), blobOf(0),
+                              pack.callee, pack.operands, nullptr, nullptr,
+                              config, /*workspace=*/0, /*matmul_flops=*/0);
+  auto command = toCommand(draft);
+  draft.erase();
+  if (!command)
+    return command.takeError();
+  PARTITA_TRY(int64_t bytes, sizes.packed(*command));
+  if (bytes == 0)
+    return Value();
+  PARTITA_TRY(CallOp op, build(pack, TypeRange(blobOf(bytes))));
+  return entry->second = op.getResult(0);
+}
+
+/// Adds the weight, packed if it can be. `call` has its attributes already.
+Status Emitter::addWeight(Call &call, const Product &product) {
+  Value weight = product.weight(), blob;
+  SmallVector<int64_t> shape = llvm::to_vector(nn::shapeOf(weight));
+  if (canPack(product)) {
+    Call pack{product.op, "pack_weight", {}, {}, {}, 0, "/pack"};
+    if (product.isConvolution()) {
+      pack.callee = "pack_conv";
+      pack.config = call.config;
+      pack.config.push_back(ints("input", nn::shapeOf(product.input())));
+      pack.config.push_back(
+          ints("transposed", {isa<nn::ConvTransposeOp>(product.op) ? 1 : 0}));
+      PARTITA_TRY(Value operand, contiguous(weight));
+      pack.operands.push_back(operand);
+    } else {
+      shape = llvm::to_vector(productShape(product.input(), weight));
+      pack.config.push_back(ints("packed", shape));
+      PARTITA_TRY(Value operand, operandOf(weight));
+      pack.operands.push_back(operand);
+    }
+    PARTITA_TRY(blob, packed(product, pack));
+  }
+  if (blob) {
     call.config.push_back(ints("packed", shape));
   } else {
-    PARTITA_TRY(Value operand, floatOperand(rhs));
-    call.operands.push_back(operand);
+    PARTITA_TRY(blob, floatOperand(weight));
   }
-  // Epilogues see the product's own shape, whatever reshapes stand between.
-  std::vector<int64_t> own = nn::shapeOf(op.getResult());
-  SmallVector<StringRef> names;
+  call.operands.push_back(blob);
+  return ok();
+}
+
+/// Adds the epilogues' operands. They see the product's own shape, whatever
+/// reshapes stand between.
+Status Emitter::addEpilogues(Call &call, const Product &product) {
+  std::vector<int64_t> own = nn::shapeOf(product.own());
+  SmallVector<int64_t> bias = {own.back()};
+  if (product.isConvolution()) {
+    bias.assign(own.size() - 1, 1);
+    bias.front() = own[1];
+  }
   for (const Product::Epilogue &epilogue : product.epilogues) {
-    names.push_back(epilogue.name);
     if (!epilogue.operand)
       continue;
     PARTITA_TRY(Place place, placeOf(epilogue.operand));
-    ArrayRef<int64_t> wanted = own;
-    if (epilogue.name == "bias")
-      wanted = wanted.take_back();
+    ArrayRef<int64_t> wanted =
+        epilogue.name == "bias" ? ArrayRef<int64_t>(bias) : ArrayRef(own);
     std::optional<Place> fitted = reshape(place, wanted);
     if (!fitted) {
       Type element = getElementTypeOrSelf(epilogue.operand.getType());
@@ -118,22 +156,48 @@ Status Emitter::emitProduct(const Product &product) {
       fitted = reshape(dense, wanted);
     }
     if (!fitted)
-      return makeError(ExitCode::Internal, "rt.epilogue", describe(op),
+      return makeError(ExitCode::Internal, "rt.epilogue", describe(product.op),
                        "an operand has another number of elements");
     call.operands.push_back(viewOf(*fitted));
   }
+  return ok();
+}
+
+Status Emitter::emitProduct(const Product &product) {
+  Operation *op = product.op;
+  bool integers = product.isConvolution() &&
+                  getElementTypeOrSelf(product.own()).isSignlessInteger(32);
+  if (!integers)
+    PARTITA_CHECK(checkFloat(op, product.input()));
+  Call call{product.covered.back(),
+            op->getName().stripDialect(),
+            {},
+            {},
+            {},
+            cast<CostOpInterface>(op).getFlops()};
+  PARTITA_TRY(LibraryCall description, libraryCallOf(op));
+  call.config.assign(description.config.begin(), description.config.end());
+  PARTITA_TRY(Value input, floatOperand(product.input()));
+  call.operands.push_back(input);
+  SmallVector<StringRef> names;
+  for (const Product::Epilogue &epilogue : product.epilogues)
+    names.push_back(epilogue.name);
   if (!names.empty())
     call.config.push_back(text("epilogue", llvm::join(names, ",")));
-  return emitProductCall(call, product, own);
+  PARTITA_CHECK(addWeight(call, product));
+  PARTITA_CHECK(addEpilogues(call, product));
+  return emitProductCall(call, product);
 }
 
 /// Builds the call and binds the value of its last epilogue.
-Status Emitter::emitProductCall(const Call &call, const Product &product,
-                                ArrayRef<int64_t> own) {
+Status Emitter::emitProductCall(const Call &call, const Product &product) {
   Value result = product.result;
-  bool sameShape = ArrayRef(nn::shapeOf(result)) == own;
+  std::vector<int64_t> own = nn::shapeOf(product.own());
+  bool sameShape = nn::shapeOf(result) == own;
   Permutation order;
-  if (sameShape && !isHalf(result))
+  if (product.isConvolution() && getElementTypeOrSelf(result).isF32())
+    order = channelsLast(own.size());
+  else if (sameShape && !isHalf(result))
     order = permutationFor(result);
   Type element = isHalf(result) ? builder.getF32Type()
                                 : getElementTypeOrSelf(result.getType());

@@ -84,14 +84,13 @@ Result<int64_t> SizeCache::workspace(runtime::Command command) {
   return entry->second = *bytes;
 }
 
-Result<int64_t> SizeCache::packedWeight(ArrayRef<int64_t> shape) {
-  auto [entry, isNew] = packed.try_emplace(shape.vec(), 0);
+Result<int64_t> SizeCache::packed(const runtime::Command &command) {
+  auto [entry, isNew] = packs.try_emplace(signature(command), 0);
   if (!isNew)
     return entry->second;
-  auto bytes =
-      runtime::packedWeightBytes(shape[0], shape[1], shape[2], threads);
+  auto bytes = runtime::packedBytes(command, threads);
   if (!bytes) {
-    packed.erase(entry);
+    packs.erase(entry);
     return bytes.takeError();
   }
   return entry->second = *bytes;
@@ -219,22 +218,56 @@ Result<Value> Emitter::contiguous(Value value) {
 // Results
 //===----------------------------------------------------------------------===//
 
-/// If all that reads `value` is a transpose that keeps the last dimension, the
-/// order of dimensions in which to store it: dimension i of the value is
-/// dimension order[i] of the buffer. Empty: as it is.
-Emitter::Permutation Emitter::permutationFor(Value value) {
-  if (!value.hasOneUse())
-    return {};
-  auto transpose = dyn_cast<nn::TransposeOp>(*value.user_begin());
-  if (!transpose)
-    return {};
-  ArrayRef<int64_t> permutation = transpose.getPermutation();
-  if (permutation.back() != int64_t(permutation.size()) - 1)
-    return {};
-  Permutation order(permutation.size());
-  for (auto [to, from] : llvm::enumerate(permutation))
-    order[from] = to;
+/// The order in which channels, dimension 1, are stored last.
+Emitter::Permutation Emitter::channelsLast(int64_t rank) {
+  Permutation order = {0, rank - 1};
+  for (int64_t d = 2; d < rank; ++d)
+    order.push_back(d - 1);
   return order;
+}
+
+/// Whether channels, and spatial dimensions too, are there and in that order.
+bool Emitter::isChannelsLast(const Place &place) {
+  int64_t rank = place.shape.size();
+  if (rank < 3 || place.shape[1] == 1 || place.strides[1] != 1 ||
+      llvm::all_of(
+          ArrayRef(place.shape).drop_front(2),
+          [](int64_t size) { return size == 1; }))
+    return false;
+  SmallVector<int64_t> order = channelsLast(rank);
+  SmallVector<int64_t> strides(rank);
+  for (int64_t d = 0; d < rank; ++d)
+    strides[order[d]] = place.shape[d] == 1 ? 0 : place.strides[d];
+  int64_t inner = 0;
+  for (int64_t stride : llvm::reverse(strides)) {
+    if (stride != 0 && stride < inner)
+      return false;
+    inner = std::max(inner, stride);
+  }
+  return true;
+}
+
+/// The order in which to store `value`: dimension i of it is dimension order[i]
+/// of the buffer. Empty: as it is. If all that reads it is a transpose that
+/// keeps the last dimension, the order of that; convolutions store channels
+/// last, and what is computed from `from` lies as those do.
+Emitter::Permutation Emitter::permutationFor(Value value, ValueRange from) {
+  if (value.hasOneUse())
+    if (auto transpose = dyn_cast<nn::TransposeOp>(*value.user_begin())) {
+      ArrayRef<int64_t> permutation = transpose.getPermutation();
+      Permutation order(permutation.size());
+      for (auto [to, from] : llvm::enumerate(permutation))
+        order[from] = to;
+      if (permutation.back() == int64_t(permutation.size()) - 1)
+        return order;
+    }
+  size_t rank = nn::shapeOf(value).size();
+  for (Value operand : from)
+    if (auto it = places.find(operand); it != places.end() &&
+                                        it->second.shape.size() == rank &&
+                                        isChannelsLast(it->second))
+      return channelsLast(rank);
+  return {};
 }
 
 RankedTensorType Emitter::bufferType(Type type, const Permutation &order) {
@@ -281,7 +314,7 @@ Status Emitter::buildFor(const Call &call, ValueRange results) {
   SmallVector<Permutation> orders;
   SmallVector<Type> types;
   for (Value result : results) {
-    orders.push_back(permutationFor(result));
+    orders.push_back(permutationFor(result, call.from->getOperands()));
     types.push_back(bufferType(result.getType(), orders.back()));
   }
   ArrayAttr permutations = permutationsAttr(orders);
@@ -378,16 +411,18 @@ Status Emitter::emitFusion(const Fusion &fusion) {
   SmallVector<Value> yielded, operands;
   SmallVector<Permutation> orders;
   SmallVector<Type> types;
-  for (Value result : results) {
-    yielded.push_back(bodyBuilder.get(result));
-    orders.push_back(permutationFor(result));
-    types.push_back(bufferType(result.getType(), orders.back()));
-  }
-  YieldOp::create(inner, current->getLoc(), yielded);
   for (Value value : bodyBuilder.outside) {
     PARTITA_TRY(Value operand, operandOf(value));
     operands.push_back(operand);
   }
+  // Rows of a reduction stay in order.
+  ArrayRef<Value> like = fusion.cols ? ArrayRef<Value>() : bodyBuilder.outside;
+  for (Value result : results) {
+    yielded.push_back(bodyBuilder.get(result));
+    orders.push_back(permutationFor(result, like));
+    types.push_back(bufferType(result.getType(), orders.back()));
+  }
+  YieldOp::create(inner, current->getLoc(), yielded);
   ArrayAttr permutations = permutationsAttr(orders);
   auto op = FusionOp::create(builder, current->getLoc(), types, operands,
                              permutations);
@@ -406,7 +441,7 @@ Status Emitter::emitAlone(Operation *op) {
     operands.push_back(operand);
   }
   Value result = op->getResult(0);
-  SmallVector<Permutation> orders = {permutationFor(result)};
+  SmallVector<Permutation> orders = {permutationFor(result, op->getOperands())};
   ArrayAttr permutations = permutationsAttr(orders);
   Type type = bufferType(result.getType(), orders.front());
   auto fusion =

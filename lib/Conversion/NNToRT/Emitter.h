@@ -32,13 +32,12 @@ public:
   explicit SizeCache(int threads) : threads(threads) {}
   /// Bytes of scratch memory of a call whose results overlap no operand.
   Result<int64_t> workspace(runtime::Command command);
-  /// Bytes of a packed weight; `shape` is [rows, k, n].
-  Result<int64_t> packedWeight(llvm::ArrayRef<int64_t> shape);
+  /// Bytes that a call which packs a weight makes; its result is not known yet.
+  Result<int64_t> packed(const runtime::Command &command);
 
 private:
   int threads;
-  std::map<std::string, int64_t> workspaces;
-  std::map<std::vector<int64_t>, int64_t> packed;
+  std::map<std::string, int64_t> workspaces, packs;
 };
 
 class Emitter {
@@ -70,7 +69,9 @@ private:
   Place splatPlace(mlir::SplatElementsAttr splat, mlir::Type type);
 
   // Results.
-  Permutation permutationFor(mlir::Value value);
+  static Permutation channelsLast(int64_t rank);
+  static bool isChannelsLast(const Place &place);
+  Permutation permutationFor(mlir::Value value, mlir::ValueRange from = {});
   mlir::RankedTensorType bufferType(mlir::Type type, const Permutation &order);
   mlir::ArrayAttr permutationsAttr(llvm::ArrayRef<Permutation> orders);
   void setResult(mlir::Value value, mlir::Value buffer,
@@ -82,8 +83,7 @@ private:
   // One operation or unit each.
   Status emit(mlir::Operation *op);
   Status emitProduct(const Product &product);
-  Status emitProductCall(const Call &call, const Product &product,
-                         llvm::ArrayRef<int64_t> own);
+  Status emitProductCall(const Call &call, const Product &product);
   Status emitFusion(const Fusion &fusion);
   Status emitAlone(mlir::Operation *op);
   Status emitAttention(nn::AttentionOp op);
@@ -91,8 +91,10 @@ private:
   Status emitLibraryCall(LibraryOpInterface op);
   Status emitCall(mlir::Operation *op);
   Status makeOperandsContiguous(mlir::Operation *op);
-  Result<mlir::Value> packed(const Product &product, mlir::Value weight,
-                             llvm::ArrayRef<int64_t> shape);
+  bool canPack(const Product &product) const;
+  Status addWeight(Call &call, const Product &product);
+  Status addEpilogues(Call &call, const Product &product);
+  Result<mlir::Value> packed(const Product &product, const Call &pack);
   Result<mlir::Value> floatOperand(mlir::Value value,
                                    llvm::ArrayRef<int64_t> shape = {});
   Status eraseConverted();
@@ -113,7 +115,7 @@ private:
   static Key keyOf(const Place &place, const void *tag = nullptr);
   llvm::DenseMap<mlir::Value, Place> places;
   std::map<Key, mlir::Value> views, copies;
-  std::map<std::pair<Key, std::vector<int64_t>>, mlir::Value> packs;
+  std::map<std::pair<Key, const void *>, mlir::Value> packs;
   llvm::DenseMap<mlir::Attribute, mlir::Value> splats;
 };
 

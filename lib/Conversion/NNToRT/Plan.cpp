@@ -5,12 +5,13 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Phases, and the epilogues of matrix products. Fusions.cpp has the rest.
+// Phases, and the epilogues of products. Fusions.cpp has the rest.
 //
 //===----------------------------------------------------------------------===//
 
 #include "Plan.h"
 #include "Views.h"
+#include "dialects/nn/Convolution.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -33,8 +34,8 @@ Plan::Plan(Block &block) {
   findLoadTime(block);
   numberSegments(block);
   for (Operation &op : block)
-    if (auto matmul = dyn_cast<nn::MatMulOp>(op))
-      growProduct(matmul);
+    if (isProductOp(&op))
+      growProduct(&op);
   formFusions(block);
 }
 
@@ -100,20 +101,26 @@ static StringRef unaryEpilogue(Operation *op) {
       .Default([](Operation *) { return StringRef(); });
 }
 
-/// The vector that `value` repeats along all dimensions but the last, or null.
-static Value repeatedVector(Value value) {
+bool rt::isProductOp(Operation *op) {
+  return isa<nn::MatMulOp, nn::ConvOp, nn::ConvTransposeOp>(op);
+}
+
+/// The vector along dimension `dim` that `value` repeats along all others, or
+/// null.
+static Value repeatedVector(Value value, int64_t dim) {
   auto broadcast = value.getDefiningOp<nn::BroadcastOp>();
   if (!broadcast)
     return nullptr;
   Value vector = broadcast.getInput();
-  std::vector<int64_t> from = nn::shapeOf(vector), to = nn::shapeOf(value);
-  if (from.empty() || to.empty() || from.back() != to.back() ||
-      broadcast.getDims().back() != int64_t(to.size()) - 1)
-    return nullptr;
-  for (size_t d = 0; d + 1 < from.size(); ++d)
-    if (from[d] != 1)
+  std::vector<int64_t> from = nn::shapeOf(vector);
+  bool along = false;
+  for (auto [size, to] : llvm::zip_equal(from, broadcast.getDims())) {
+    if (to == dim && size == nn::shapeOf(value)[dim])
+      along = true;
+    else if (size != 1)
       return nullptr;
-  return vector;
+  }
+  return along ? vector : Value();
 }
 
 /// Whether `value` is stored densely, as far as the graph tells.
@@ -132,7 +139,11 @@ bool Plan::addEpilogue(Product &product, Operation *op, Value value) {
     if (!isa<nn::AddOp, nn::MulOp>(op))
       return false;
     Value other = op->getOperand(op->getOperand(0) == value ? 1 : 0);
-    if (Value vector = repeatedVector(other); vector && isa<nn::AddOp>(op))
+    // Reshapes that were passed keep the last dimension the last.
+    int64_t rank = nn::shapeOf(value).size();
+    Value vector =
+        repeatedVector(other, product.isConvolution() ? 1 : rank - 1);
+    if (vector && isa<nn::AddOp>(op))
       epilogue = {"bias", vector};
     else if (isDense(other))
       epilogue = {isa<nn::AddOp>(op) ? "add" : "mul", other};
@@ -143,15 +154,18 @@ bool Plan::addEpilogue(Product &product, Operation *op, Value value) {
   return true;
 }
 
-void Plan::growProduct(nn::MatMulOp op) {
-  Product product{op, {}, op.getResult(), {op}};
-  Type element = getElementTypeOrSelf(op.getType());
-  bool takesEpilogues = element.isF32() || element.isF64();
-  Value value = op.getResult();
+void Plan::growProduct(Operation *op) {
+  Product product{op, {}, op->getResult(0), {op}};
+  Value value = product.result;
+  Type element = getElementTypeOrSelf(value.getType());
+  // oneDNN's transposed convolutions take no epilogues.
+  bool takesEpilogues =
+      (element.isF32() || element.isF64()) && !isa<nn::ConvTransposeOp>(op);
   SmallVector<Operation *> passed; // reshapes that keep the columns
   while (takesEpilogues && value.hasOneUse()) {
     Operation *user = *value.user_begin();
-    if (auto reshape = dyn_cast<nn::ReshapeOp>(user)) {
+    auto reshape = dyn_cast<nn::ReshapeOp>(user);
+    if (reshape && !product.isConvolution()) {
       std::vector<int64_t> from = nn::shapeOf(value),
                            to = nn::shapeOf(reshape.getResult());
       if (to.empty() || from.back() != to.back())

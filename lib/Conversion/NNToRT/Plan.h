@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 //
 // The decisions of the conversion, taken before any operation is built: which
-// operations follow a matrix product as epilogues and which form a fusion.
+// operations follow a product as epilogues and which form a fusion.
 //
 // Each unit is emitted where its last operation stands, its anchor; everything
 // that it reads is there by then. Nothing moves across a collective that a step
@@ -24,9 +24,9 @@
 
 namespace partita::rt {
 
-/// A matrix product with what is applied to its result.
+/// A matrix product or convolution with what is applied to its result.
 struct Product {
-  nn::MatMulOp op;
+  mlir::Operation *op;
   struct Epilogue {
     llvm::StringRef name;
     mlir::Value operand; ///< null for those that take none
@@ -36,7 +36,14 @@ struct Product {
   mlir::Value result;
   /// All operations that the command covers, in order.
   llvm::SmallVector<mlir::Operation *> covered;
+
+  mlir::Value input() const { return op->getOperand(0); }
+  mlir::Value weight() const { return op->getOperand(1); }
+  mlir::Value own() const { return op->getResult(0); }
+  bool isConvolution() const { return !llvm::isa<nn::MatMulOp>(op); }
 };
+/// Whether `op` is one that a Product can be made of.
+bool isProductOp(mlir::Operation *op);
 
 /// How a value lies in a fusion's iteration space.
 enum class Level {
@@ -81,7 +88,7 @@ private:
   void numberSegments(mlir::Block &block);
   bool sameSegment(mlir::Operation *first, mlir::Operation *second) const;
 
-  void growProduct(nn::MatMulOp op);
+  void growProduct(mlir::Operation *op);
   bool addEpilogue(Product &product, mlir::Operation *op, mlir::Value value);
 
   void formFusions(mlir::Block &block);

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The list of elementwise operations that a matmul applies to its result, and
+// The list of elementwise operations that a product applies to its result, and
 // their plain implementation: used for f64, and for what oneDNN cannot fuse.
 //
 //===----------------------------------------------------------------------===//
@@ -37,6 +37,9 @@ struct Epilogue {
   /// The operand as a view of the shape of the result (bias: stride zero).
   View view;
 };
+
+/// The kinds that the attribute `epilogue` names.
+Result<std::vector<EpilogueKind>> epilogueKinds(const Command &call);
 
 /// Reads the attribute `epilogue`; operands are taken from the third on.
 Result<std::vector<Epilogue>> parseEpilogues(const Command &call);

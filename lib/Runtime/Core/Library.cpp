@@ -17,9 +17,11 @@ using namespace partita::runtime;
 static CallTable makeTable() {
   CallTable table;
   addAttentionCalls(table);
+  addConvolutionCalls(table);
   addCopyCalls(table);
   addGatherCalls(table);
   addMatmulCalls(table);
+  addPoolingCalls(table);
   addRopeCalls(table);
   addShardCalls(table);
   return table;
@@ -43,6 +45,16 @@ Result<int64_t> partita::runtime::workspaceBytes(const Command &call,
   if (!impl)
     return unknownCallee(call);
   return impl->workspace(call, threads);
+}
+
+Result<int64_t> partita::runtime::packedBytes(const Command &call,
+                                              int threads) {
+  const CallImpl *impl = findCallee(call.callee);
+  if (!impl)
+    return unknownCallee(call);
+  if (!impl->packed)
+    return callError(call, "packs no weight");
+  return impl->packed(call, threads);
 }
 
 Result<std::unique_ptr<PreparedCall>>

@@ -29,6 +29,8 @@ struct CallImpl {
   Result<int64_t> (*workspace)(const Command &call, int threads);
   Result<std::unique_ptr<PreparedCall>> (*prepare)(
       const Command &call, const PrepareContext &context);
+  /// For calls that pack a weight: the bytes that they make.
+  Result<int64_t> (*packed)(const Command &call, int threads) = nullptr;
 };
 
 /// Implementations by callee.
@@ -36,9 +38,11 @@ using CallTable = std::map<std::string, CallImpl>;
 
 // The families, each in its own file.
 void addAttentionCalls(CallTable &table);
+void addConvolutionCalls(CallTable &table);
 void addCopyCalls(CallTable &table);
 void addGatherCalls(CallTable &table);
 void addMatmulCalls(CallTable &table);
+void addPoolingCalls(CallTable &table);
 void addRopeCalls(CallTable &table);
 void addShardCalls(CallTable &table);
 

@@ -22,19 +22,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Epilogue.h"
 #include "Gemm.h"
-#include "LibraryImpl.h"
+#include "OneDNN.h"
 #include <cstring>
-#include <oneapi/dnnl/dnnl.hpp>
 
 using namespace partita;
 using namespace partita::runtime;
-
-static const dnnl::engine &cpuEngine() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
-}
 
 static constexpr auto f32 = dnnl::memory::data_type::f32;
 
@@ -54,17 +47,6 @@ static dnnl::memory::desc packedDesc(int64_t m, int64_t k, int64_t n) {
   return dnnl::matmul::primitive_desc(desc, attr, cpuEngine()).weights_desc();
 }
 
-Result<int64_t> partita::runtime::packedWeightBytes(int64_t m, int64_t k,
-                                                    int64_t n, int threads) {
-  try {
-    ThreadCount guard(threads);
-    return static_cast<int64_t>(packedDesc(m, k, n).get_size());
-  } catch (const dnnl::error &e) {
-    return makeError(ExitCode::Unsupported, "library.onednn", "pack_weight",
-                     e.what());
-  }
-}
-
 namespace {
 /// [m,k,n] of the attribute `packed`.
 struct PackedShape {
@@ -79,44 +61,20 @@ static Result<PackedShape> packedShape(const Command &call) {
   return PackedShape{packed[0], packed[1], packed[2]};
 }
 
-/// Fails unless the blob has the size of the packed weight on this machine.
-static Status checkBlob(const Command &call, const View &blob, size_t bytes) {
-  if (blob.isContiguous() && blob.extentBytes() == static_cast<int64_t>(bytes))
-    return ok();
-  return makeError(ExitCode::Unsupported, "library.packed", describeCall(call),
-                   "packed weights take " + std::to_string(bytes) +
-                       " bytes on this machine, the model was compiled with " +
-                       std::to_string(blob.extentBytes()),
-                   "compile the model on a machine with the same processor");
-}
-
-namespace {
-class PreparedPack : public PreparedCall {
-public:
-  PreparedPack(const Command &call, const dnnl::memory::desc &from,
-               const dnnl::memory::desc &to)
-      : weight(call.operands[0]), blob(call.results[0]), stream(cpuEngine()),
-        in(from, cpuEngine(), nullptr), out(to, cpuEngine(), nullptr),
-        reorder(in, out) {}
-  Status execute(std::byte *const bases[3]) override {
-    in.set_data_handle(addressOf(weight, bases));
-    out.set_data_handle(addressOf(blob, bases));
-    reorder.execute(stream, in, out);
-    stream.wait();
-    return ok();
-  }
-
-private:
-  View weight, blob;
-  dnnl::stream stream;
-  dnnl::memory in, out;
-  dnnl::reorder reorder;
-};
-} // namespace
-
 static Result<int64_t> packWorkspace(const Command &call, int) {
   PARTITA_CHECK(checkCounts(call, 1, 1));
   return int64_t(0);
+}
+
+static Result<int64_t> packedMatmulBytes(const Command &call, int threads) {
+  PARTITA_TRY(PackedShape shape, packedShape(call));
+  try {
+    ThreadCount guard(threads);
+    return static_cast<int64_t>(
+        packedDesc(shape.m, shape.k, shape.n).get_size());
+  } catch (const dnnl::error &e) {
+    return onednnError(call, e);
+  }
 }
 
 static Result<std::unique_ptr<PreparedCall>>
@@ -132,8 +90,7 @@ preparePack(const Command &call, const PrepareContext &context) {
   PARTITA_CHECK(checkBlob(call, call.results[0], to.get_size()));
   dnnl::memory::desc from({shape.k, shape.n}, f32,
                           {weight.strides[0], weight.strides[1]});
-  return std::unique_ptr<PreparedCall>(
-      std::make_unique<PreparedPack>(call, from, to));
+  return packWeight(call, from, to);
 }
 
 //===----------------------------------------------------------------------===//
@@ -318,32 +275,10 @@ bool MatmulPlanner::fusible(size_t position) const {
   if (!plan.merged[position])
     return false;
   const View &view = *plan.merged[position], &c = plan.c.view;
-  // An operand in the result's own memory would be overwritten while partial
-  // products accumulate there.
-  bool overlaps = view.space == c.space &&
-                  view.offset < c.offset + c.extentBytes() &&
-                  c.offset < view.offset + view.extentBytes();
-  if (overlaps && !plan.c.copied)
+  if (overlaps(view, c) && !plan.c.copied)
     return false;
   bool unit = view.strides[1] == 1 || plan.n == 1;
   return unit && (isPerColumn(plan, position) || view.strides[0] == plan.n);
-}
-
-static dnnl::algorithm eltwiseOf(EpilogueKind kind) {
-  switch (kind) {
-  case EpilogueKind::GeluErf:
-    return dnnl::algorithm::eltwise_gelu_erf;
-  case EpilogueKind::GeluTanh:
-    return dnnl::algorithm::eltwise_gelu_tanh;
-  case EpilogueKind::Silu:
-    return dnnl::algorithm::eltwise_swish;
-  case EpilogueKind::Tanh:
-    return dnnl::algorithm::eltwise_tanh;
-  case EpilogueKind::Sigmoid:
-    return dnnl::algorithm::eltwise_logistic;
-  default:
-    return dnnl::algorithm::eltwise_relu;
-  }
 }
 
 /// A bias that comes first goes through the primitive's own argument.
@@ -366,17 +301,10 @@ bool MatmulPlanner::createPrimitive(size_t fused) {
   Desc b({plan.k, plan.n}, f32, isDense(plan.b.view) ? Tag::ab : Tag::ba);
   dnnl::post_ops ops;
   bool bias = hasBiasArgument(plan, fused);
-  for (size_t i = bias ? 1 : 0; i < fused; ++i) {
-    const Epilogue &epilogue = plan.epilogues[i];
-    if (epilogue.operand < 0)
-      ops.append_eltwise(1.f, eltwiseOf(epilogue.kind),
-                         epilogue.kind == EpilogueKind::Silu ? 1.f : 0.f, 0.f);
-    else
-      ops.append_binary(epilogue.kind == EpilogueKind::Mul
-                            ? dnnl::algorithm::binary_mul
-                            : dnnl::algorithm::binary_add,
-                        epilogueDesc(plan, i));
-  }
+  for (size_t i = bias ? 1 : 0; i < fused; ++i)
+    appendPostOp(ops, plan.epilogues[i].kind,
+                 plan.epilogues[i].operand < 0 ? Desc()
+                                               : epilogueDesc(plan, i));
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   attr.set_post_ops(ops);
@@ -576,8 +504,7 @@ static Result<MatmulPlan> makePlan(const Command &call, int threads) {
   try {
     return MatmulPlanner(call).run();
   } catch (const dnnl::error &e) {
-    return makeError(ExitCode::Internal, "library.onednn", describeCall(call),
-                     e.what());
+    return onednnError(call, e);
   }
 }
 
@@ -598,12 +525,11 @@ prepareMatmul(const Command &call, const PrepareContext &context) {
     return std::unique_ptr<PreparedCall>(std::make_unique<PreparedMatmul>(
         call, std::move(plan), context.threads));
   } catch (const dnnl::error &e) {
-    return makeError(ExitCode::Internal, "library.onednn", describeCall(call),
-                     e.what());
+    return onednnError(call, e);
   }
 }
 
 void partita::runtime::addMatmulCalls(CallTable &table) {
   table["matmul"] = {matmulWorkspace, prepareMatmul};
-  table["pack_weight"] = {packWorkspace, preparePack};
+  table["pack_weight"] = {packWorkspace, preparePack, packedMatmulBytes};
 }

@@ -197,12 +197,12 @@ TEST_CASE("packed weights", "[matmul]") {
         View weight = arena.place(DType::F32, {c.k, c.n},
                                   transposed ? std::vector<int64_t>{1, 0}
                                              : std::vector<int64_t>{});
-        Result<int64_t> bytes = packedWeightBytes(c.m, c.k, c.n, 1);
-        REQUIRE(bytes);
         Command pack{.kind = CommandKind::Call, .callee = "pack_weight"};
         pack.operands = {weight};
-        pack.results = {arena.blob(*bytes)};
         pack.attrs["packed"] = packed;
+        Result<int64_t> bytes = packedBytes(pack, 1);
+        REQUIRE(bytes);
+        pack.results = {arena.blob(*bytes)};
         Command call{.kind = CommandKind::Call, .callee = "matmul"};
         View bias = arena.place(DType::F32, {c.n});
         View a = arena.place(DType::F32, {c.m, c.k},
