@@ -31,6 +31,7 @@ struct Simplify : raising::impl::SimplifyBase<Simplify> {
     RewritePatternSet patterns(&getContext());
     addMovePatterns(patterns);
     addArithmeticPatterns(patterns);
+    addScalePatterns(patterns);
     addSinkPatterns(patterns);
     addAttentionPatterns(patterns);
     if (failed(applyPatterns(getOperation(), std::move(patterns))))

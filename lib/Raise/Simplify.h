@@ -31,6 +31,8 @@ void replaceWith(mlir::PatternRewriter &rewriter, mlir::Operation *root,
 
 void addMovePatterns(mlir::RewritePatternSet &patterns);
 void addArithmeticPatterns(mlir::RewritePatternSet &patterns);
+/// Scales and shifts of channels go into weights and biases.
+void addScalePatterns(mlir::RewritePatternSet &patterns);
 /// Reshapes that join leading dimensions sink below products.
 void addSinkPatterns(mlir::RewritePatternSet &patterns);
 /// What attention does not depend on goes.
