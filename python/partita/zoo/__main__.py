@@ -69,7 +69,7 @@ def _annotate(proto, model: Model, size: Size) -> None:
     """Sets the default dimensions and the ranges of random inputs."""
     ranges = {}
     for name in model.inputs:
-        if name == "input_ids":
+        if name in ("input_ids", "decoder_input_ids"):
             ranges[name] = f"0:{size.config['vocab_size']}"
         elif name == "attention_mask":
             ranges[name] = metadata.MASK

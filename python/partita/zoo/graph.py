@@ -8,9 +8,8 @@ graph cannot depend on weight values (by folding a transposition of a small
 weight, or by merging two biases that happen to be equal). The result names
 each parameter as external data; weights.py gives it bytes, or leaves it so.
 
-Attention runs as transformers' "eager" code, which is the plainest graph. The
-mask is handed to the model as it uses it, [batch, 1, 1 or sequence, sequence]:
-what transformers builds itself indexes by the grid of all positions.
+Attention runs as transformers' "eager" code, which is the plainest graph; what
+the exported module is given is in wrappers.py.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ import warnings
 from typing import Any
 
 from ..errors import missing_package
+from . import wrappers
 from .table import Model
 from .weights import Kind
 
@@ -32,6 +32,8 @@ from .weights import Kind
 _HELD = "model_"
 #: What constant folding may fold, in elements: shape arithmetic, no weights.
 _FOLD_LIMIT = 1024
+#: Parameters that are added to a state, as a row of a table of embeddings is.
+_EMBEDDINGS = ("cls_token", "position_embeddings")
 _EXPORT_PIP = "-r python/requirements-export.txt"
 
 
@@ -47,9 +49,9 @@ def build_graph(model: Model, config: dict[str, Any], opset: int):
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     with warnings.catch_warnings(), _quiet_logs():
         warnings.simplefilter("ignore")
-        module, longest = _make_module(model, config)
+        module, configuration = _make_module(model, config)
         kinds = _parameter_kinds(module)
-        return _clean_up(_export(module, model, longest, opset)), kinds
+        return _clean_up(_export(module, model, configuration, opset)), kinds
 
 
 @contextlib.contextmanager
@@ -69,12 +71,14 @@ def _quiet_logs():
 
 
 def _make_module(model: Model, config: dict[str, Any]):
-    """A module on the meta device, and the longest sequence (None for mlp)."""
+    """A module on the meta device, and its configuration as attributes."""
+    import types
+
     import torch
 
     with torch.device("meta"):
         if not model.model_class:
-            return _make_mlp(**config), None
+            return _make_mlp(**config), types.SimpleNamespace(**config)
         import transformers
 
         configuration = getattr(transformers, model.config_class)(
@@ -84,7 +88,8 @@ def _make_module(model: Model, config: dict[str, Any]):
     module.tie_weights()
     for part in module.modules():
         _compute_buffers(module, part)
-    return module, getattr(configuration, model.positions_key)
+    wrappers.make_experts_dense(module)
+    return module, configuration
 
 
 def _make_mlp(features: int, hidden: int, classes: int, layers: int):
@@ -137,17 +142,26 @@ def _parameter_kinds(module) -> dict[str, Kind]:
     for path, part in module.named_modules():
         for name, parameter in part.named_parameters(recurse=False):
             full_name = f"{path}.{name}" if path else name
-            if isinstance(part, torch.nn.Embedding):
+            if isinstance(part, torch.nn.Embedding) or name in _EMBEDDINGS:
                 kinds[full_name] = Kind("embedding")
-            elif name == "bias":
+            elif name.endswith("bias"):
                 kinds[full_name] = Kind("bias")
             elif parameter.dim() == 1:
                 kinds[full_name] = Kind("scale")
             else:
-                # GPT-2's Conv1D keeps [in, out] where Linear keeps [out, in].
-                axis = 1 if isinstance(part, torch.nn.Linear) else 0
-                kinds[full_name] = Kind("linear", parameter.shape[axis])
+                kinds[full_name] = Kind("linear", _fan_in(part, parameter))
     return kinds
+
+
+def _fan_in(part, parameter) -> int:
+    """How many products each output of a linear layer sums."""
+    # GPT-2's Conv1D keeps [in, out]. All others begin with the outputs, and
+    # experts with their number.
+    if type(part).__name__ == "Conv1D":
+        return parameter.shape[0]
+    if hasattr(part, "num_experts"):
+        return parameter.shape[-1]
+    return parameter[0].numel()
 
 
 # ===----------------------------------------------------------------------===#
@@ -155,54 +169,28 @@ def _parameter_kinds(module) -> dict[str, Kind]:
 # ===----------------------------------------------------------------------===#
 
 
-def _make_wrapper(module, model: Model):
-    """The module whose forward has exactly the model's inputs and outputs."""
-    import torch
-
-    class TextModel(torch.nn.Module):
-        def forward(self, input_ids, attention_mask, token_type_ids=None):
-            keep = attention_mask[:, None, None, :].to(torch.bool)
-            if model.causal:
-                position = torch.arange(input_ids.shape[1])
-                keep = keep & (position[None, :] <= position[:, None])
-            mask = torch.where(keep, 0.0, torch.finfo(torch.float32).min)
-            types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-            result = self.model_(input_ids=input_ids, attention_mask=mask, **types)
-            return tuple(result[name] for name in model.outputs)
-
-    class PlainModel(torch.nn.Module):
-        def forward(self, x):
-            return self.model_(x)
-
-    wrapper = (TextModel if model.model_class else PlainModel)()
-    setattr(wrapper, _HELD, module)
-    return wrapper.eval()
-
-
-def _example_inputs(module, model: Model):
-    """Inputs of sizes that the exporter does not take for special ones."""
-    import torch
-
-    if not model.model_class:
-        return (torch.ones(3, module[0].in_features),)
-    return tuple(torch.ones(3, 11, dtype=torch.int64) for _ in model.inputs)
-
-
-def _export(module, model: Model, longest: int | None, opset: int):
+def _export(module, model: Model, configuration, opset: int):
     """The exporter's onnx_ir.Model, not yet optimised."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     mode = FakeTensorMode()
     _make_parameters_fake(module, mode)
-    wrapper = _make_wrapper(module, model)
+    wrapper = wrappers.make_wrapper(model, _HELD, module)
     with mode:
-        inputs = _example_inputs(module, model)
-    dims, names = {0: torch.export.Dim("batch")}, {0: "batch"}
-    if longest is not None:
-        dims[1], names[1] = torch.export.Dim("sequence", max=longest), "sequence"
+        inputs = wrappers.example_inputs(model, configuration)
+    longest = getattr(configuration, model.positions_key, None)
+    symbols = {name for entry in model.inputs for name in wrappers.DIMS[entry]}
+    dims = {
+        name: torch.export.Dim(name, max=None if name == "batch" else longest)
+        for name in sorted(symbols)
+    }
+    names = tuple(dict(enumerate(wrappers.DIMS[entry])) for entry in model.inputs)
     program = torch.export.export(
-        wrapper, inputs, dynamic_shapes=tuple(dims for _ in inputs), strict=False
+        wrapper,
+        inputs,
+        dynamic_shapes=tuple({axis: dims[d] for axis, d in entry.items()} for entry in names),
+        strict=False,
     )
     return torch.onnx.export(
         program,
@@ -211,7 +199,7 @@ def _export(module, model: Model, longest: int | None, opset: int):
         input_names=list(model.inputs),
         output_names=list(model.outputs),
         # The program knows its dimensions; this brings their names back.
-        dynamic_shapes=tuple(names for _ in inputs),
+        dynamic_shapes=names,
         optimize=False,
         verbose=False,
     ).model

@@ -40,6 +40,8 @@ class Model:
     model_class: str = ""
     model_arguments: dict[str, Any] = field(default_factory=dict)
     causal: bool = False
+    #: Whether the model wants the mask as it is an input, not prepared.
+    plain_mask: bool = False
     #: The name of the configuration's entry for the longest sequence.
     positions_key: str = "max_position_embeddings"
 
@@ -95,6 +97,89 @@ _MINILM = dict(
     max_position_embeddings=512,
 )
 
+_TINY_VIT = dict(
+    hidden_size=96,
+    num_hidden_layers=3,
+    num_attention_heads=6,
+    intermediate_size=384,
+    image_size=24,
+    patch_size=6,
+)
+_TINY_T5 = dict(
+    vocab_size=1021,
+    d_model=96,
+    d_kv=16,
+    d_ff=256,
+    num_layers=3,
+    num_heads=6,
+    relative_attention_num_buckets=8,
+    relative_attention_max_distance=16,
+    n_positions=64,
+)
+_TINY_MIXTRAL = dict(
+    _TINY_LLAMA,
+    intermediate_size=128,
+    num_local_experts=6,
+    num_experts_per_tok=2,
+    sliding_window=None,
+)
+# Mixtral 8x7B with a quarter of its widths and 24 of its layers: 1.3B.
+_MIXTRAL_8X = dict(
+    vocab_size=32000,
+    hidden_size=1024,
+    num_hidden_layers=24,
+    num_attention_heads=32,
+    num_key_value_heads=8,
+    intermediate_size=1792,
+    max_position_embeddings=2048,
+    num_local_experts=8,
+    num_experts_per_tok=2,
+    sliding_window=None,
+)
+_TINY_WHISPER = dict(
+    vocab_size=1021,
+    d_model=96,
+    encoder_layers=3,
+    decoder_layers=3,
+    encoder_attention_heads=6,
+    decoder_attention_heads=6,
+    encoder_ffn_dim=384,
+    decoder_ffn_dim=384,
+    num_mel_bins=20,
+    max_source_positions=15,
+    max_target_positions=64,
+    pad_token_id=0,
+    bos_token_id=1,
+    eos_token_id=1,
+    decoder_start_token_id=1,
+)
+_TINY_DEBERTA = dict(
+    _TINY_BERT,
+    type_vocab_size=0,
+    relative_attention=True,
+    position_biased_input=False,
+    pos_att_type=["p2c", "c2p"],
+    position_buckets=8,
+    norm_rel_ebd="layer_norm",
+    share_att_key=True,
+    layer_norm_eps=1e-7,
+)
+_DEBERTA_V3 = dict(
+    vocab_size=128100,
+    hidden_size=768,
+    num_hidden_layers=12,
+    num_attention_heads=12,
+    intermediate_size=3072,
+    type_vocab_size=0,
+    relative_attention=True,
+    position_biased_input=False,
+    pos_att_type=["p2c", "c2p"],
+    position_buckets=256,
+    norm_rel_ebd="layer_norm",
+    share_att_key=True,
+    layer_norm_eps=1e-7,
+)
+
 MODELS: dict[str, Model] = {
     "mlp": Model(
         summary="linear layers with ReLU between them",
@@ -146,6 +231,85 @@ MODELS: dict[str, Model] = {
             "tiny": Size(_TINY_LLAMA, TINY_DIMS, TINY_GAIN),
             "full": Size(_LLAMA_1B, FULL_DIMS),
             "7b": Size(_LLAMA_7B, FULL_DIMS),
+        },
+    ),
+    "vit": Model(
+        summary="image classifier of patches; full: vit-base-patch16-224",
+        inputs=("pixel_values",),
+        outputs=("logits",),
+        layers_key="num_hidden_layers",
+        config_class="ViTConfig",
+        model_class="ViTForImageClassification",
+        sizes={
+            "tiny": Size(dict(_TINY_VIT, num_labels=31), {"batch": 6}, TINY_GAIN),
+            "full": Size(dict(num_labels=1000), {"batch": 1}),
+        },
+    ),
+    "t5": Model(
+        summary="encoder and decoder with relative positions; full: t5-base",
+        inputs=("input_ids", "attention_mask", "decoder_input_ids"),
+        outputs=("logits",),
+        layers_key="num_layers",
+        config_class="T5Config",
+        model_class="T5ForConditionalGeneration",
+        positions_key="n_positions",
+        sizes={
+            "tiny": Size(_TINY_T5, TINY_DIMS | {"target": 7}),
+            "full": Size(
+                dict(vocab_size=32128, d_model=768, d_ff=3072, num_layers=12, num_heads=12),
+                FULL_DIMS | {"target": 128},
+            ),
+        },
+    ),
+    "mixtral": Model(
+        summary="decoder with experts, all of which see all tokens; full: 8 experts, 1.3B",
+        inputs=("input_ids", "attention_mask"),
+        outputs=("logits",),
+        layers_key="num_hidden_layers",
+        config_class="MixtralConfig",
+        model_class="MixtralForCausalLM",
+        causal=True,
+        sizes={
+            "tiny": Size(_TINY_MIXTRAL, TINY_DIMS, TINY_GAIN),
+            "full": Size(_MIXTRAL_8X, FULL_DIMS),
+        },
+    ),
+    "whisper": Model(
+        summary="speech to text, encoder and decoder; full: whisper-base",
+        inputs=("input_features", "decoder_input_ids"),
+        outputs=("logits",),
+        layers_key="encoder_layers",
+        config_class="WhisperConfig",
+        model_class="WhisperForConditionalGeneration",
+        positions_key="max_target_positions",
+        sizes={
+            "tiny": Size(_TINY_WHISPER, {"batch": 6, "target": 10}, TINY_GAIN),
+            "full": Size(
+                dict(
+                    vocab_size=51865,
+                    d_model=512,
+                    encoder_layers=6,
+                    decoder_layers=6,
+                    encoder_attention_heads=8,
+                    decoder_attention_heads=8,
+                    encoder_ffn_dim=2048,
+                    decoder_ffn_dim=2048,
+                ),
+                {"batch": 1, "target": 128},
+            ),
+        },
+    ),
+    "deberta": Model(
+        summary="encoder with disentangled positions; full: deberta-v3-base",
+        inputs=("input_ids", "attention_mask"),
+        outputs=("last_hidden_state",),
+        layers_key="num_hidden_layers",
+        config_class="DebertaV2Config",
+        model_class="DebertaV2Model",
+        plain_mask=True,
+        sizes={
+            "tiny": Size(_TINY_DEBERTA, TINY_DIMS, TINY_GAIN),
+            "full": Size(_DEBERTA_V3, FULL_DIMS),
         },
     ),
     # One set of real weights: its sizes differ in their default dimensions only.
