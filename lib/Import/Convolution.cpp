@@ -187,6 +187,45 @@ static void setWithBias(NodeImport &n, Value result, size_t bias) {
   n.set(0, result);
 }
 
+/// Whether the windows lie side by side and hold more than one element each.
+static bool arePatches(ArrayRef<Window> windows) {
+  bool single = true;
+  for (const Window &w : windows) {
+    if (w.kernel != w.stride || w.dilation != 1 || w.padBegin || w.padEnd)
+      return false;
+    single &= w.kernel == 1;
+  }
+  return !single;
+}
+
+/// Patches are the rows of a matrix: a product, which splits over positions and
+/// channels as products do, and needs no borders of its neighbours.
+static Value multiplyPatches(NodeImport &n, Value input, Value weight,
+                             ArrayRef<Window> windows) {
+  Shape shape = shapeOf(input), parted = {shape[0], shape[1]}, result;
+  std::vector<int64_t> order = {0}, inside = {1};
+  int64_t positions = 1;
+  for (auto [d, window] : llvm::enumerate(windows)) {
+    int64_t count = shape[2 + d] / window.kernel;
+    // What does not fill a patch belongs to none.
+    input = n.slice(input, 2 + int64_t(d), 0, count * window.kernel);
+    parted.insert(parted.end(), {count, window.kernel});
+    order.push_back(2 + 2 * int64_t(d));
+    inside.push_back(3 + 2 * int64_t(d));
+    result.push_back(count);
+    positions *= count;
+  }
+  order.insert(order.end(), inside.begin(), inside.end());
+  int64_t columns = shapeOf(weight)[0], size = 1;
+  for (size_t d = 1; d < shapeOf(weight).size(); ++d)
+    size *= shapeOf(weight)[d];
+  Value rows = n.transpose(n.reshape(input, parted), order);
+  rows = n.reshape(rows, {shape[0], positions, size});
+  Value matrix = n.transpose(n.reshape(weight, {columns, size}), {1, 0});
+  result.insert(result.begin(), {shape[0], columns});
+  return n.reshape(n.transpose(n.matmul(rows, matrix), {0, 2, 1}), result);
+}
+
 static Value convolve(NodeImport &n, Value input, Value weight) {
   NodeWindows windows = windowsOver(n, kernelOf(n, 1), spatialOf(n.shape(0)));
   // The operation tells the groups from the shapes.
@@ -195,6 +234,8 @@ static Value convolve(NodeImport &n, Value input, Value weight) {
       channels % groups != 0)
     n.invalid("its weight does not fit " + std::to_string(channels) +
               " channels in " + std::to_string(groups) + " groups");
+  if (groups == 1 && arePatches(windows.windows))
+    return multiplyPatches(n, input, weight, windows.windows);
   return createInferred<ConvOp>(
       n, {input, weight}, windowProperties<ConvOp::Properties>(n, windows));
 }
