@@ -43,12 +43,14 @@ private:
                   ValueRange operands, IRMapping &map);
   Operation *buildMove(OpBuilder &builder, Operation *op, Value operand,
                        Type result);
-  Type localType(Value value, int64_t rank) const;
+  Type localType(Value value, int64_t rank);
 
   ModuleOp module;
   ShardingReader &reader;
   func::FuncOp entry;
-  llvm::DenseMap<Value, Sharding> shardings;
+  llvm::DenseMap<Value, const Sharding *> shardings;
+  /// Of the class at hand, by global type and sharding.
+  llvm::DenseMap<std::pair<Type, const Sharding *>, Type> localTypes;
 };
 } // namespace
 
@@ -61,13 +63,13 @@ Status Localizer::collectShardings() {
                        "reshards must be lowered first");
     values.insert(values.end(), op.result_begin(), op.result_end());
     for (unsigned i = 0; i < op.getNumOperands(); ++i) {
-      PARTITA_TRY(Sharding wanted, reader.demanded(&op, i));
-      PARTITA_TRY(Sharding have, reader.of(op.getOperand(i)));
-      if (canonical(wanted, reader.mesh()) != canonical(have, reader.mesh()))
+      PARTITA_TRY(const Sharding *wanted, reader.demanded(&op, i));
+      PARTITA_TRY(const Sharding *have, reader.of(op.getOperand(i)));
+      if (!reader.sameBoxes(have, wanted))
         return makeError(ExitCode::Internal, "partition.mismatch", placeOf(&op),
                          "operand " + std::to_string(i) + " arrives as " +
-                             have.str(reader.mesh()) + ", demanded is " +
-                             wanted.str(reader.mesh()),
+                             have->str(reader.mesh()) + ", demanded is " +
+                             wanted->str(reader.mesh()),
                          "insert reshards first");
     }
   }
@@ -77,17 +79,23 @@ Status Localizer::collectShardings() {
   return ok();
 }
 
-Type Localizer::localType(Value value, int64_t rank) const {
-  return nn::withShape(
-      value.getType(),
-      localShape(shardings.find(value)->second, reader.mesh(), rank));
+Type Localizer::localType(Value value, int64_t rank) {
+  const Sharding *sharding = shardings.find(value)->second;
+  Type &known = localTypes[{value.getType(), sharding}];
+  if (!known)
+    known = nn::withShape(value.getType(),
+                          localShape(*sharding, reader.mesh(), rank));
+  return known;
 }
 
 /// Ranks in classes, in the order of their first rank.
 std::vector<std::vector<int64_t>> Localizer::rankClasses() const {
-  std::vector<Sharding> distinct;
+  llvm::DenseSet<const Sharding *> used;
   for (const auto &entry : shardings)
-    distinct.push_back(canonical(entry.second, reader.mesh()));
+    used.insert(entry.second);
+  std::vector<Sharding> distinct;
+  for (const Sharding *sharding : used)
+    distinct.push_back(canonical(*sharding, reader.mesh()));
   llvm::sort(distinct);
   distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
   std::map<std::vector<int64_t>, size_t> byShapes;
@@ -126,7 +134,8 @@ Operation *Localizer::buildMove(OpBuilder &builder, Operation *op,
 Value Localizer::buildAllReduce(OpBuilder &builder, dist::SoftmaxMergeOp op,
                                 Value local, bool isLse, Combiner combiner,
                                 StringRef suffix) {
-  Sharding to = shardings[isLse ? op.getResultLse() : op.getResult()], from = to;
+  Sharding to = *shardings[isLse ? op.getResultLse() : op.getResult()];
+  Sharding from = to;
   for (auto name : op.getAxes().getAsValueRange<StringAttr>())
     from.partialAxes.push_back(reader.mesh().axis(name.str()));
   from.combiner = combiner;
@@ -182,14 +191,14 @@ Result<Operation *> Localizer::buildPlanned(OpBuilder &builder, Operation *op,
                                             TypeRange results) {
   PARTITA_TRY(const ShardingReader::Planned *plan, reader.planned(op));
   if (auto get = dyn_cast<nn::GetParameterOp>(op))
-    return nn::GetParameterOp::create(
-               builder, op->getLoc(), results[0], get.getParameterAttr(),
-               reader.attr(shardings[get.getResult()]))
+    return nn::GetParameterOp::create(builder, op->getLoc(), results[0],
+                                      get.getParameterAttr(),
+                                      reader.attr(*shardings[get.getResult()]))
         .getOperation();
   auto offset = [&](StringRef name) -> Attribute {
-    for (size_t f = 0; f < plan->rule.factors.size(); ++f) {
+    for (size_t f = 0; f < plan->rule->factors.size(); ++f) {
       const DimSharding &parts = plan->strategy.factors[f];
-      if (plan->rule.factors[f].name != name || parts.isReplicated())
+      if (plan->rule->factors[f].name != name || parts.isReplicated())
         continue;
       Sharding merged =
           canonical(Sharding{{parts}, {}, Combiner::None}, reader.mesh());
@@ -207,12 +216,12 @@ Result<Operation *> Localizer::buildPlanned(OpBuilder &builder, Operation *op,
   };
   if (auto local = dyn_cast<LocalizeOpInterface>(op))
     return local.localize(builder, operands, results, offset);
-  OperationState state(op->getLoc(), op->getName(), operands, results,
-                       op->getDiscardableAttrDictionary().getValue());
-  state.propertiesAttr = op->getPropertiesAsAttribute();
-  Operation *clone = builder.create(state);
-  clone->removeAttr(dist::strategyAttrName);
-  return clone;
+  NamedAttrList attributes(op->getDiscardableAttrDictionary());
+  attributes.erase(dist::strategyAttrName);
+  return builder.insert(Operation::create(
+      op->getLoc(), op->getName(), results, operands,
+      attributes.getDictionary(op->getContext()), op->getPropertiesStorage(),
+      BlockRange(), /*numRegions=*/0));
 }
 
 Status Localizer::buildOp(OpBuilder &builder, Operation *op, IRMapping &map,
@@ -243,6 +252,7 @@ Status Localizer::buildOp(OpBuilder &builder, Operation *op, IRMapping &map,
 }
 
 Status Localizer::buildClass(unsigned index, const std::vector<int64_t> &ranks) {
+  localTypes.clear();
   Block &body = entry.getBody().front();
   auto typesOf = [&](ValueRange values) {
     SmallVector<Type> types;

@@ -21,7 +21,7 @@ using namespace partita;
 namespace {
 /// Uses of one value that demand one layout.
 struct Demand {
-  Sharding sharding;
+  const Sharding *sharding;
   std::vector<OpOperand *> uses;
 };
 } // namespace
@@ -29,17 +29,15 @@ struct Demand {
 static Result<std::vector<Demand>> collectDemands(ShardingReader &reader,
                                                   Value value) {
   std::vector<Demand> demands;
-  std::vector<OpOperand *> uses;
+  SmallVector<OpOperand *> uses;
   for (OpOperand &use : value.getUses())
     uses.push_back(&use);
   // Use lists are in reverse order of creation; keep the program's order.
-  std::reverse(uses.begin(), uses.end());
-  for (OpOperand *use : uses) {
-    PARTITA_TRY(Sharding wanted,
+  for (OpOperand *use : llvm::reverse(uses)) {
+    PARTITA_TRY(const Sharding *wanted,
                 reader.demanded(use->getOwner(), use->getOperandNumber()));
-    Sharding key = canonical(wanted, reader.mesh());
     auto it = llvm::find_if(demands, [&](const Demand &demand) {
-      return canonical(demand.sharding, reader.mesh()) == key;
+      return reader.sameBoxes(demand.sharding, wanted);
     });
     if (it == demands.end())
       demands.push_back({wanted, {use}});
@@ -68,29 +66,31 @@ static Status insertAfter(ShardingReader &reader, ReshardPlanner &planner,
                           Value value) {
   if (value.use_empty())
     return ok();
-  PARTITA_TRY(Sharding have, reader.of(value));
+  PARTITA_TRY(const Sharding *have, reader.of(value));
   PARTITA_TRY(std::vector<Demand> demands, collectDemands(reader, value));
   auto same = [&](const Sharding &a, const Sharding &b) {
     return canonical(a, reader.mesh()) == canonical(b, reader.mesh());
   };
+  if (demands.size() == 1 && reader.sameBoxes(demands[0].sharding, have))
+    return ok();
   OpBuilder builder(value.getContext());
   builder.setInsertionPointAfterValue(value);
   std::vector<Sharding> targets;
   for (const Demand &demand : demands)
-    targets.push_back(demand.sharding);
-  Sharding shared = have;
+    targets.push_back(*demand.sharding);
+  Sharding shared = *have;
   if (demands.size() > 1) {
-    PARTITA_TRY(shared, planner.sharedLayout(*dtypeOf(value), have, targets));
+    PARTITA_TRY(shared, planner.sharedLayout(*dtypeOf(value), *have, targets));
   }
   Value start = value;
-  if (!same(shared, have)) {
-    start = reshardTo(builder, reader, value, have, shared);
+  if (!same(shared, *have)) {
+    start = reshardTo(builder, reader, value, *have, shared);
     builder.setInsertionPointAfterValue(start);
   }
   for (Demand &demand : demands) {
     Value source = start;
-    if (!same(demand.sharding, shared))
-      source = reshardTo(builder, reader, start, shared, demand.sharding);
+    if (!same(*demand.sharding, shared))
+      source = reshardTo(builder, reader, start, shared, *demand.sharding);
     for (OpOperand *use : demand.uses)
       use->set(source);
   }
@@ -147,11 +147,11 @@ static Result<Value> createMerge(OpBuilder &builder, ShardingReader &reader,
     if (auto merge = dyn_cast<dist::SoftmaxMergeOp>(user))
       return merge->getResult(cast<OpResult>(value).getResultNumber());
   auto ends = [&](unsigned i) -> Result<std::pair<Attribute, Attribute>> {
-    PARTITA_TRY(Sharding from, reader.of(producer->getResult(i)));
-    Sharding to = from;
+    PARTITA_TRY(const Sharding *from, reader.of(producer->getResult(i)));
+    Sharding to = *from;
     to.partialAxes.clear();
     to.combiner = Combiner::None;
-    return std::pair{reader.attr(from), reader.attr(to)};
+    return std::pair{reader.attr(*from), reader.attr(to)};
   };
   PARTITA_TRY(auto out, ends(0));
   PARTITA_TRY(auto lse, ends(1));

@@ -44,58 +44,78 @@ Result<ShardingReader> ShardingReader::create(ModuleOp module) {
 }
 
 Result<const ShardingReader::Planned *> ShardingReader::planned(Operation *op) {
-  std::unique_ptr<Planned> &entry = cache[op];
-  if (entry)
-    return const_cast<const Planned *>(entry.get());
-  auto ruleOp = dyn_cast<ShardingRuleOpInterface>(op);
-  auto attr = op->getAttrOfType<dist::StrategyAttr>(dist::strategyAttrName);
-  if (!ruleOp)
+  const ShardingRule *rule = rules.of(op);
+  if (!rule)
     return planError(op, "the operation has no sharding rule");
+  auto attr = dyn_cast_or_null<dist::StrategyAttr>(
+      op->getDiscardableAttr(dist::strategyAttrName));
   if (!attr)
     return planError(op, "the operation has no strategy");
-  Planned result{ruleOp.getShardingRule(), {}};
-  PARTITA_TRY(result.strategy, attr.toData(grid, result.rule));
-  PARTITA_CHECK(checkStrategy(result.rule, result.strategy, grid, placeOf(op)));
-  entry = std::make_unique<Planned>(std::move(result));
-  return const_cast<const Planned *>(entry.get());
+  std::unique_ptr<Planned> &known = plans[{rule, attr}];
+  if (known)
+    return const_cast<const Planned *>(known.get());
+  auto plan = std::make_unique<Planned>();
+  plan->rule = rule;
+  PARTITA_TRY(plan->strategy, attr.toData(grid, *rule));
+  PARTITA_CHECK(checkStrategy(*rule, plan->strategy, grid, placeOf(op)));
+  for (unsigned i = 0; i < rule->operands.size(); ++i)
+    plan->operands.push_back(operandSharding(*rule, plan->strategy, i));
+  for (unsigned i = 0; i < rule->results.size(); ++i)
+    plan->results.push_back(resultSharding(*rule, plan->strategy, i));
+  known = std::move(plan);
+  return const_cast<const Planned *>(known.get());
 }
 
-static Result<Sharding> fromAttr(Attribute attr, const Mesh &mesh, Type type,
-                                 const std::string &place) {
+Result<const Sharding *>
+ShardingReader::read(Attribute attr, Type type,
+                     llvm::function_ref<std::string()> place) {
   auto sharding = dyn_cast_or_null<dist::ShardingAttr>(attr);
   if (!sharding)
-    return makeError(ExitCode::InvalidInput, "partition.sharding", place,
+    return makeError(ExitCode::InvalidInput, "partition.sharding", place(),
                      "there is no sharding", "plan the model again");
-  PARTITA_TRY(Sharding data, sharding.toData(mesh));
-  PARTITA_CHECK(checkSharding(data, nn::shapeOf(type), mesh, place));
-  return data;
+  std::unique_ptr<Sharding> &known = shardings[{attr, type}];
+  if (known)
+    return const_cast<const Sharding *>(known.get());
+  PARTITA_TRY(Sharding data, sharding.toData(grid));
+  PARTITA_CHECK(checkSharding(data, nn::shapeOf(type), grid, place()));
+  known = std::make_unique<Sharding>(std::move(data));
+  return const_cast<const Sharding *>(known.get());
 }
 
-Result<Sharding> ShardingReader::of(Value value) {
+Result<const Sharding *> ShardingReader::of(Value value) {
   if (auto arg = dyn_cast<BlockArgument>(value))
-    return fromAttr(function.getArgAttr(arg.getArgNumber(),
-                                        dist::shardingAttrName),
-                    grid, value.getType(),
-                    "argument " + std::to_string(arg.getArgNumber()));
+    return read(function.getArgAttr(arg.getArgNumber(), dist::shardingAttrName),
+                value.getType(), [&] {
+                  return "argument " + std::to_string(arg.getArgNumber());
+                });
   Operation *op = value.getDefiningOp();
+  unsigned i = cast<OpResult>(value).getResultNumber();
   if (dist::isMove(op) || isa<dist::ReshardOp>(op))
-    return fromAttr(
-        op->getAttr(cast<OpResult>(value).getResultNumber() ? "to_lse" : "to"),
-        grid, value.getType(), placeOf(op));
+    return read(op->getAttr(i ? "to_lse" : "to"), value.getType(),
+                [&] { return placeOf(op); });
   PARTITA_TRY(const Planned *plan, planned(op));
-  return resultSharding(plan->rule, plan->strategy,
-                        cast<OpResult>(value).getResultNumber());
+  return &plan->results[i];
 }
 
-Result<Sharding> ShardingReader::demanded(Operation *op, unsigned i) {
+Result<const Sharding *> ShardingReader::demanded(Operation *op, unsigned i) {
+  Type type = op->getOperand(i).getType();
   if (isa<func::ReturnOp>(op))
-    return fromAttr(function.getResultAttr(i, dist::shardingAttrName), grid,
-                    op->getOperand(i).getType(), "result " + std::to_string(i));
+    return read(function.getResultAttr(i, dist::shardingAttrName), type,
+                [&] { return "result " + std::to_string(i); });
   if (dist::isMove(op) || isa<dist::ReshardOp>(op))
-    return fromAttr(op->getAttr(i ? "from_lse" : "from"), grid,
-                    op->getOperand(i).getType(), placeOf(op));
+    return read(op->getAttr(i ? "from_lse" : "from"), type,
+                [&] { return placeOf(op); });
   PARTITA_TRY(const Planned *plan, planned(op));
-  return operandSharding(plan->rule, plan->strategy, i);
+  return &plan->operands[i];
+}
+
+bool ShardingReader::sameBoxes(const Sharding *a, const Sharding *b) {
+  if (a == b)
+    return true;
+  auto [it, isNew] = same.try_emplace({a, b}, false);
+  if (isNew)
+    it->second = *a == *b || canonical(*a, grid) == canonical(*b, grid);
+  return it->second;
 }
 
 Attribute ShardingReader::attr(const Sharding &sharding) const {

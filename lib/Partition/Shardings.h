@@ -16,17 +16,19 @@
 #define PARTITA_LIB_PARTITION_SHARDINGS_H
 
 #include "dialects/dist/Dist.h"
-#include "dialects/interfaces/Interfaces.h"
-#include "partita/Reshard/Reshard.h"
+#include "dialects/interfaces/RuleTable.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "partita/Reshard/Reshard.h"
 
 namespace partita {
 
 /// "'id' (node, node)" of an operation, for messages.
 std::string placeOf(mlir::Operation *op);
 
-/// Shardings of one module, by value; strategies are read and checked once.
+/// Shardings of one module, by value. What it hands out stays where it is, and
+/// equal operations of repeated layers share it: a strategy is read, checked
+/// and applied to its rule once, and most comparisons are of pointers.
 class ShardingReader {
 public:
   static Result<ShardingReader> create(mlir::ModuleOp module);
@@ -36,21 +38,35 @@ public:
   mlir::func::FuncOp entry() const { return function; }
 
   struct Planned {
-    ShardingRule rule;
+    const ShardingRule *rule;
     Strategy strategy;
+    std::vector<Sharding> operands, results;
   };
-  /// The rule and the legal strategy of an operation.
+  /// The rule and the legal strategy of an operation, and what follows.
   Result<const Planned *> planned(mlir::Operation *op);
-  Result<Sharding> of(mlir::Value value);
+  Result<const Sharding *> of(mlir::Value value);
   /// What `op` demands of operand `i`; function results for func.return.
-  Result<Sharding> demanded(mlir::Operation *op, unsigned i);
+  Result<const Sharding *> demanded(mlir::Operation *op, unsigned i);
+  /// Whether no data needs to move from one to the other. Both from of() or
+  /// demanded().
+  bool sameBoxes(const Sharding *a, const Sharding *b);
   mlir::Attribute attr(const Sharding &sharding) const;
 
 private:
+  Result<const Sharding *> read(mlir::Attribute attr, mlir::Type type,
+                                llvm::function_ref<std::string()> place);
+
   Mesh grid;
   mlir::FlatSymbolRefAttr ref;
   mlir::func::FuncOp function;
-  llvm::DenseMap<mlir::Operation *, std::unique_ptr<Planned>> cache;
+  RuleTable rules;
+  llvm::DenseMap<std::pair<const ShardingRule *, mlir::Attribute>,
+                 std::unique_ptr<Planned>>
+      plans;
+  llvm::DenseMap<std::pair<mlir::Attribute, mlir::Type>,
+                 std::unique_ptr<Sharding>>
+      shardings;
+  llvm::DenseMap<std::pair<const Sharding *, const Sharding *>, bool> same;
 };
 
 // The steps of Partition.h.

@@ -7,9 +7,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/dist/Dist.h"
+#include "dialects/interfaces/RuleTable.h"
 #include "dialects/nn/NN.h"
-#include "partita/Plan/IR.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "partita/Plan/IR.h"
 
 using namespace mlir;
 using namespace partita;
@@ -57,6 +58,7 @@ private:
 
   func::FuncOp entry;
   Graph graph;
+  RuleTable rules;
   llvm::DenseMap<Value, int> numbers;
   llvm::DenseSet<Value> dependsOnInput;
 };
@@ -101,8 +103,8 @@ void Extractor::addOutput(unsigned i, Value value) {
 }
 
 Status Extractor::addOp(Operation *op) {
-  auto ruleOp = dyn_cast<ShardingRuleOpInterface>(op);
-  if (!ruleOp)
+  const ShardingRule *rule = rules.of(op);
+  if (!rule)
     return makeError(ExitCode::Unsupported, "plan.no-rule",
                      op->getName().getStringRef().str() + " '" +
                          nn::getId(op).str() + "'",
@@ -111,7 +113,7 @@ Status Extractor::addOp(Operation *op) {
   out.id = nn::getId(op).str();
   out.nodes = nn::getNodes(op);
   out.kind = op->getName().getStringRef().str();
-  out.rule = ruleOp.getShardingRule();
+  out.rule = *rule;
   out.atLoad = true;
   if (isa<nn::GetParameterOp>(op))
     out.role = OpRole::Parameter;
@@ -160,6 +162,42 @@ Result<Graph> partita::extractGraph(ModuleOp module) {
 // Attaching a plan
 //===----------------------------------------------------------------------===//
 
+namespace {
+/// Strategies as attributes. Equal layers have few different ones: each is
+/// checked and spelled once.
+class StrategySpelling {
+public:
+  StrategySpelling(FlatSymbolRefAttr ref, const Mesh &mesh)
+      : ref(ref), mesh(mesh) {}
+  Result<Attribute> of(Operation *op, const Strategy &strategy);
+
+private:
+  FlatSymbolRefAttr ref;
+  const Mesh &mesh;
+  RuleTable rules;
+  llvm::DenseMap<const ShardingRule *,
+                 SmallVector<std::pair<const Strategy *, Attribute>>>
+      known;
+};
+} // namespace
+
+Result<Attribute> StrategySpelling::of(Operation *op,
+                                       const Strategy &strategy) {
+  const ShardingRule *rule = rules.of(op);
+  if (!rule)
+    return makeError(ExitCode::Unsupported, "plan.no-rule", nn::getId(op).str(),
+                     "the operation has no sharding rule");
+  auto &spelled = known[rule];
+  for (auto [other, attr] : spelled)
+    if (*other == strategy)
+      return attr;
+  PARTITA_CHECK(checkStrategy(*rule, strategy, mesh, nn::getId(op).str()));
+  spelled.push_back(
+      {&strategy,
+       dist::StrategyAttr::get(ref.getContext(), ref, mesh, *rule, strategy)});
+  return spelled.back().second;
+}
+
 Status partita::attachPlan(ModuleOp module, const Mesh &mesh,
                            const std::vector<Strategy> &strategies) {
   PARTITA_TRY(func::FuncOp entry, findEntry(module));
@@ -193,11 +231,10 @@ Status partita::attachPlan(ModuleOp module, const Mesh &mesh,
   for (unsigned i = 0; i < entry.getNumArguments(); ++i)
     entry.setArgAttr(i, dist::shardingAttrName,
                      sharding(entry.getArgumentTypes()[i], *next++, true));
+  StrategySpelling spelling(ref, mesh);
   for (Operation &op : body.without_terminator()) {
-    ShardingRule rule = cast<ShardingRuleOpInterface>(op).getShardingRule();
-    PARTITA_CHECK(checkStrategy(rule, *next, mesh, nn::getId(&op).str()));
-    op.setAttr(dist::strategyAttrName,
-               dist::StrategyAttr::get(context, ref, mesh, rule, *next++));
+    PARTITA_TRY(Attribute attr, spelling.of(&op, *next++));
+    op.setDiscardableAttr(dist::strategyAttrName, attr);
   }
   for (unsigned i = 0; i < entry.getNumResults(); ++i)
     entry.setResultAttr(i, dist::shardingAttrName,
