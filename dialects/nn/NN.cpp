@@ -53,24 +53,37 @@ void NNDialect::initialize() {
 }
 
 StringRef nn::getId(Operation *op) {
-  auto id = op->getAttrOfType<StringAttr>(idAttrName);
+  auto id = dyn_cast_or_null<StringAttr>(op->getDiscardableAttr(idAttrName));
   return id ? id.getValue() : StringRef();
 }
 
 std::vector<std::string> nn::getNodes(Operation *op) {
   std::vector<std::string> nodes;
-  if (auto list = op->getAttrOfType<ArrayAttr>(nodesAttrName))
+  if (auto list =
+          dyn_cast_or_null<ArrayAttr>(op->getDiscardableAttr(nodesAttrName)))
     for (auto name : list.getAsRange<StringAttr>())
       nodes.push_back(name.str());
   return nodes;
 }
 
 void nn::copyIdentity(Operation *from, Operation *to, StringRef suffix) {
-  if (auto id = from->getAttrOfType<StringAttr>(idAttrName))
-    to->setAttr(idAttrName, StringAttr::get(to->getContext(),
-                                            id.getValue() + suffix));
-  if (Attribute nodes = from->getAttr(nodesAttrName))
-    to->setAttr(nodesAttrName, nodes);
+  // Both at once: each change of a dictionary makes and uniques a whole one.
+  NamedAttrList attributes(to->getDiscardableAttrDictionary());
+  bool changed = false;
+  auto set = [&](StringRef name, Attribute value) {
+    changed |= attributes.set(name, value) != value;
+  };
+  if (auto id = from->getDiscardableAttr(idAttrName)) {
+    auto text = dyn_cast<StringAttr>(id);
+    set(idAttrName,
+        suffix.empty() || !text
+            ? id
+            : StringAttr::get(to->getContext(), text.getValue() + suffix));
+  }
+  if (Attribute nodes = from->getDiscardableAttr(nodesAttrName))
+    set(nodesAttrName, nodes);
+  if (changed)
+    to->setDiscardableAttrs(attributes.getDictionary(to->getContext()));
 }
 
 std::vector<int64_t> nn::shapeOf(Type type) {

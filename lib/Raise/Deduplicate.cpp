@@ -27,20 +27,37 @@ using namespace partita::raising;
 
 namespace {
 
-/// What makes two operations equal, in one string of pointers.
-std::vector<const void *> keyOf(Operation *op) {
-  std::vector<const void *> key = {op->getName().getAsOpaquePointer()};
-  for (Value operand : op->getOperands())
-    key.push_back(operand.getAsOpaquePointer());
-  for (Type type : op->getResultTypes())
-    key.push_back(type.getAsOpaquePointer());
-  NamedAttrList attributes(op->getAttrs());
-  attributes.erase(idAttrName);
-  attributes.erase(nodesAttrName);
-  key.push_back(
-      attributes.getDictionary(op->getContext()).getAsOpaquePointer());
-  return key;
-}
+/// Operations without their identity.
+struct Equal : llvm::DenseMapInfo<Operation *> {
+  static unsigned getHashValue(const Operation *constOp) {
+    auto *op = const_cast<Operation *>(constOp);
+    return static_cast<unsigned>(static_cast<size_t>(llvm::hash_combine(
+        op->getName(), op->hashProperties(),
+        llvm::hash_combine_range(op->operand_begin(), op->operand_end()))));
+  }
+  static bool isEqual(const Operation *constA, const Operation *constB) {
+    if (constA == constB)
+      return true;
+    for (const Operation *key : {constA, constB})
+      if (key == getEmptyKey() || key == getTombstoneKey())
+        return false;
+    auto *a = const_cast<Operation *>(constA);
+    auto *b = const_cast<Operation *>(constB);
+    return a->getName() == b->getName() &&
+           llvm::equal(a->getOperands(), b->getOperands()) &&
+           llvm::equal(a->getResultTypes(), b->getResultTypes()) &&
+           a->getName().compareOpProperties(a->getPropertiesStorage(),
+                                            b->getPropertiesStorage()) &&
+           hasOnlyIdentity(a) && hasOnlyIdentity(b);
+  }
+
+private:
+  static bool hasOnlyIdentity(Operation *op) {
+    return llvm::all_of(op->getDiscardableAttrs(), [](NamedAttribute attr) {
+      return attr.getName() == idAttrName || attr.getName() == nodesAttrName;
+    });
+  }
+};
 
 void addNodes(Operation *to, Operation *from) {
   llvm::SetVector<Attribute> nodes;
@@ -55,16 +72,16 @@ struct Deduplicate : raising::impl::DeduplicateBase<Deduplicate> {
   void runOnOperation() override {
     for (auto function : getOperation().getOps<func::FuncOp>()) {
       removeUnused(function);
-      std::map<std::vector<const void *>, Operation *> known;
+      llvm::DenseSet<Operation *, Equal> known;
       for (Operation &op :
            llvm::make_early_inc_range(function.getBody().front())) {
         if (!isPure(&op) || op.getNumResults() == 0)
           continue;
-        auto [it, isNew] = known.try_emplace(keyOf(&op), &op);
+        auto [it, isNew] = known.insert(&op);
         if (isNew)
           continue;
-        addNodes(it->second, &op);
-        op.replaceAllUsesWith(it->second);
+        addNodes(*it, &op);
+        op.replaceAllUsesWith(*it);
         op.erase();
       }
       removeUnused(function);

@@ -26,7 +26,7 @@
 
 namespace partita {
 
-/// Simplifies and raises the program in place; verifies after each pass.
+/// Simplifies and raises the program in place; the caller verifies.
 /// Failure is an error of Partita itself (exit 70).
 Status raise(mlir::ModuleOp module);
 
