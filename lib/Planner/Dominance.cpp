@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <map>
 #include <tuple>
+#include <utility>
 
 using namespace partita;
 using namespace partita::planner;
@@ -130,14 +131,20 @@ Reduction Remover::build() const {
       reduction.problem.unary.back().push_back(problem.unary[v][value]);
   }
   // Equal layers have equal tables and equal remaining values.
-  std::map<std::tuple<const PriceTable *, std::vector<int>, std::vector<int>>,
+  std::map<std::vector<int>, int> numbers;
+  std::vector<int> numberOf;
+  for (const std::vector<int> &values : left)
+    numberOf.push_back(
+        numbers.try_emplace(values, static_cast<int>(numbers.size()))
+            .first->second);
+  std::map<std::tuple<const PriceTable *, int, int>,
            std::shared_ptr<const PriceTable>>
       known;
   for (const PriceEdge &edge : problem.edges) {
     const std::vector<int> &rows = left[edge.first];
     const std::vector<int> &columns = left[edge.second];
     std::shared_ptr<const PriceTable> &table =
-        known[{edge.table.get(), rows, columns}];
+        known[{edge.table.get(), numberOf[edge.first], numberOf[edge.second]}];
     if (!table) {
       auto smaller = std::make_shared<PriceTable>();
       smaller->rows = static_cast<int>(rows.size());
@@ -156,10 +163,19 @@ Reduction Remover::run() {
   // Domains only shrink, and a smaller domain can only make its neighbours'
   // smaller: a few sweeps reach most of it.
   constexpr int maxSweeps = 4;
+  // Only a variable that changed, or whose neighbour did, is worth a look.
+  std::vector<char> open(left.size(), 1);
   for (int sweep = 0; sweep < maxSweeps; ++sweep) {
     bool changed = false;
-    for (size_t variable = 0; variable < left.size(); ++variable)
-      changed |= reduce(static_cast<int>(variable));
+    for (size_t variable = 0; variable < left.size(); ++variable) {
+      if (!std::exchange(open[variable], 0) ||
+          !reduce(static_cast<int>(variable)))
+        continue;
+      changed = true;
+      open[variable] = 1;
+      for (const Side &side : sides[variable])
+        open[side.other] = 1;
+    }
     if (!changed)
       break;
   }

@@ -17,6 +17,7 @@
 #include "partita/Planner/Planner.h"
 #include "partita/Reshard/Reshard.h"
 #include <algorithm>
+#include <map>
 
 using namespace partita;
 using namespace partita::planner;
@@ -44,6 +45,7 @@ private:
   CollectiveCost collectives;
   KernelCost kernels;
   ReshardPlanner reshard;
+  std::map<std::tuple<DType, Sharding, Sharding>, int64_t> prices;
   /// By value: operations and operand numbers.
   std::vector<std::vector<std::pair<size_t, size_t>>> uses;
   PlanCost total;
@@ -95,10 +97,17 @@ int64_t Evaluator::kernel(size_t number) const {
 
 Status Evaluator::addPath(DType dtype, const Sharding &from, const Sharding &to,
                           bool atLoad) {
-  PARTITA_TRY(ReshardPath path, reshard.path(dtype, from, to));
-  for (const Move &move : path.moves)
-    (atLoad ? total.load : total.communication) += collectives.picoseconds(
-        move.kind, move.axes, dtype, move.from, move.to);
+  if (from == to)
+    return ok();
+  // Layers repeat their paths.
+  auto [it, isNew] = prices.try_emplace({dtype, from, to}, 0);
+  if (isNew) {
+    PARTITA_TRY(ReshardPath path, reshard.path(dtype, from, to));
+    for (const Move &move : path.moves)
+      it->second += collectives.picoseconds(move.kind, move.axes, dtype,
+                                            move.from, move.to);
+  }
+  (atLoad ? total.load : total.communication) += it->second;
   return ok();
 }
 
