@@ -13,7 +13,9 @@
 
 #include "partita/Cost/Cost.h"
 #include "partita/Plan/Plan.h"
+#include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -40,12 +42,56 @@ static Json toJson(const DimSharding &parts, const Mesh &mesh) {
   return list;
 }
 
-static Json toJson(const PlannedOp &op, const Mesh &mesh) {
-  Json item = {{"op", op.kind}, {"nodes", op.nodes}};
-  item["factors"] = Json::object();
-  for (const PlannedFactor &factor : op.factors)
-    item["factors"][factor.name] = toJson(factor.parts, mesh);
-  return item;
+/// Names that are not UTF-8 come from hostile models; they must not throw.
+static std::string dumped(const Json &json, int indent) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+/// Adds `name` as a JSON string.
+static void append(std::string &text, const std::string &name) {
+  bool plain = std::all_of(name.begin(), name.end(), [](unsigned char c) {
+    return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+  });
+  if (plain)
+    ((text += '"') += name) += '"';
+  else
+    text += dumped(name, -1);
+}
+
+/// The field "strategies", one operation a line. It is as long as the model,
+/// and so written without building a document of it first.
+static std::string strategiesText(const Plan &plan) {
+  std::string text = "{";
+  // Layers repeat what they do with their factors.
+  auto less = [](const std::vector<PlannedFactor> &a,
+                 const std::vector<PlannedFactor> &b) {
+    return std::lexicographical_compare(
+        a.begin(), a.end(), b.begin(), b.end(),
+        [](const PlannedFactor &x, const PlannedFactor &y) {
+          return std::tie(x.name, x.parts) < std::tie(y.name, y.parts);
+        });
+  };
+  std::map<std::vector<PlannedFactor>, std::string, decltype(less)> known(less);
+  for (const PlannedOp &op : plan.ops) {
+    text += text.size() == 1 ? "\n    " : ",\n    ";
+    append(text, op.id);
+    text += ": {\"op\": ";
+    append(text, op.kind);
+    text += ", \"nodes\": [";
+    for (size_t i = 0; i < op.nodes.size(); ++i) {
+      text += i ? ", " : "";
+      append(text, op.nodes[i]);
+    }
+    std::string &factors = known[op.factors];
+    if (factors.empty()) {
+      Json json = Json::object();
+      for (const PlannedFactor &factor : op.factors)
+        json[factor.name] = toJson(factor.parts, plan.mesh);
+      factors = dumped(json, -1);
+    }
+    text += "], \"factors\": " + factors + "}";
+  }
+  return text + (plan.ops.empty() ? "}" : "\n  }");
 }
 
 std::string partita::writePlan(const Plan &plan, const std::string &report) {
@@ -57,13 +103,7 @@ std::string partita::writePlan(const Plan &plan, const std::string &report) {
   json["mesh"] = Json::object();
   for (int axis = 0; axis < plan.mesh.numAxes(); ++axis)
     json["mesh"][plan.mesh.axisNames[axis]] = plan.mesh.axisSizes[axis];
-  // Built as a list: looking for keys that cannot be there yet is quadratic.
-  Json::object_t strategies;
-  strategies.reserve(plan.ops.size());
-  for (const PlannedOp &op : plan.ops)
-    static_cast<std::vector<Json::object_t::value_type> &>(strategies)
-        .emplace_back(op.id, toJson(op, plan.mesh));
-  json["strategies"] = std::move(strategies);
+  json["strategies"] = Json::array(); // Replaced below.
   json["predicted"] = {
       {"step_seconds", toSeconds(plan.cost.step())},
       {"compute_seconds", toSeconds(plan.cost.compute)},
@@ -83,8 +123,11 @@ std::string partita::writePlan(const Plan &plan, const std::string &report) {
     json["report"] = Json::parse(report);
   if (plan.run) // How the plan was made stands last.
     json["run"] = {{"seconds", plan.run->seconds}, {"host", plan.run->host}};
-  // Names that are not UTF-8 come from hostile models; they must not throw.
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  std::string text = dumped(json, 2) + "\n";
+  // No string before it holds these bytes: there, quotes are escaped.
+  const std::string field = "\n  \"strategies\": ";
+  text.replace(text.find(field) + field.size(), 2, strategiesText(plan));
+  return text;
 }
 
 //===----------------------------------------------------------------------===//
