@@ -60,6 +60,14 @@ int GraphImport::opset(const std::string &domain) const {
   return it == opsets.end() ? 1 : it->second;
 }
 
+const onnx::OpSchema *GraphImport::schemaOf(const std::string &domain,
+                                            const std::string &op) {
+  auto [it, isNew] = schemas.try_emplace({domain, op}, nullptr);
+  if (isNew)
+    it->second = onnx::OpSchemaRegistry::Schema(op, opset(domain), domain);
+  return it->second;
+}
+
 Type GraphImport::elementType(int onnxType, const std::string &place) {
   std::optional<DType> dtype = dtypeOf(onnxType);
   if (!dtype)
@@ -111,8 +119,7 @@ void GraphImport::importNode(const onnx::NodeProto &node, Scope &scope) {
   currentLocation = NameLoc::get(cast<StringAttr>(origin.nodes[0]));
 
   std::string domain = node.domain() == "ai.onnx" ? "" : node.domain();
-  const onnx::OpSchema *schema =
-      onnx::OpSchemaRegistry::Schema(node.op_type(), opset(domain), domain);
+  const onnx::OpSchema *schema = schemaOf(domain, node.op_type());
   int version = schema ? schema->SinceVersion() : opset(domain);
   std::vector<Imported> inputs;
   bool poisoned = false;
@@ -245,14 +252,21 @@ static int importance(Operation *op) {
   return 0;
 }
 
+/// The identity of an operation that has no other attributes of the kind.
+static void identify(Operation *op, const std::string &id, ArrayAttr nodes) {
+  MLIRContext *context = op->getContext();
+  NamedAttribute attributes[] = {{nn::idAttrName, StringAttr::get(context, id)},
+                                 {nn::nodesAttrName, nodes}};
+  op->setDiscardableAttrs(DictionaryAttr::get(context, attributes));
+}
+
 void GraphImport::nameOperations(NodeImport &node) {
   Operation *main = nullptr;
   for (Operation *op : node.created)
     if (!main || importance(op) >= importance(main))
       main = op;
   auto name = [&](Operation *op, const std::string &id) {
-    op->setAttr(nn::idAttrName, builder.getStringAttr(id));
-    op->setAttr(nn::nodesAttrName, origins.back().nodes);
+    identify(op, id, origins.back().nodes);
   };
   if (main)
     name(main, uniqueId(origins.back().id));
@@ -318,8 +332,7 @@ Value GraphImport::materialize(Imported &value, NodeImport &user) {
     auto op = nn::GetParameterOp::create(
         builder, NameLoc::get(value.parameter), value.type,
         FlatSymbolRefAttr::get(value.parameter), Attribute());
-    op->setAttr(nn::idAttrName, builder.getStringAttr(uniqueId(symbol)));
-    op->setAttr(nn::nodesAttrName, builder.getArrayAttr({}));
+    identify(op, uniqueId(symbol), builder.getArrayAttr({}));
     known = op;
   }
   return value.value = known;

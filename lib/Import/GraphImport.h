@@ -98,6 +98,9 @@ private:
   void nameOperations(NodeImport &node);
   std::string uniqueId(const std::string &base);
   int opset(const std::string &domain) const;
+  /// The schema of an operator at the model's version of its set, or null.
+  const onnx::OpSchema *schemaOf(const std::string &domain,
+                                 const std::string &op);
 
   const ImportOptions &options;
   mlir::OwningOpRef<mlir::ModuleOp> module;
@@ -105,6 +108,7 @@ private:
   mlir::Location currentLocation;
 
   std::map<std::string, int> opsets;
+  std::map<std::pair<std::string, std::string>, const onnx::OpSchema *> schemas;
   std::map<std::string, int64_t> dims;
   std::set<std::string> dimsSeen;
   std::set<std::string> ids;

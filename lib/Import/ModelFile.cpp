@@ -199,6 +199,9 @@ static int64_t parseOffset(const std::string &text, const TensorProto &tensor,
   return value;
 }
 
+/// The number of a file that is not there, in a model without weights.
+static constexpr int absentFile = -1;
+
 Place ModelFile::locateExternal(const TensorProto &tensor,
                                 const TensorInfo &info) {
   std::string location;
@@ -216,22 +219,24 @@ Place ModelFile::locateExternal(const TensorProto &tensor,
             "has " + std::to_string(length) +
                 " bytes of external data, its shape needs " +
                 std::to_string(info.numBytes));
-  auto [it, isNew] = fileOfLocation.try_emplace(location, int(files.size()));
+  auto [it, isNew] = fileOfLocation.try_emplace(location, absentFile);
   if (isNew) {
     Result<InputFile> file = InputFile::openBeneath(directory, location);
     if (!file) {
+      if (weightsAbsent()) // Looked for once, not for every tensor in it.
+        return {Place::Absent, absentFile, 0, info.numBytes};
       Error error = file.takeError();
-      fileOfLocation.erase(it);
-      if (weightsAbsent())
-        return {Place::Absent, -1, 0, info.numBytes};
       error.place =
           tensorPlace(tensor) + ", external data \"" + location + "\"";
       if (error.hint.empty())
         error.hint = "external data must lie beside the model, in " + directory;
       throw Failure{error};
     }
+    it->second = int(files.size());
     files.push_back(std::move(*file));
   }
+  if (it->second == absentFile)
+    return {Place::Absent, absentFile, 0, info.numBytes};
   int64_t size = files[it->second].size();
   if (offset > size || length > size - offset)
     invalid("external-data", tensorPlace(tensor),

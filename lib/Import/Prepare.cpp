@@ -401,22 +401,26 @@ void importer::checkTypes(const NodeImport &node,
       continue;
     const auto &formal = formals[std::min(i, formals.size() - 1)];
     std::string type = schemaType(*getDType(node.element(i)));
-    std::string which = "its input " + std::to_string(i) + " (\"" +
-                        node.node.input(int(i)) + "\") has type " + type;
-    bool allowed = false;
-    std::string list;
-    for (const std::string *candidate : formal.GetTypes()) {
-      allowed |= *candidate == type;
-      list += (list.empty() ? "" : ", ") + *candidate;
+    auto which = [&] {
+      return "its input " + std::to_string(i) + " (\"" +
+             node.node.input(int(i)) + "\") has type " + type;
+    };
+    const auto &types = formal.GetTypes();
+    bool allowed =
+        std::any_of(types.begin(), types.end(),
+                    [&](const std::string *other) { return *other == type; });
+    if (!allowed) {
+      std::string list;
+      for (const std::string *candidate : types)
+        list += (list.empty() ? "" : ", ") + *candidate;
+      node.invalid(which(), list.size() < 200 ? "allowed are " + list : "");
     }
-    if (!allowed)
-      node.invalid(which, list.size() < 200 ? "allowed are " + list : "");
     if (!formal.GetIsHomogeneous() ||
         !schema.typeConstraintMap().count(formal.GetTypeStr()))
       continue;
     auto [it, isNew] = bound.try_emplace(formal.GetTypeStr(), type);
     if (!isNew && it->second != type)
-      node.invalid(which + ", another input has " + it->second,
+      node.invalid(which() + ", another input has " + it->second,
                    "ONNX converts no types by itself: insert a Cast");
   }
 }
