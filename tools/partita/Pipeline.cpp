@@ -101,13 +101,15 @@ Error Pipeline::explain(Error error) {
 }
 
 template <typename Body>
-Status Pipeline::phase(const char *label, const char *stage, Body body) {
+Status Pipeline::phase(const char *label, const char *stage, Check check,
+                       Body body) {
   progress.step(label);
   Status status = body();
   if (status && request.injectedDefect == stage)
     status = makeError(ExitCode::Internal, "pipeline.injected", stage,
                        "this phase was told to fail");
-  if (status && failed(verify(*current)))
+  if (status && (check == Check::Always || !request.dumpDir.empty()) &&
+      failed(verify(*current)))
     status = makeError(ExitCode::Internal, "pipeline.verify", stage,
                        "the program is not valid after this phase");
   if (!status)
@@ -117,13 +119,14 @@ Status Pipeline::phase(const char *label, const char *stage, Body body) {
 }
 
 Status Pipeline::load() {
-  PARTITA_CHECK(phase("import", "import", [&]() -> Status {
+  PARTITA_CHECK(phase("import", "import", Check::WhenKept, [&]() -> Status {
     PARTITA_TRY(current, importONNX(context, request.model, {request.dims}));
     if (request.keepImported)
       original = current->clone();
     return ok();
   }));
-  return phase("raise", "raised", [&]() -> Status { return raise(*current); });
+  return phase("raise", "raised", Check::Always,
+               [&]() -> Status { return raise(*current); });
 }
 
 /// The plan of a file, for this graph and machine.
@@ -177,7 +180,7 @@ Status Pipeline::choose() {
   progress.step("plan");
   if (Status status = search(); !status)
     return explain(status.takeError());
-  return phase("plan", "planned", [&] {
+  return phase("plan", "planned", Check::WhenKept, [&] {
     return attachPlan(*current, planned.mesh, planned.strategies);
   });
 }
@@ -186,17 +189,17 @@ Status Pipeline::lower() {
   auto partitioner = Partitioner::create(*current, request.plan.topology);
   if (!partitioner)
     return explain(partitioner.takeError());
-  PARTITA_CHECK(phase("reshards", "reshards",
+  PARTITA_CHECK(phase("reshards", "reshards", Check::WhenKept,
                       [&] { return partitioner->insertReshards(); }));
-  PARTITA_CHECK(phase("collectives", "collectives",
+  PARTITA_CHECK(phase("collectives", "collectives", Check::WhenKept,
                       [&] { return partitioner->lowerReshards(); }));
-  PARTITA_CHECK(
-      phase("localise", "local", [&] { return partitioner->localize(); }));
+  PARTITA_CHECK(phase("localise", "local", Check::Always,
+                      [&] { return partitioner->localize(); }));
   NNToRTOptions options;
   options.threads = static_cast<int>(request.plan.topology.device.threads);
-  PARTITA_CHECK(phase("select commands", "rt",
+  PARTITA_CHECK(phase("select commands", "rt", Check::Always,
                       [&] { return convertNNToRT(*current, options); }));
-  return phase("outline kernels", "kernels", [&]() -> Status {
+  return phase("outline kernels", "kernels", Check::WhenKept, [&]() -> Status {
     PARTITA_TRY(kernels, outlineKernels(*current));
     return ok();
   });

@@ -13,9 +13,11 @@
 //   tabulate  -> the command table: memory and communication as they will be
 //   emit      -> the object file of the kernels
 //
-// The module is verified after each phase, and every stage can be written to a
-// folder. A phase that fails ends the pipeline; what MLIR said about it is part
-// of the one error.
+// Every stage can be written to a folder. The module is verified after import,
+// raising, localising and the selection of commands; where stages are kept, and
+// so also when a request that failed is run again, after each phase. A phase
+// that fails ends the pipeline; what MLIR said about it is part of the one
+// error.
 //
 //===----------------------------------------------------------------------===//
 
@@ -61,9 +63,14 @@ public:
   Status dump(const std::string &stage, llvm::function_ref<std::string()> text);
 
 private:
+  /// WhenKept: what a phase made is checked otherwise, by itself or by the one
+  /// that reads it (the importer verifies; strategies are checked against their
+  /// rules one by one; localize compares both ends of every use; a program is
+  /// validated), and verifying deep models takes as long as a phase.
+  enum class Check { Always, WhenKept };
   /// Runs one phase on the module, verifies the module and dumps it.
   template <typename Body>
-  Status phase(const char *label, const char *stage, Body body);
+  Status phase(const char *label, const char *stage, Check check, Body body);
   /// `error` with what MLIR said. If it is a defect, the stages up to it are
   /// kept in a folder that the error names.
   Error explain(Error error);
