@@ -6,6 +6,7 @@ tools.fails checks the message: one, with a code, a place and a hint. What the
 compiled program refuses is in test_bad_run.py.
 """
 
+import itertools
 import os
 import random
 import resource
@@ -211,6 +212,40 @@ def test_intermediate_shape_past_int64(scratch):
     shapes = {"x": (FLOAT, [1 << 32, 1]), "z": (FLOAT, [1, 1 << 32])}
     model = onnx_models.make_model([node("Add", ["x", "z"], ["y"])], shapes, Y)
     refused_model(scratch, model, 2, "import.shape", "the Add")
+
+
+def bombs():
+    """Few bytes that stand for more elements than anything holds: (nodes, constants)."""
+    names = ["c", *(f"c{i}" for i in range(1, 33))]
+    doubled = [node("Concat", [a, a], [b], axis=0) for a, b in itertools.pairwise(names)]
+    ends = [node("Cast", ["big"], ["f"], to=FLOAT), node("ReduceSum", ["f"], ["s"], keepdims=0)]
+    ends += [node("Add", ["x", "s"], ["y"])]
+    sides = [1 << 20, 1 << 16]
+    return {
+        "Expand": ([node("Expand", ["c", "n"], ["big"]), *ends], {"c": [[3]], "n": sides}),
+        "ConstantOfShape": ([node("ConstantOfShape", ["n"], ["big"]), *ends], {"n": sides}),
+        "Tile": ([node("Tile", ["c", "n"], ["big"]), *ends], {"c": [3, 4], "n": [1 << 40]}),
+        "Range": ([node("Range", ["a", "n", "c"], ["big"]), *ends], {"a": 0, "n": 1 << 40, "c": 1}),
+        "doubling": ([*doubled, node("Identity", ["c32"], ["big"]), *ends], {"c": [1]}),
+    }
+
+
+@pytest.mark.parametrize("bomb", bombs())
+def test_shape_bomb(scratch, bomb):
+    """Planned or refused, but in the time and the memory of a small model."""
+    nodes, constants = bombs()[bomb]
+    inits = [onnx_models.tensor(name, value) for name, value in constants.items()]
+    model = onnx_models.make_model(nodes, X, Y, inits)
+    done = tools.partita(
+        "plan",
+        onnx_models.write(model, scratch / "m.onnx"),
+        *("--topology", "cpu:2"),
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30)),
+    )
+    assert done.code in (0, 2, 3), done
+    if done.code:
+        assert tools.fails(done, done.code).code != "memory"
 
 
 def test_unknown_operators_are_named_at_once(scratch):
