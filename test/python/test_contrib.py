@@ -359,3 +359,31 @@ def test_agrees_with_onnxruntime(tmp_path, name, ranks):
     assert {output["name"] for output in verdict["outputs"]} == names
 
 
+
+
+def test_experts_split_over_their_axis(tmp_path):
+    """Half of the experts on each of two ranks: half of the arithmetic and weights."""
+    width, inner = 256, 512
+    state = (FLOAT, [BATCH, TOKENS, width])
+    large = {
+        "x": state,
+        "w1": weights(EXPERTS, inner, width),
+        "b1": weights(EXPERTS, inner),
+        "w2": weights(EXPERTS, width, inner),
+        "b2": weights(EXPERTS, width),
+    }
+    small = CASES["experts"]
+    case = dataclasses.replace(small, inputs=small.inputs | large, outputs={"y": state})
+    path = onnx_models.write(case.model(), tmp_path / "model.onnx")
+    request = ["verify", path, "--topology", "cpu:2", "--mesh", "ep=2"]
+    done = tools.partita(*request, "--reference", "onnxruntime", "--format", "json")
+    assert tools.succeeds(done).json()["passed"]
+    reports = []
+    for ranks in (1, 2):
+        out = tmp_path / f"on{ranks}"
+        mesh = ["--topology", f"cpu:{ranks}", "--mesh", f"ep={ranks}"]
+        tools.succeeds(tools.partita("compile", path, *mesh, "-o", out))
+        reports.append(tools.report(out, "--random-inputs", "1"))
+    whole, parts = reports
+    for key in ("matmul_flops", "weight_bytes_read"):
+        assert max(parts[key]) <= 0.55 * whole[key][0], (key, parts[key], whole[key])
