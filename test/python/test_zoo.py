@@ -22,6 +22,7 @@ SOFTMAXES = {
     **{"whisper": 9, "deberta": 3},
 }
 RANDOM = list(SOFTMAXES)
+IMAGES = ["resnet", "convnext", "unet"]
 EXPORTER = ("torch", "transformers", "onnxscript")
 needs_exporter = pytest.mark.skipif(
     any(importlib.util.find_spec(package) is None for package in EXPORTER),
@@ -48,7 +49,7 @@ def run_onnx(path, feed, outputs=None):
 def folder(tmp_path_factory):
     """A folder with every random model at its tiny size, for all tests here."""
     folder = tmp_path_factory.mktemp("zoo")
-    for name in RANDOM:
+    for name in RANDOM + IMAGES:
         export(folder / f"{name}.onnx", name)
     return folder
 
@@ -60,7 +61,7 @@ def test_list_names_every_model(capsys):
 
 
 def test_usage_errors(capsys, tmp_path):
-    assert zoo.main(["export", "resnet", "-o", "x"]) == 1
+    assert zoo.main(["export", "lenet", "-o", "x"]) == 1
     assert zoo.main(["export", "mlp", "--layers", "0", "-o", "x"]) == 1
     assert zoo.main(["export", "mlp", "--size", "huge", "-o", str(tmp_path / "x")]) == 1
     assert "tiny, full" in capsys.readouterr().err
@@ -114,7 +115,7 @@ def test_a_graph_that_ships_is_what_the_exporter_makes(tmp_path, name, size):
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-@pytest.mark.parametrize("name", RANDOM)
+@pytest.mark.parametrize("name", RANDOM + IMAGES)
 def test_export_is_valid_and_annotated(folder, name):
     model = onnx.load(str(folder / f"{name}.onnx"))
     onnx.checker.check_model(model, full_check=True)
@@ -130,7 +131,7 @@ def test_export_is_valid_and_annotated(folder, name):
     assert all(names) and len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("name", RANDOM)
+@pytest.mark.parametrize("name", RANDOM + IMAGES)
 def test_export_tells_nothing_of_the_machine(folder, name):
     text = (folder / f"{name}.onnx").read_bytes()
     model = onnx.load_from_string(text)
@@ -158,6 +159,20 @@ def test_weights_bite(folder, name):
             assert values.max(-1).mean() > 0.27
     parameters = [t.raw_data for t in model.graph.initializer if t.data_type == 1 and t.dims]
     assert len(set(parameters)) == len(parameters)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_images_tell_outputs_apart(folder, name):
+    """Every image of a batch has an answer of its own, of a size that floats hold well."""
+    path = str(folder / f"{name}.onnx")
+    answers = run_onnx(path, inputs.random_inputs(onnx.load(path), 1, []))[0]
+    assert numpy.isfinite(answers).all() and 0.1 < answers.std() < 100
+    assert answers.std(axis=0).mean() > 0.02 * answers.std()
+
+
+def test_layers_that_are_not_one_number(tmp_path, capsys):
+    assert zoo.main(["export", "resnet", "--layers", "2", "-o", str(tmp_path / "m.onnx")]) == 1
+    assert "not one number" in capsys.readouterr().err
 
 
 def test_any_batch_and_sequence_runs(folder):

@@ -15,9 +15,10 @@ from .table import MODELS, Model, Size
 
 def list_models() -> None:
     """Prints one line a model: its name, its sizes, what it is."""
+    names = max(map(len, MODELS))
     width = max(len(", ".join(model.sizes)) for model in MODELS.values())
     for name, model in MODELS.items():
-        print(f"{name:8}{', '.join(model.sizes):{width + 2}}{model.summary}")
+        print(f"{name:{names + 2}}{', '.join(model.sizes):{width + 2}}{model.summary}")
 
 
 def export(options: argparse.Namespace) -> None:
@@ -50,6 +51,8 @@ def _graph(name: str, model: Model, options: argparse.Namespace):
     from .graph import build_graph
 
     config = dict(model.sizes[options.size].config)
+    if options.layers is not None and not model.layers_key:
+        raise UserError(f"the layers of '{name}' are not one number", code=USAGE)
     if options.layers is not None:
         config[model.layers_key] = options.layers
     return build_graph(model, config, options.opset)

@@ -78,7 +78,7 @@ def _make_module(model: Model, config: dict[str, Any]):
 
     with torch.device("meta"):
         if not model.model_class:
-            return _make_mlp(**config), types.SimpleNamespace(**config)
+            return _BUILDERS[model.builder](**config), types.SimpleNamespace(**config)
         import transformers
 
         configuration = getattr(transformers, model.config_class)(
@@ -87,7 +87,8 @@ def _make_module(model: Model, config: dict[str, Any]):
         module = getattr(transformers, model.model_class)(configuration, **model.model_arguments)
     module.tie_weights()
     for part in module.modules():
-        _compute_buffers(module, part)
+        if not _has_statistics(part):
+            _compute_buffers(module, part)
     wrappers.make_experts_dense(module)
     return module, configuration
 
@@ -105,6 +106,55 @@ def _make_mlp(features: int, hidden: int, classes: int, layers: int):
         parts[f"relu{index}"] = nn.ReLU()
     parts.popitem()
     return nn.Sequential(parts)
+
+
+def _make_unet(num_channels: int, image_size: int, width: int, classes: int, levels: int):
+    """Blocks of two convolutions; each level down halves the image and doubles channels."""
+    import torch
+    from torch import nn
+
+    def block(channels_in: int, channels_out: int) -> nn.Module:
+        parts: list[nn.Module] = []
+        for channels in (channels_in, channels_out):
+            parts += [
+                nn.Conv2d(channels, channels_out, 3, padding=1, bias=False),
+                nn.BatchNorm2d(channels_out),
+                nn.ReLU(),
+            ]
+        return nn.Sequential(*parts)
+
+    class Level(nn.Module):
+        """A block, the levels below it on half the image, and a block on both."""
+
+        def __init__(self, channels_in: int, channels: int, below: int):
+            super().__init__()
+            self.down = block(channels_in, channels)
+            self.pool = nn.MaxPool2d(2)
+            below_module = (
+                Level(channels, 2 * channels, below - 1)
+                if below > 1
+                else block(channels, 2 * channels)
+            )
+            self.below = below_module
+            self.up = nn.ConvTranspose2d(2 * channels, channels, 2, stride=2)
+            self.join = block(2 * channels, channels)
+
+        def forward(self, x):
+            skip = self.down(x)
+            x = self.up(self.below(self.pool(skip)))
+            return self.join(torch.cat([skip, x], 1))
+
+    return nn.Sequential(Level(num_channels, width, levels), nn.Conv2d(width, classes, 1))
+
+
+_BUILDERS = {"mlp": _make_mlp, "unet": _make_unet}
+
+
+def _has_statistics(part) -> bool:
+    """Whether its buffers are learnt: they are weights like any other."""
+    import torch
+
+    return isinstance(part, torch.nn.modules.batchnorm._BatchNorm)
 
 
 def _compute_buffers(module, part) -> None:
@@ -132,6 +182,11 @@ def _make_parameters_fake(module, mode) -> None:
                         requires_grad=False,
                     )
                 part._parameters[name] = fakes[id(parameter)]
+            if _has_statistics(part):
+                for name, buffer in part.named_buffers(recurse=False):
+                    part._buffers[name] = torch.empty(
+                        buffer.shape, dtype=buffer.dtype, device="cpu"
+                    )
 
 
 def _parameter_kinds(module) -> dict[str, Kind]:
@@ -150,6 +205,9 @@ def _parameter_kinds(module) -> dict[str, Kind]:
                 kinds[full_name] = Kind("scale")
             else:
                 kinds[full_name] = Kind("linear", _fan_in(part, parameter))
+        if _has_statistics(part):
+            kinds[f"{path}.running_mean"] = Kind("bias")
+            kinds[f"{path}.running_var"] = Kind("variance")
     return kinds
 
 

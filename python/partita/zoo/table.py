@@ -34,11 +34,14 @@ class Model:
     summary: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    #: The configuration's entry for the number of layers; empty: it has none.
     layers_key: str
     sizes: dict[str, Size]
     config_class: str = ""
     model_class: str = ""
     model_arguments: dict[str, Any] = field(default_factory=dict)
+    #: Which of graph.py's modules it is where transformers has none.
+    builder: str = ""
     causal: bool = False
     #: Whether the model wants the mask as it is an input, not prepared.
     plain_mask: bool = False
@@ -180,12 +183,31 @@ _DEBERTA_V3 = dict(
     layer_norm_eps=1e-7,
 )
 
+# Odd sizes of images and channels: windows do not fit, shards are uneven.
+_TINY_RESNET = dict(
+    num_channels=3,
+    image_size=45,
+    embedding_size=14,
+    hidden_sizes=[20, 36, 52],
+    depths=[2, 1, 1],
+    num_labels=31,
+)
+_TINY_CONVNEXT = dict(
+    num_channels=3,
+    image_size=37,
+    hidden_sizes=[18, 30, 42],
+    depths=[1, 2, 1],
+    num_stages=3,
+    num_labels=31,
+)
+
 MODELS: dict[str, Model] = {
     "mlp": Model(
         summary="linear layers with ReLU between them",
         inputs=("x",),
         outputs=("y",),
         layers_key="layers",
+        builder="mlp",
         sizes={
             "tiny": Size(
                 dict(features=48, hidden=102, classes=31, layers=3), {"batch": 6}, TINY_GAIN
@@ -310,6 +332,45 @@ MODELS: dict[str, Model] = {
         sizes={
             "tiny": Size(_TINY_DEBERTA, TINY_DIMS, TINY_GAIN),
             "full": Size(_DEBERTA_V3, FULL_DIMS),
+        },
+    ),
+    "resnet": Model(
+        summary="convolutions with batch norm and bottlenecks; full: ResNet-50",
+        inputs=("pixel_values",),
+        outputs=("logits",),
+        layers_key="",
+        config_class="ResNetConfig",
+        model_class="ResNetForImageClassification",
+        sizes={
+            "tiny": Size(_TINY_RESNET, {"batch": 3}),
+            "full": Size(dict(image_size=224, num_labels=1000), {"batch": 1}),
+        },
+    ),
+    "convnext": Model(
+        summary="depthwise convolutions and layer norm over channels; full: ConvNeXt-T",
+        inputs=("pixel_values",),
+        outputs=("logits",),
+        layers_key="",
+        config_class="ConvNextConfig",
+        model_class="ConvNextForImageClassification",
+        sizes={
+            "tiny": Size(_TINY_CONVNEXT, {"batch": 3}),
+            "full": Size(dict(image_size=224, num_labels=1000), {"batch": 1}),
+        },
+    ),
+    "unet": Model(
+        summary="images to images: pools down, transposed convolutions up, skips between",
+        inputs=("pixel_values",),
+        outputs=("y",),
+        layers_key="levels",
+        builder="unet",
+        sizes={
+            "tiny": Size(
+                dict(num_channels=3, image_size=20, width=10, classes=5, levels=2), {"batch": 3}
+            ),
+            "full": Size(
+                dict(num_channels=3, image_size=256, width=32, classes=21, levels=4), {"batch": 1}
+            ),
         },
     ),
     # One set of real weights: its sizes differ in their default dimensions only.

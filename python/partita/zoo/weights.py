@@ -32,7 +32,7 @@ _ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class Kind:
-    """How a parameter is used: linear (with its fan-in), embedding, bias, scale."""
+    """How a parameter is used: linear (with its fan-in), embedding, bias, scale, variance."""
 
     name: str
     fan_in: int = 1
@@ -47,6 +47,8 @@ def random_source(kinds: dict[str, Kind], gain: float, seed: int) -> Source:
         values = generator.standard_normal(shape, dtype=numpy.float32)
         if kind.name == "scale":
             return 1 + numpy.float32(0.2) * values
+        if kind.name == "variance":
+            return numpy.exp(numpy.float32(0.2) * values)
         deviation = {"embedding": 0.5, "bias": 0.1, "linear": gain / kind.fan_in**0.5}[kind.name]
         return numpy.float32(deviation) * values
 

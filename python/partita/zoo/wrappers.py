@@ -28,7 +28,7 @@ _EXAMPLE = {"batch": 3, "sequence": 11, "target": 7}
 
 
 def example_inputs(model: Model, configuration) -> tuple:
-    """One tensor of ones for each input; `configuration` is transformers' or mlp's."""
+    """One tensor of ones for each input; `configuration` is transformers' or a builder's."""
     import torch
 
     def example(name: str):

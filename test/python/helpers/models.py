@@ -27,7 +27,7 @@ MESHES = {
     4: ["dp=4", "tp=4", "dp=2,tp=2", "auto"],
 }
 LAYOUTS = [(ranks, mesh) for ranks, meshes in MESHES.items() for mesh in meshes]
-ALL = ["mlp", "minilm", "bert", "gpt2", "llama", "t5", "vit"]
+ALL = ["mlp", "minilm", "bert", "gpt2", "llama", "t5", "vit", "resnet", "convnext", "unet"]
 
 
 class Model:
