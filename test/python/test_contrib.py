@@ -193,7 +193,9 @@ attention(
     {"present": (FLOAT, [2, BATCH, HEADS, ALL, SIZE])},
     {"unidirectional": 1},
 )
-attention("attention_bias", {"mask": None, "past": None, "bias": (FLOAT, [1, HEADS, TOKENS, TOKENS])})
+attention(
+    "attention_bias", {"mask": None, "past": None, "bias": (FLOAT, [1, HEADS, TOKENS, TOKENS])}
+)
 
 
 def multi_head(name, inputs, outputs=None, ranges=None, **attributes):
@@ -230,7 +232,9 @@ HALF_TURNS = {name: table[:, : SIZE // 4].copy() for name, table in TURNS.items(
 FEW = (FLOAT, [BATCH, TOKENS, GROUPS * SIZE])
 
 
-def grouped(name, tokens, total, capacity=None, lengths=None, extra=None, packed=False, **attributes):
+def grouped(
+    name, tokens, total, capacity=None, lengths=None, extra=None, packed=False, **attributes
+):
     """GroupQueryAttention of new tokens behind a cache (none: capacity None)."""
     state = lambda heads: (FLOAT, [BATCH, tokens, heads * SIZE])  # noqa: E731
     cache = lambda size: None if size is None else kept(size, GROUPS)  # noqa: E731
@@ -260,7 +264,9 @@ def grouped(name, tokens, total, capacity=None, lengths=None, extra=None, packed
 grouped("grouped_prompt", TOKENS, TOKENS)
 grouped("grouped_packed", TOKENS, TOKENS, packed=True)
 grouped("grouped_rotary", TOKENS, TOKENS, extra=TURNS, do_rotary=1)
-grouped("grouped_rotary_interleaved", TOKENS, TOKENS, extra=TURNS, do_rotary=1, rotary_interleaved=1)
+grouped(
+    "grouped_rotary_interleaved", TOKENS, TOKENS, extra=TURNS, do_rotary=1, rotary_interleaved=1
+)
 grouped("grouped_decode", 1, 7, 9, (2, 7), TURNS, do_rotary=1)
 grouped("grouped_decode_window", 1, 7, 9, (2, 7), TURNS, do_rotary=1, local_window_size=3)
 grouped("grouped_window", TOKENS, TOKENS, local_window_size=2)
@@ -359,6 +365,14 @@ def test_agrees_with_onnxruntime(tmp_path, name, ranks):
     assert {output["name"] for output in verdict["outputs"]} == names
 
 
+@pytest.mark.parametrize("factor", ["s", "t"])
+@pytest.mark.parametrize("name", ["attention_causal", "attention_past"])
+def test_causal_attention_splits_queries_or_keys(tmp_path, name, factor):
+    """One of both is split; the other is whole on every rank."""
+    path = onnx_models.write(CASES[name].model(), tmp_path / "model.onnx")
+    request = ["verify", path, "--topology", "cpu:2", "--mesh", "r=2", "--pin", f"*:{factor}=r"]
+    done = tools.partita(*request, "--reference", "onnxruntime", "--format", "json")
+    assert tools.succeeds(done).json()["passed"]
 
 
 def test_experts_split_over_their_axis(tmp_path):

@@ -240,10 +240,21 @@ Status Emitter::emitAttention(nn::AttentionOp op) {
     call.config.push_back(ints("has_mask", {1}));
   }
   if (op.getQueryBase() || op.getKeyBase()) {
-    if (!op.getQueryBase() || !op.getKeyBase())
+    // The kernel places queries among keys by both; of what is whole it needs
+    // the size.
+    Attribute query = op.getQueryBaseAttr(), key = op.getKeyBaseAttr();
+    auto known = dyn_cast<dist::OffsetAttr>(query ? query : key);
+    if (!known)
       return makeError(ExitCode::Internal, "rt.attention", describe(op),
-                       "has one of two shard offsets");
-    call.bases = {*op.getQueryBase(), *op.getKeyBase()};
+                       "has a base that is no #dist.offset");
+    auto whole = [&](Value tensor) {
+      return dist::OffsetAttr::get(builder.getContext(), known.getMesh(),
+                                   dist::FactorAttr::get(builder.getContext(),
+                                                         nn::shapeOf(tensor)[2],
+                                                         {}));
+    };
+    call.bases = {query ? query : whole(op.getQuery()),
+                  key ? key : whole(op.getKey())};
   }
   SmallVector<Value> results = {op.getOut()};
   if (!op.getLse().use_empty())
