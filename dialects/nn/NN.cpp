@@ -9,6 +9,9 @@
 #include "dialects/nn/NN.h"
 #include "dialects/nn/Bits.h"
 #include "dialects/nn/Convolution.h"
+#include "dialects/nn/Recurrent.h"
+#include "dialects/nn/Resampling.h"
+#include "dialects/nn/Selection.h"
 #include "dialects/nn/Trigonometry.h"
 
 using namespace mlir;
@@ -40,7 +43,19 @@ void NNDialect::initialize() {
       >();
   addOperations<
 #define GET_OP_LIST
+#include "dialects/nn/Recurrent.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
 #include "dialects/nn/Reduction.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/nn/Resampling.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/nn/Selection.cpp.inc"
       >();
   addOperations<
 #define GET_OP_LIST

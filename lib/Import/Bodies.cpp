@@ -29,7 +29,7 @@ static std::string domainOf(const onnx::NodeProto &node) {
 static std::vector<onnx::TypeProto> inputTypes(const NodeImport &node) {
   std::vector<onnx::TypeProto> types(node.numInputs());
   for (size_t i = 0; i < node.numInputs(); ++i) {
-    if (!node.has(i))
+    if (!node.has(i) || node.imported(i).sequence)
       continue;
     auto *tensor = types[i].mutable_tensor_type();
     for (int t = 1; t <= onnx::TensorProto::BFLOAT16; ++t)
@@ -118,12 +118,18 @@ void GraphImport::importBodyNodes(NodeImport &node,
   opsets = std::move(saved);
 }
 
-std::vector<Imported> GraphImport::subgraph(const onnx::GraphProto &graph,
-                                            NodeImport &node) {
+std::vector<Imported>
+GraphImport::subgraph(const onnx::GraphProto &graph, NodeImport &node,
+                      const std::vector<Imported> &inputs) {
   if (depth >= maxBodyDepth)
     node.invalid("subgraphs nest too deep");
+  if (size_t(graph.input_size()) != inputs.size())
+    node.invalid("its subgraph has " + std::to_string(graph.input_size()) +
+                 " inputs and is given " + std::to_string(inputs.size()));
   ++depth;
   Scope scope{currentScope};
+  for (int i = 0; i < graph.input_size(); ++i)
+    scope.names[graph.input(i).name()] = inputs[size_t(i)];
   addInitializers(graph, scope);
   Location location = currentLocation;
   importNodes(graph.node(), scope);

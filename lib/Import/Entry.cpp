@@ -158,6 +158,11 @@ void GraphImport::addOutputs() {
   origins.push_back({"outputs", "outputs", builder.getArrayAttr({})});
   for (const onnx::ValueInfoProto &output : file.model.graph().output()) {
     Imported value = *root.find(output.name());
+    if (value.sequence)
+      importer::unsupported("output", "output \"" + output.name() + "\"",
+                            "is not a tensor",
+                            "sequences, maps and optional values are not "
+                            "supported");
     values.push_back(materialize(value, user));
     types.push_back(value.type);
     SmallVector<Attribute> names;

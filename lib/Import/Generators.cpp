@@ -127,22 +127,6 @@ static void importSize(NodeImport &n) {
   n.setConstant(0, std::move(size));
 }
 
-/// The branch that is taken replaces the node.
-static void importIf(NodeImport &n) {
-  std::optional<double> condition = n.knownScalar(0);
-  if (!condition)
-    n.unsupported("its condition depends on data");
-  const auto *branch =
-      n.attribute(*condition != 0 ? "then_branch" : "else_branch");
-  if (!branch || !branch->has_g())
-    n.invalid("has no branch to take");
-  std::vector<Imported> results = n.graph.subgraph(branch->g(), n);
-  if (results.size() != n.numOutputs())
-    n.invalid("its branch has another number of results");
-  for (size_t i = 0; i < results.size(); ++i)
-    n.set(i, results[i]);
-}
-
 void importer::addGenerators(ImportTable &table) {
   table.add("Constant", 1, importConstant);
   table.add("ConstantOfShape", 9, importConstantOfShape);
@@ -151,5 +135,4 @@ void importer::addGenerators(ImportTable &table) {
   table.add("EyeLike", 9, importEyeLike);
   table.add("Shape", 1, importShape);
   table.add("Size", 1, importSize);
-  table.add("If", 1, importIf);
 }

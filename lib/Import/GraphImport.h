@@ -54,11 +54,14 @@ public:
   mlir::Value materialize(Imported &value, NodeImport &user);
   Imported tensor(const onnx::TensorProto &tensor, const std::string &name);
   mlir::Type elementType(int onnxType, const std::string &place);
-  /// Imports a subgraph whose nodes see the names around the current node, and
-  /// gives what its outputs stand for.
+  /// Imports a subgraph whose inputs are given and whose nodes see the names
+  /// around the current node, and gives what its outputs stand for.
   std::vector<Imported> subgraph(const onnx::GraphProto &graph,
-                                 NodeImport &node);
+                                 NodeImport &node,
+                                 const std::vector<Imported> &inputs = {});
   mlir::Location location() const { return currentLocation; }
+  /// Nodes that came of unrolled loops so far.
+  int64_t unrolledNodes = 0;
 
 private:
   /// The model's node that is being imported, or that the body being imported

@@ -246,39 +246,8 @@ static void importPad(NodeImport &n) {
   n.set(0, padByParts(n, x, mode, fill, all));
 }
 
-/// 1 where the index of the new dimension is the given one. Indices count from
-/// the end if negative.
-static void importOneHot(NodeImport &n) {
-  double size = n.scalar(1);
-  int64_t depth = size >= 1 && size < 1e15 ? int64_t(size) : 0;
-  int64_t axis = n.axis(n.integer("axis", -1), n.rank(0) + 1);
-  const HostTensor *values = n.constant(2);
-  if (depth < 1 || !values || values->numElements() != 2)
-    n.unsupported("its depth or its values are not known");
-  Shape shape = n.shape(0);
-  shape.insert(shape.begin() + axis, depth);
-  std::vector<int64_t> dims;
-  for (int64_t d = 0; d < int64_t(shape.size()); ++d)
-    if (d != axis)
-      dims.push_back(d);
-  Type i64 = n.builder.getI64Type();
-  Value index = n.cast(n.input(0), i64);
-  // -depth..-1 count from the end; what is outside of both is never hit.
-  Value fromEnd = n.binary<AddOp>(index, n.splatLike(index, double(depth)));
-  index = n.create<SelectOp>(index.getType(),
-                             n.compare("lt", index, n.splatLike(index, 0)),
-                             fromEnd, index);
-  index = n.broadcast(index, shape, dims);
-  Value hit =
-      n.compare("eq", index, n.iota(n.makeType(shape, i64), axis, 0, 1));
-  RankedTensorType type = n.makeType(shape, n.element(2));
-  n.set(0, n.create<SelectOp>(type, hit, n.splat(type, values->getDouble(1)),
-                              n.splat(type, values->getDouble(0))));
-}
-
 void importer::addIndexing(ImportTable &table) {
   table.add("Slice", 1, importSlice);
   table.add("Gather", 1, importGather);
   table.add("Pad", 2, importPad);
-  table.add("OneHot", 9, importOneHot);
 }

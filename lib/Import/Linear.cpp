@@ -94,7 +94,26 @@ struct Equation {
 };
 } // namespace
 
-/// Without "->" the output has the labels that occur once, in their order.
+/// The dimensions that an ellipsis stands for have labels of their own: the
+/// last one is 1.
+static std::string ellipsisLabels(int64_t count) {
+  std::string labels;
+  for (int64_t i = count; i > 0; --i)
+    labels.push_back(char(i));
+  return labels;
+}
+
+/// Replaces "..." in a term by the labels of `count` dimensions.
+static void expandEllipsis(NodeImport &n, std::string &term, int64_t count) {
+  size_t at = term.find("...");
+  if (at != std::string::npos)
+    term.replace(at, 3, ellipsisLabels(count));
+  if (term.find('.') != std::string::npos)
+    n.invalid("its equation has a term with stray dots");
+}
+
+/// Without "->" the output has the dimensions of the ellipsis and the labels
+/// that occur once, in their order.
 static Equation parseEquation(NodeImport &n) {
   std::string text = n.string("equation", "");
   llvm::erase(text, ' ');
@@ -106,30 +125,38 @@ static Equation parseEquation(NodeImport &n) {
     equation.inputs.push_back(left.substr(begin, end - begin));
     begin = end + 1;
   }
-  if (text.find('.') != std::string::npos)
-    n.unsupported("its equation \"" + text + "\" has an ellipsis");
+  if (equation.inputs.size() != n.numInputs())
+    n.invalid("its equation \"" + text + "\" does not have one term an input");
+  int64_t dots = 0;
+  for (size_t i = 0; i < n.numInputs(); ++i) {
+    std::string &term = equation.inputs[i];
+    int64_t count = n.rank(i) - (int64_t(term.size()) - 3);
+    if (term.find("...") != std::string::npos && count >= 0 && count < 32) {
+      dots = std::max(dots, count);
+      expandEllipsis(n, term, count);
+    }
+    if (int64_t(term.size()) != n.rank(i) ||
+        term.find('.') != std::string::npos)
+      n.invalid("its equation \"" + text + "\" does not fit input " +
+                std::to_string(i));
+  }
   if (arrow != std::string::npos) {
     equation.output = text.substr(arrow + 2);
+    expandEllipsis(n, equation.output, dots);
   } else {
+    equation.output = ellipsisLabels(dots);
     for (char label = 'A'; label <= 'z'; ++label)
       if (std::count(left.begin(), left.end(), label) == 1)
         equation.output.push_back(label);
   }
-  if (equation.inputs.size() != n.numInputs())
-    n.invalid("its equation \"" + text + "\" does not have one term an input");
-  for (size_t i = 0; i < n.numInputs(); ++i) {
-    if (int64_t(equation.inputs[i].size()) != n.rank(i))
-      n.invalid("its equation \"" + text + "\" does not fit input " +
-                std::to_string(i));
-    for (char label : equation.inputs[i])
-      if (std::count(equation.inputs[i].begin(), equation.inputs[i].end(),
-                     label) > 1)
-        n.unsupported("its equation \"" + text + "\" takes a diagonal");
-  }
-  for (char label : equation.output)
-    if (left.find(label) == std::string::npos ||
+  for (char label : equation.output) {
+    bool known = llvm::any_of(equation.inputs, [&](const std::string &term) {
+      return term.find(label) != std::string::npos;
+    });
+    if (!known ||
         std::count(equation.output.begin(), equation.output.end(), label) > 1)
       n.invalid("its equation \"" + text + "\" makes no sense");
+  }
   return equation;
 }
 
@@ -140,6 +167,54 @@ struct Labelled {
   std::string labels;
 };
 } // namespace
+
+/// An input with each label once: of a label that a term repeats the diagonal
+/// is taken, which is the sum of what is left when the rest is zero.
+static Labelled withoutDiagonals(NodeImport &n, Value value,
+                                 const std::string &term) {
+  std::string labels;
+  std::vector<int64_t> repeated;
+  for (size_t d = 0; d < term.size(); ++d) {
+    size_t first = labels.find(term[d]);
+    labels.push_back(first == std::string::npos ? term[d] : '\0');
+    if (first == std::string::npos)
+      continue;
+    Shape shape = shapeOf(value);
+    if (shape[first] != shape[d])
+      n.invalid(std::string("the label ") + term[d] + " has two sizes");
+    RankedTensorType type = n.makeType(shape, n.builder.getI64Type());
+    Value same = n.compare("eq", n.iota(type, int64_t(first), 0, 1),
+                           n.iota(type, int64_t(d), 0, 1));
+    value =
+        n.create<SelectOp>(value.getType(), same, value, n.splatLike(value, 0));
+    repeated.push_back(int64_t(d));
+  }
+  llvm::erase(labels, '\0');
+  return {n.reduce("sum", value, repeated, false), labels};
+}
+
+/// Takes dimensions of size one away where an ellipsis repeats them to the size
+/// that another input has.
+static void dropRepeated(std::vector<Labelled> &tensors, NodeImport &n) {
+  std::map<char, int64_t> size;
+  for (const Labelled &tensor : tensors)
+    for (size_t d = 0; d < tensor.labels.size(); ++d)
+      size[tensor.labels[d]] =
+          std::max(size[tensor.labels[d]], shapeOf(tensor.value)[d]);
+  for (Labelled &tensor : tensors) {
+    Shape shape;
+    std::string labels;
+    for (size_t d = 0; d < tensor.labels.size(); ++d) {
+      char label = tensor.labels[d];
+      int64_t here = shapeOf(tensor.value)[d];
+      if (label < 'A' && here == 1 && size[label] != 1)
+        continue;
+      shape.push_back(here);
+      labels.push_back(label);
+    }
+    tensor = {n.reshape(tensor.value, shape), labels};
+  }
+}
 
 /// Sums over the labels that are not in `keep`.
 static Labelled sumOthers(NodeImport &n, Labelled tensor,
@@ -208,12 +283,16 @@ static Labelled contract(NodeImport &n, Labelled a, Labelled b,
 
 static void importEinsum(NodeImport &n) {
   Equation equation = parseEquation(n);
-  Labelled result = {n.input(0), equation.inputs[0]};
-  for (size_t i = 1; i < n.numInputs(); ++i) {
+  std::vector<Labelled> tensors;
+  for (size_t i = 0; i < n.numInputs(); ++i)
+    tensors.push_back(withoutDiagonals(n, n.input(i), equation.inputs[i]));
+  dropRepeated(tensors, n);
+  Labelled result = tensors[0];
+  for (size_t i = 1; i < tensors.size(); ++i) {
     std::string keep = equation.output;
-    for (size_t j = i + 1; j < n.numInputs(); ++j)
-      keep += equation.inputs[j];
-    result = contract(n, result, {n.input(i), equation.inputs[i]}, keep);
+    for (size_t j = i + 1; j < tensors.size(); ++j)
+      keep += tensors[j].labels;
+    result = contract(n, result, tensors[i], keep);
   }
   result = sumOthers(n, result, equation.output);
   n.set(0, permute(n, result, equation.output));

@@ -41,7 +41,7 @@ Location NodeImport::location() const { return graph.location(); }
 //===----------------------------------------------------------------------===//
 
 bool NodeImport::has(size_t i) const {
-  return i < inputs.size() && (inputs[i].type != nullptr);
+  return i < inputs.size() && (inputs[i].type || inputs[i].sequence);
 }
 
 const Imported &NodeImport::imported(size_t i) const {
@@ -50,10 +50,20 @@ const Imported &NodeImport::imported(size_t i) const {
   return inputs[i];
 }
 
-RankedTensorType NodeImport::type(size_t i) const { return imported(i).type; }
+const std::vector<Imported> &NodeImport::sequence(size_t i) const {
+  if (!imported(i).sequence)
+    invalid("input " + std::to_string(i) + " is not a sequence");
+  return *inputs[i].sequence;
+}
+
+RankedTensorType NodeImport::type(size_t i) const {
+  if (imported(i).sequence)
+    unsupported("its input " + std::to_string(i) + " is a sequence");
+  return inputs[i].type;
+}
 
 Value NodeImport::input(size_t i) {
-  imported(i);
+  type(i);
   return graph.materialize(inputs[i], *this);
 }
 
@@ -236,13 +246,13 @@ void NodeImport::set(size_t i, Value value) {
   outputs[i] = std::move(result);
 }
 
-void NodeImport::setConstant(size_t i, HostTensor value) {
+Imported NodeImport::known(HostTensor value) const {
   Imported result;
   result.type = makeType(value.shape(),
                          getElementType(builder.getContext(), value.dtype()));
   result.constant = std::make_shared<HostTensor>(std::move(value));
   result.folds = true;
-  outputs[i] = std::move(result);
+  return result;
 }
 
 //===----------------------------------------------------------------------===//
@@ -446,6 +456,13 @@ const ImportTable &ImportTable::get() {
     addNorm(table);
     addShape(table);
     addIndexing(table);
+    addSelection(table);
+    addControlFlow(table);
+    addSequences(table);
+    addSignal(table);
+    addQuantization(table);
+    addRecurrent(table);
+    addResampling(table);
     addGenerators(table);
     return table;
   }();

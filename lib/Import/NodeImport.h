@@ -61,6 +61,9 @@ struct Imported {
   bool folds = false;
   /// It depends on an unknown operator.
   bool poisoned = false;
+  /// A sequence is a list of values at import and nothing afterwards; it has no
+  /// type.
+  std::shared_ptr<const std::vector<Imported>> sequence = nullptr;
 };
 
 class GraphImport;
@@ -85,6 +88,8 @@ public:
   mlir::Type element(size_t i) const { return type(i).getElementType(); }
   mlir::Value input(size_t i);
   const Imported &imported(size_t i) const;
+  /// The elements of an input that is a sequence; fails (exit 2) if it is none.
+  const std::vector<Imported> &sequence(size_t i) const;
   /// The elements of an input, or null if they are not known.
   const HostTensor *constant(size_t i) const;
   /// The integers of an input; fails (exit 3) if they are not known.
@@ -117,10 +122,16 @@ public:
   // Results.
   size_t numOutputs() const { return outputs.size(); }
   bool wants(size_t i) const;
+  /// What result i was set to.
+  const Imported &result(size_t i) const { return *outputs[i]; }
   void set(size_t i, mlir::Value value);
   void set(size_t i, Imported value) { outputs[i] = std::move(value); }
   /// A result that is known: what reads it and constants only is evaluated.
-  void setConstant(size_t i, HostTensor value);
+  void setConstant(size_t i, HostTensor value) {
+    set(i, known(std::move(value)));
+  }
+  /// A value that is known.
+  Imported known(HostTensor value) const;
   /// Makes the elements of result i known without its operation going away.
   void addElements(size_t i, HostTensor value) {
     outputs[i]->constant = std::make_shared<HostTensor>(std::move(value));
@@ -145,6 +156,9 @@ public:
   mlir::Value splatLike(mlir::Value like, double value) {
     return splat(mlir::cast<mlir::RankedTensorType>(like.getType()), value);
   }
+  /// A tensor of at most maxConstantBytes.
+  mlir::Value constantValue(const HostTensor &tensor);
+  static constexpr size_t maxConstantBytes = 4096;
   mlir::Value reshape(mlir::Value value, const Shape &shape);
   mlir::Value transpose(mlir::Value value, std::vector<int64_t> permutation);
   /// As in ONNX: leading dimensions are added, sizes of one repeated.
@@ -189,7 +203,6 @@ private:
   void reset();
   /// Evaluates the operations of a node whose inputs are all known.
   void fold();
-  mlir::Value constantValue(const HostTensor &tensor);
 
   std::vector<Imported> inputs;
   std::vector<std::optional<Imported>> outputs;
@@ -233,6 +246,13 @@ void addReduction(ImportTable &table);
 void addNorm(ImportTable &table);
 void addShape(ImportTable &table);
 void addIndexing(ImportTable &table);
+void addSelection(ImportTable &table);
+void addControlFlow(ImportTable &table);
+void addSequences(ImportTable &table);
+void addSignal(ImportTable &table);
+void addQuantization(ImportTable &table);
+void addRecurrent(ImportTable &table);
+void addResampling(ImportTable &table);
 void addGenerators(ImportTable &table);
 
 } // namespace partita::importer

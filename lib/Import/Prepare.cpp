@@ -397,7 +397,7 @@ void importer::checkTypes(const NodeImport &node,
   std::map<std::string, std::string> bound;
   const auto &formals = schema.inputs();
   for (size_t i = 0; i < node.numInputs() && !formals.empty(); ++i) {
-    if (!node.has(i))
+    if (!node.has(i) || node.imported(i).sequence)
       continue;
     const auto &formal = formals[std::min(i, formals.size() - 1)];
     std::string type = schemaType(*getDType(node.element(i)));

@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/nn/Recurrent.h"
 #include "NodeImport.h"
 
 using namespace mlir;
@@ -103,11 +104,11 @@ static ImportFunction softmax(bool log) {
   };
 }
 
-static void importCumSum(NodeImport &n) {
+template <typename Op> static void importRunning(NodeImport &n) {
   int64_t axis = n.axis(n.scalarInt(1), n.rank(0));
-  n.set(0, n.create<CumSumOp>(n.type(0), n.input(0), axis,
-                              n.integer("exclusive", 0) != 0,
-                              n.integer("reverse", 0) != 0));
+  n.set(0, n.create<Op>(n.type(0), n.input(0), axis,
+                        n.integer("exclusive", 0) != 0,
+                        n.integer("reverse", 0) != 0));
 }
 
 /// The index of the first (or last) element that equals the extreme: indices
@@ -141,9 +142,9 @@ static ImportFunction argReduceBy(const char *kind) {
 
 /// One where the first maximum is, else zero.
 static void importHardmax(NodeImport &n) {
-  if (n.version < 13)
+  if (n.version < 13 && n.axis(n.integer("axis", 1), n.rank(0)) + 1 < n.rank(0))
     n.unsupported("it treats its input as a matrix");
-  int64_t axis = n.axis(n.integer("axis", -1), n.rank(0));
+  int64_t axis = n.axis(n.integer("axis", n.version < 13 ? 1 : -1), n.rank(0));
   Value index = n.broadcast(argExtreme(n, "max", axis, false), n.shape(0));
   auto type = cast<RankedTensorType>(index.getType());
   Value hit = n.compare("eq", index, n.iota(type, axis, 0, 1));
@@ -163,8 +164,9 @@ void importer::addReduction(ImportTable &table) {
   table.add("ReduceLogSumExp", 1, importReduceLogSumExp);
   table.add("Softmax", 1, softmax(false));
   table.add("LogSoftmax", 1, softmax(true));
-  table.add("CumSum", 11, importCumSum);
+  table.add("CumSum", 11, importRunning<CumSumOp>);
+  table.add("CumProd", 26, importRunning<CumProdOp>);
   table.add("ArgMax", 1, argReduceBy("max"));
   table.add("ArgMin", 1, argReduceBy("min"));
-  table.add("Hardmax", 13, importHardmax);
+  table.add("Hardmax", 1, importHardmax);
 }

@@ -43,6 +43,10 @@
 //                relative to offsets[0] if present; then rows outside the local
 //                range give zeros. Without offsets a negative index counts from
 //                the end and an index out of range is a run-time error.
+//   gather_elements, gather_nd, scatter_elements, scatter_nd, topk   as the
+//                operations of nn; indices and offsets as for gather, but a
+//                scatter leaves out rows outside the local range
+//   resample, grid_sample, roi_align, rnn, gru, lstm   as the operations of nn
 //   copy         operand -> result of the same shape (any strides; dtype
 //                conversion allowed): also reshape of strided views, pad's
 //                interior, concat's pieces.
@@ -50,7 +54,7 @@
 //   iota         attrs axis=[a], start, step (doubles); offsets[0] added
 //   rope         operands x [b,h,s,d], cos, sin (views shaped [b,h,s,d'], d' =
 //                d or d/2, broadcast by stride 0); attrs interleaved=[0|1]
-//   cumsum       attrs axis, exclusive, reverse
+//   cumsum, cumprod   attrs axis, exclusive, reverse
 //   shard_slice  operand (contiguous) in sharding `from` -> the part of it that
 //                this rank holds in `to`
 //   zero_unless_first   operand -> result: the operand on the rank whose

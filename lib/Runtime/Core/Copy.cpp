@@ -5,113 +5,20 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// copy, fill, iota, cumsum and zero_unless_first. Everything goes through loop
-// nests that are coalesced once, so that the innermost loop is as long as the
-// strides allow: usually a memcpy. Transposes, where no loop has unit stride on
-// both sides, go in tiles that fit the first-level cache.
+// copy, fill, iota, cumsum, cumprod and zero_unless_first. Everything goes
+// through loop nests that are coalesced once, so that the innermost loop is as
+// long as the strides allow: usually a memcpy. Transposes, where no loop has
+// unit stride on both sides, go in tiles that fit the first-level cache.
 //
 //===----------------------------------------------------------------------===//
 
+#include "Elements.h"
 #include "LibraryImpl.h"
 #include <algorithm>
 #include <cstring>
 
 using namespace partita;
 using namespace partita::runtime;
-
-//===----------------------------------------------------------------------===//
-// Element types
-//===----------------------------------------------------------------------===//
-
-namespace {
-// Storage types whose conversion is not the language's.
-struct Half {
-  uint16_t bits;
-};
-struct Bfloat {
-  uint16_t bits;
-};
-struct Boolean {
-  uint8_t value;
-};
-} // namespace
-
-template <typename To, typename From> static To convert(From from) {
-  if constexpr (std::is_same_v<From, Half>)
-    return convert<To>(halfToFloat(from.bits));
-  else if constexpr (std::is_same_v<From, Bfloat>)
-    return convert<To>(bfloatToFloat(from.bits));
-  else if constexpr (std::is_same_v<From, Boolean>)
-    return convert<To>(static_cast<uint8_t>(from.value != 0));
-  else if constexpr (std::is_same_v<To, Half>)
-    return Half{floatToHalf(static_cast<float>(from))};
-  else if constexpr (std::is_same_v<To, Bfloat>)
-    return Bfloat{floatToBfloat(static_cast<float>(from))};
-  else if constexpr (std::is_same_v<To, Boolean>)
-    return Boolean{static_cast<uint8_t>(from != From(0))};
-  else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
-    // What the hardware does out of range, made defined: saturate, NaN is 0.
-    if (!(from == from))
-      return 0;
-    if (from >= static_cast<From>(std::numeric_limits<To>::max()))
-      return std::numeric_limits<To>::max();
-    if (from <= static_cast<From>(std::numeric_limits<To>::min()))
-      return std::numeric_limits<To>::min();
-    return static_cast<To>(from);
-  } else
-    return static_cast<To>(from);
-}
-
-template <typename T> struct Tag {
-  using type = T;
-};
-
-/// Calls fn(Tag<storage type>) for a dtype.
-template <typename Fn> static auto dispatch(DType type, Fn fn) {
-  switch (type) {
-  case DType::F32:
-    return fn(Tag<float>());
-  case DType::F64:
-    return fn(Tag<double>());
-  case DType::F16:
-    return fn(Tag<Half>());
-  case DType::BF16:
-    return fn(Tag<Bfloat>());
-  case DType::I8:
-    return fn(Tag<int8_t>());
-  case DType::I16:
-    return fn(Tag<int16_t>());
-  case DType::I32:
-    return fn(Tag<int32_t>());
-  case DType::I64:
-    return fn(Tag<int64_t>());
-  case DType::U8:
-    return fn(Tag<uint8_t>());
-  case DType::U16:
-    return fn(Tag<uint16_t>());
-  case DType::U32:
-    return fn(Tag<uint32_t>());
-  case DType::U64:
-    return fn(Tag<uint64_t>());
-  case DType::Bool:
-    break;
-  }
-  return fn(Tag<Boolean>());
-}
-
-/// Calls fn with an integer type as wide as the dtype: for moves.
-template <typename Fn> static auto dispatchSize(size_t size, Fn fn) {
-  switch (size) {
-  case 1:
-    return fn(Tag<uint8_t>());
-  case 2:
-    return fn(Tag<uint16_t>());
-  case 4:
-    return fn(Tag<uint32_t>());
-  default:
-    return fn(Tag<uint64_t>());
-  }
-}
 
 template <typename From, typename To>
 static void convertRow(const std::byte *from, int64_t fromStride, std::byte *to,
@@ -298,7 +205,6 @@ prepareCopy(const Command &call, const PrepareContext &context) {
       std::make_unique<PreparedCopy>(call, context.threads));
 }
 
-
 //===----------------------------------------------------------------------===//
 // fill, iota
 //===----------------------------------------------------------------------===//
@@ -338,7 +244,6 @@ prepareFill(const Command &call, const PrepareContext &) {
       std::make_unique<PreparedFill>(call.results[0], std::move(value), -1));
 }
 
-
 static Result<std::unique_ptr<PreparedCall>>
 prepareIota(const Command &call, const PrepareContext &context) {
   PARTITA_CHECK(checkCounts(call, 0, 1));
@@ -363,7 +268,6 @@ prepareIota(const Command &call, const PrepareContext &context) {
       to, std::move(values), static_cast<int>(axis)));
 }
 
-
 //===----------------------------------------------------------------------===//
 // zero_unless_first
 //===----------------------------------------------------------------------===//
@@ -378,21 +282,22 @@ prepareZeroUnlessFirst(const Command &call, const PrepareContext &context) {
   return prepareCopy(call, context);
 }
 
-
 //===----------------------------------------------------------------------===//
-// cumsum
+// cumsum, cumprod
 //===----------------------------------------------------------------------===//
 
 namespace {
-template <typename T> class PreparedCumsum : public PreparedCall {
+/// `T` is how elements are stored; half precisions accumulate in float.
+template <typename T, bool product>
+class PreparedRunning : public PreparedCall {
 public:
-  PreparedCumsum(const Command &call, int axis)
+  PreparedRunning(const Command &call, size_t axis)
       : from(call.operands[0]), to(call.results[0]),
         exclusive(intAttr(call, "exclusive", 0)),
         reverse(intAttr(call, "reverse", 0)) {
-    // The summed loop comes last.
+    // The combined loop comes last.
     for (size_t d = 0; d < from.shape.size(); ++d)
-      if (static_cast<int>(d) != axis)
+      if (d != axis)
         push(d);
     push(axis);
   }
@@ -404,13 +309,16 @@ public:
     if (nest.empty())
       return ok();
     forEachIndex(nest, last, [&](const int64_t *offsets) {
-      T sum = 0;
+      Computed<T> running = product ? 1 : 0;
       for (int64_t i = 0; i < count; ++i) {
         int64_t at = reverse ? count - 1 - i : i;
-        T value = in[offsets[0] + at * nest.strides[0][last]];
+        auto value =
+            convert<Computed<T>>(in[offsets[0] + at * nest.strides[0][last]]);
         T &target = out[offsets[1] + at * nest.strides[1][last]];
-        target = exclusive ? sum : sum + value;
-        sum += value;
+        auto next = static_cast<Computed<T>>(product ? running * value
+                                                     : running + value);
+        target = convert<T>(exclusive ? running : next);
+        running = next;
       }
     });
     return ok();
@@ -429,8 +337,9 @@ private:
 };
 } // namespace
 
+template <bool product>
 static Result<std::unique_ptr<PreparedCall>>
-prepareCumsum(const Command &call, const PrepareContext &) {
+prepareRunning(const Command &call, const PrepareContext &) {
   PARTITA_CHECK(checkCounts(call, 1, 1));
   const View &from = call.operands[0], &to = call.results[0];
   int64_t axis = intAttr(call, "axis", 0);
@@ -438,26 +347,17 @@ prepareCumsum(const Command &call, const PrepareContext &) {
     return callError(call, "operand and result differ");
   if (axis < 0 || axis >= static_cast<int64_t>(from.shape.size()))
     return callError(call, "axis is out of range");
-  using Prepared = std::unique_ptr<PreparedCall>;
-  switch (from.dtype) {
-  case DType::F32:
-    return Prepared(std::make_unique<PreparedCumsum<float>>(call, axis));
-  case DType::F64:
-    return Prepared(std::make_unique<PreparedCumsum<double>>(call, axis));
-  case DType::I32:
-    return Prepared(std::make_unique<PreparedCumsum<int32_t>>(call, axis));
-  case DType::I64:
-    return Prepared(std::make_unique<PreparedCumsum<int64_t>>(call, axis));
-  default:
-    return callError(call, std::string("does not support ") +
-                               std::string(dtypeName(from.dtype)));
-  }
+  return dispatch(from.dtype, [&](auto tag) -> std::unique_ptr<PreparedCall> {
+    using T = typename decltype(tag)::type;
+    return std::make_unique<PreparedRunning<T, product>>(call, axis);
+  });
 }
 
 void partita::runtime::addCopyCalls(CallTable &table) {
   table["copy"] = {noWorkspace, prepareCopy};
   table["fill"] = {noWorkspace, prepareFill};
   table["iota"] = {noWorkspace, prepareIota};
-  table["cumsum"] = {noWorkspace, prepareCumsum};
+  table["cumsum"] = {noWorkspace, prepareRunning<false>};
+  table["cumprod"] = {noWorkspace, prepareRunning<true>};
   table["zero_unless_first"] = {noWorkspace, prepareZeroUnlessFirst};
 }

@@ -19,10 +19,14 @@ static CallTable makeTable() {
   addAttentionCalls(table);
   addConvolutionCalls(table);
   addCopyCalls(table);
-  addGatherCalls(table);
+  addIndexedCalls(table);
   addMatmulCalls(table);
   addPoolingCalls(table);
+  addRecurrentCalls(table);
+  addResamplingCalls(table);
   addRopeCalls(table);
+  addSamplingCalls(table);
+  addSelectionCalls(table);
   addShardCalls(table);
   return table;
 }

@@ -40,10 +40,14 @@ using CallTable = std::map<std::string, CallImpl>;
 void addAttentionCalls(CallTable &table);
 void addConvolutionCalls(CallTable &table);
 void addCopyCalls(CallTable &table);
-void addGatherCalls(CallTable &table);
+void addIndexedCalls(CallTable &table);
 void addMatmulCalls(CallTable &table);
 void addPoolingCalls(CallTable &table);
+void addRecurrentCalls(CallTable &table);
+void addResamplingCalls(CallTable &table);
 void addRopeCalls(CallTable &table);
+void addSamplingCalls(CallTable &table);
+void addSelectionCalls(CallTable &table);
 void addShardCalls(CallTable &table);
 
 /// Workspace begins and is divided at multiples of this many bytes.
