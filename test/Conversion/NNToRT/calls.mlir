@@ -39,3 +39,16 @@ module {
     return %0, %1 : tensor<4x3xf32>, tensor<5xf32>
   }
 }
+
+// -----
+
+// Causal attention needs both positions: of what is whole, the first.
+module {
+  dist.mesh @m {axes = ["tp"], sizes = array<i64: 2>}
+  // CHECK-LABEL: func.func @step_class0
+  // CHECK: rt.call "attention"(%arg0, %arg1, %arg2) {bases = [#dist.offset<@m, {8:"tp"}>, #dist.offset<@m, {7}>]
+  func.func @step_class0(%q: tensor<2x3x4x8xf32>, %k: tensor<2x3x7x8xf32>, %v: tensor<2x3x7x8xf32>) -> tensor<2x3x4x8xf32> {
+    %o, %l = nn.attention %q, %k, %v scale 0.25 causal : tensor<2x3x4x8xf32>, tensor<2x3x7x8xf32>, tensor<2x3x7x8xf32> query_base #dist.offset<@m, {8:"tp"}>
+    return %o : tensor<2x3x4x8xf32>
+  }
+}
