@@ -34,3 +34,24 @@ partita::importONNX(mlir::MLIRContext &context, const std::string &path,
                      "check the model with onnx.checker");
   }
 }
+
+std::vector<ImportedOperator> partita::importedOperators() {
+  std::map<std::pair<std::string, std::string>, ImportedOperator> operators;
+  for (const onnx::OpSchema &schema :
+       onnx::OpSchemaRegistry::get_all_schemas_with_history()) {
+    if (!schema.HasFunction() && !schema.HasContextDependentFunction())
+      continue;
+    ImportedOperator entry{schema.domain(), schema.Name(),
+                           schema.SinceVersion(), true};
+    auto [it, added] = operators.try_emplace({entry.domain, entry.name}, entry);
+    it->second.since = std::min(it->second.since, entry.since);
+  }
+  ImportTable::get().forEach(
+      [&](const std::string &domain, const std::string &name, int since) {
+        operators[{domain, name}] = {domain, name, since, false};
+      });
+  std::vector<ImportedOperator> result;
+  for (auto &[name, entry] : operators)
+    result.push_back(std::move(entry));
+  return result;
+}

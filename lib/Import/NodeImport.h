@@ -229,6 +229,12 @@ public:
   const ImportFunction *find(const std::string &domain, const std::string &op,
                              int version) const;
 
+  /// Calls fn(domain, operator, first version).
+  template <typename Fn> void forEach(Fn fn) const {
+    for (const auto &[name, versions] : functions)
+      fn(name.first, name.second, versions.begin()->first);
+  }
+
 private:
   std::map<std::pair<std::string, std::string>, std::map<int, ImportFunction>>
       functions;

@@ -87,6 +87,19 @@ def test_operators_compute_what_onnx_says(compiler, node_cases, tmp_path, mode):
     assert not surprises, surprises
 
 
+@pytest.mark.slow
+def test_operators_compute_the_same_compiled_and_split(compiler, node_cases, tmp_path):
+    """Of every 25th case; all of them take minutes."""
+    for case in cases.find(str(node_cases))[::25]:
+        (tmp_path / case.name).symlink_to(case.folder)
+    code, results = run(tmp_path, "--mode", "compiled", "--ranks", "2")
+    failed = {
+        name: r["reason"] for name, r in results.items() if r["status"] == "failed"
+    }
+    assert code == 0 and not failed, failed
+    assert sum(r["status"] == "passed" for r in results.values()) >= 40
+
+
 # The runner must be able to fail.
 
 

@@ -83,6 +83,7 @@ int tool::runCommandLine(std::vector<std::string> words) {
   addBench(app, chosen);
   addInterpret(app, chosen);
   addBatch(app, chosen);
+  addOperators(app, chosen);
   try {
     // It takes them from the back.
     std::reverse(words.begin(), words.end());

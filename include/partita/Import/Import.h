@@ -30,6 +30,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace partita {
 
@@ -47,6 +48,21 @@ struct ImportOptions {
 Result<mlir::OwningOpRef<mlir::ModuleOp>>
 importONNX(mlir::MLIRContext &context, const std::string &path,
            const ImportOptions &options = {});
+
+/// An operator of ONNX, or of a domain beside it, that the importer knows.
+struct ImportedOperator {
+  /// Empty for ONNX's own.
+  std::string domain;
+  std::string name;
+  /// The version of its operator set from which on it is known.
+  int since = 1;
+  /// Imported as the function of other operators by which ONNX defines it; it
+  /// is supported as far as these are.
+  bool byBody = false;
+};
+
+/// Every operator that is not refused by its name, by domain and name.
+std::vector<ImportedOperator> importedOperators();
 
 } // namespace partita
 

@@ -42,12 +42,15 @@ def find_partita(chosen: str) -> str:
 
 
 def run_case(case, worker) -> dict:
-    """One line of the report: status, reason, fixed inputs, operations."""
+    """One line of the report: status, reason, fixed inputs, the model's operators,
+    and the operations that ran (interpreted) with the rule of an example."""
     from .cases import Unsupported, tensors
 
-    line = {"status": "failed", "reason": "", "fixed": [], "operations": {}}
+    line = {"status": "failed", "reason": "", "fixed": [], "operators": [], "operations": {}}
     try:
         model, sets = case.load(), case.data_sets()
+        used = {(node.domain or "ai.onnx", node.op_type) for node in model.graph.node}
+        line["operators"] = [f"{domain}::{name}" for domain, name in sorted(used)]
         for folder in sets:
             values = tensors(folder, "input", model.graph.input)
             expected = tensors(folder, "output", model.graph.output)

@@ -27,7 +27,9 @@ from ..errors import UNSUPPORTED, UserError
 
 INTERPRETED, RAISED, COMPILED = MODES = ("interp", "raised", "compiled")
 
-_ERROR = re.compile(r"^error\[(?P<code>[^\]]*)\]: (?P<text>.*?)(?=^  hint: |\Z)", re.MULTILINE | re.DOTALL)
+_ERROR = re.compile(
+    r"^error\[(?P<code>[^\]]*)\]: (?P<text>.*?)(?=^  hint: |\Z)", re.MULTILINE | re.DOTALL
+)
 
 
 @dataclass
