@@ -43,7 +43,7 @@ constexpr int maxRank = 16;
 
 /// A strided view of a memory space. `offset` in bytes; `strides` in elements
 /// (zero where a dimension is broadcast). Negative strides, of reversed
-/// dimensions, are for the operand of `copy` alone. An opaque blob (packed weights,
+/// dimensions, are for what kernels and `copy` read alone. An opaque blob (packed weights,
 /// workspace) is U8 with one dimension.
 struct View {
   Space space = Space::Arena;

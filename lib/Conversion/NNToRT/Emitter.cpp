@@ -153,11 +153,6 @@ Result<Place> Emitter::placeOf(Value value) {
       return makeError(ExitCode::Internal, "rt.view", describe(op),
                        "has no addressing");
     place = *view;
-    // Only a copy reads backwards.
-    if (llvm::any_of(place.strides, [](int64_t s) { return s < 0; })) {
-      Type element = getElementTypeOrSelf(value.getType());
-      PARTITA_TRY(place, copied(place, element));
-    }
   } else {
     place = wholeBuffer(value);
   }
@@ -293,14 +288,32 @@ void Emitter::setResult(Value value, Value buffer, ArrayAttr permutations,
                    calleeStrides(buffer.getType(), permutations, index)};
 }
 
+/// `operand`, or a copy of it if it reads a dimension backwards: of the library
+/// only a copy does.
+Result<Value> Emitter::forward(Value operand) {
+  Addressing addressing = addressingOf(operand);
+  if (llvm::all_of(addressing.strides, [](int64_t s) { return s >= 0; }))
+    return operand;
+  PARTITA_TRY(Place dense, copied({addressing.buffer, addressing.offset,
+                                   llvm::to_vector(nn::shapeOf(operand)),
+                                   llvm::to_vector(addressing.strides)},
+                                  getElementTypeOrSelf(operand.getType())));
+  return viewOf(dense);
+}
+
 Result<CallOp> Emitter::build(const Call &call, TypeRange buffers,
                               ArrayAttr permutations) {
+  SmallVector<Value> operands = call.operands;
+  if (call.callee != "copy")
+    for (Value &operand : operands) {
+      PARTITA_TRY(operand, forward(operand));
+    }
   ArrayAttr bases =
       call.bases.empty() ? nullptr : builder.getArrayAttr(call.bases);
   DictionaryAttr config =
       call.config.empty() ? nullptr : builder.getDictionaryAttr(call.config);
   auto op = CallOp::create(builder, call.from->getLoc(), buffers, call.callee,
-                           call.operands, permutations, bases, config,
+                           operands, permutations, bases, config,
                            /*workspace=*/0, call.matmulFlops);
   nn::copyIdentity(call.from, op, call.suffix);
   PARTITA_TRY(runtime::Command command, toCommand(op));

@@ -76,6 +76,7 @@ private:
   mlir::ArrayAttr permutationsAttr(llvm::ArrayRef<Permutation> orders);
   void setResult(mlir::Value value, mlir::Value buffer,
                  mlir::ArrayAttr permutations, unsigned index);
+  Result<mlir::Value> forward(mlir::Value operand);
   Result<CallOp> build(const Call &call, mlir::TypeRange buffers,
                        mlir::ArrayAttr permutations = nullptr);
   Status buildFor(const Call &call, mlir::ValueRange results);

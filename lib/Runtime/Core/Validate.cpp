@@ -31,7 +31,7 @@ public:
   Status run();
 
 private:
-  /// Only a copy reads dimensions backwards.
+  /// Only copies and generated kernels read dimensions backwards.
   enum class Access { Read, ReadAnyOrder, Write };
 
   Status checkMesh();
@@ -236,8 +236,10 @@ Status Validator::checkCollective(const Command &command) {
 
 Status Validator::checkCommand(const Command &command,
                                const RankClass &rankClass) {
-  bool copies = command.kind == CommandKind::Call && command.callee == "copy";
-  Access read = copies ? Access::ReadAnyOrder : Access::Read;
+  bool anyOrder =
+      command.kind == CommandKind::Kernel ||
+      (command.kind == CommandKind::Call && command.callee == "copy");
+  Access read = anyOrder ? Access::ReadAnyOrder : Access::Read;
   for (const View &view : command.operands)
     PARTITA_CHECK(checkView(view, rankClass, command.id, read));
   for (const View &view : command.results)
