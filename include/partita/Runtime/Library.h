@@ -36,7 +36,8 @@
 //                (attr has_mask=[1]; f32 additive or bool, each dimension full
 //                or broadcast by stride 0, shape [b,h,s,t]); results out
 //                [b,h,s,e], optional lse [b,h,s]. attrs: scale=[x] (double),
-//                causal=[0|1]; offsets[0], [1] = first query, first key.
+//                causal=[0|1]: the last of all queries sees all keys, each one
+//                before it one less. offsets[0], [1] = first query, first key.
 //                h is a multiple of g. Rows whose every key is masked to -inf
 //                give zeros and lse -inf.
 //   gather       operands data, indices (i32/i64); attrs axis=[a]. Indices are

@@ -56,8 +56,15 @@ double attentionError(const AttentionCase &c, DType type,
     call.attrs["has_mask"] = std::vector<int64_t>{1};
   }
   Mesh mesh = *Mesh::parse("cp=2");
-  if (c.firstQuery || c.firstKey) // Offsets of the second of two shards.
-    call.offsets = {{2 * c.firstQuery, {0}}, {2 * c.firstKey, {0}}};
+  int64_t queries = c.s, keys = c.t; // of all shards
+  if (c.firstQuery || c.firstKey) {  // This is the second of two, or the whole.
+    auto offsetOf = [](int64_t first, int64_t &size) {
+      size = first ? 2 * first : size;
+      return first ? ShardOffset{size, {0}} : ShardOffset{size, {}};
+    };
+    call.offsets = {offsetOf(c.firstQuery, queries),
+                    offsetOf(c.firstKey, keys)};
+  }
   for (const View &view : {q, k, v})
     arena.randomize(view, random);
   REQUIRE_OK(runCall(arena, call, c.threads, mesh, {1}));
@@ -85,7 +92,8 @@ double attentionError(const AttentionCase &c, DType type,
       } else if (c.mask != MaskKind::None) {
         score += arena.access(mask).get({i[0], i[1], i[2], key});
       }
-      if (c.causal && key + c.firstKey > i[2] + c.firstQuery)
+      // The last of all queries sees the last of all keys.
+      if (c.causal && key + c.firstKey > i[2] + c.firstQuery + keys - queries)
         score = -INFINITY;
       scores[key] = score;
       maximum = std::max(maximum, score);
