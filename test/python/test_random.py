@@ -11,6 +11,7 @@ import shlex
 
 import pytest
 from helpers import tools
+from partita.randomtest import __main__ as command_line
 from partita.randomtest import execute, generate, minimise
 
 KEPT = sorted((pathlib.Path(__file__).parent / "data" / "random").glob("*.onnx"))
@@ -35,6 +36,30 @@ def test_what_failed_once(compiler, path):
     ]
     done = tools.partita("verify", path, *options, *(word for pair in inputs for word in pair))
     tools.succeeds(done)
+
+
+def test_a_wrong_answer_is_a_mismatch(compiler, monkeypatch):
+    """What ONNX Runtime says is looked at: an oracle that is off by a little objects."""
+    trial = minimise.whole(generate.generate(7))
+    right = execute.reference(trial)
+    monkeypatch.setattr(execute, "reference", lambda _: [array + 0.5 for array in right])
+    assert execute.judge(str(tools.PARTITA), trial).kind == "mismatch"
+
+
+def test_a_failure_becomes_small():
+    """Down to the operator that fails, here by definition."""
+
+    def fails(trial) -> bool:
+        return any(node.op_type == "Softmax" for node in trial.model.graph.node)
+
+    cases = (generate.generate(seed) for seed in range(2000, 2100))
+    case = next(c for c in cases if fails(minimise.whole(c)) and len(c.builder.nodes) > 8)
+    assert [node.op_type for node in minimise.minimise(case, fails).model.graph.node] == ["Softmax"]
+
+
+def test_without_a_compiler(capsys):
+    assert command_line.main(["--partita", "/nonexistent"]) == 3
+    assert "hint: build it" in capsys.readouterr().err
 
 
 def test_the_same_seed_is_the_same_case():

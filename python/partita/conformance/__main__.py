@@ -21,24 +21,12 @@ import collections
 import concurrent.futures
 import json
 import os
-import pathlib
 import queue
 import sys
 
+from ..compiler import find_partita
 from ..errors import INVALID_INPUT, MISMATCH, USAGE, UserError, missing_package, run_command
 from ..files import written_whole
-
-
-def find_partita(chosen: str) -> str:
-    """The compiler: the one chosen, of $PARTITA_BUILD_DIR, of this checkout, of PATH."""
-    checkout = pathlib.Path(__file__).resolve().parents[3]
-    builds = [checkout / "build" / preset for preset in ("ci", "dev")]
-    if "PARTITA_BUILD_DIR" in os.environ:
-        builds = [pathlib.Path(os.environ["PARTITA_BUILD_DIR"])]
-    for build in builds:
-        if not chosen and (build / "bin" / "partita").exists():
-            return str(build / "bin" / "partita")
-    return chosen or "partita"
 
 
 def run_case(case, worker) -> dict:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import tempfile
@@ -131,8 +130,3 @@ def _judge(partita: str, trial: Trial, folder: Path) -> Verdict:
         if not share <= TOLERANCE:
             worst.append(f"{value.name} differs from ONNX Runtime's by {share:.3g}")
     return Verdict("mismatch", "; ".join(worst)) if worst else Verdict("passed")
-
-
-def find_partita() -> str:
-    """The compiler: $PARTITA, or the one on PATH."""
-    return os.environ.get("PARTITA", "partita")
