@@ -40,10 +40,10 @@
 //                before it one less. offsets[0], [1] = first query, first key.
 //                h is a multiple of g. Rows whose every key is masked to -inf
 //                give zeros and lse -inf.
-//   gather       operands data, indices (i32/i64); attrs axis=[a]. Indices are
-//                relative to offsets[0] if present; then rows outside the local
-//                range give zeros. Without offsets a negative index counts from
-//                the end and an index out of range is a run-time error.
+//   gather       operands data, indices (i32/i64); attrs axis=[a]. Indices count
+//                in the whole dimension, a negative one from its end; one outside
+//                is a run-time error. offsets[0] says where this rank's part
+//                begins: rows outside of the part give zeros.
 //   gather_elements, gather_nd, scatter_elements, scatter_nd, topk   as the
 //                operations of nn; indices and offsets as for gather, but a
 //                scatter leaves out rows outside the local range
