@@ -42,8 +42,10 @@ void DistDialect::initialize() {
 // Spelling
 //===----------------------------------------------------------------------===//
 
-/// factor ::= integer (`:` string (`,` string)*)?   -- inside braces a comma is
-/// followed by a string while axes last and by an integer for the next factor.
+/// factor ::= integer (`:` string (`,` string)*)? halo?
+/// halo   ::= `halo` `(` positions `,` stride `,` before `,` extent `)`
+/// Inside braces a comma is followed by a string while axes last and by an
+/// integer for the next factor.
 static void printDim(AsmPrinter &p, DimAttr dim) {
   p << "{";
   llvm::interleaveComma(dim.getFactors(), p, [&](FactorAttr factor) {
@@ -52,6 +54,11 @@ static void printDim(AsmPrinter &p, DimAttr dim) {
     for (StringAttr axis : factor.getAxes()) {
       p << separator << axis;
       separator = ",";
+    }
+    if (!factor.getHalo().empty()) {
+      p << " halo(";
+      llvm::interleaveComma(factor.getHalo(), p);
+      p << ")";
     }
   });
   p << "}";
@@ -62,6 +69,18 @@ static FailureOr<StringAttr> parseAxis(AsmParser &p) {
   if (p.parseString(&name))
     return failure();
   return StringAttr::get(p.getContext(), name);
+}
+
+/// (positions, stride, before, extent)
+static ParseResult parseHalo(AsmParser &p, SmallVectorImpl<int64_t> &halo) {
+  SMLoc loc = p.getCurrentLocation();
+  if (p.parseCommaSeparatedList(
+          AsmParser::Delimiter::Paren,
+          [&] { return p.parseInteger(halo.emplace_back()); }))
+    return failure();
+  if (halo.size() != 4)
+    return p.emitError(loc, "expected positions, stride, before and extent");
+  return success();
 }
 
 static FailureOr<DimAttr> parseDim(AsmParser &p) {
@@ -89,7 +108,10 @@ static FailureOr<DimAttr> parseDim(AsmParser &p) {
       }
       axes.push_back(StringAttr::get(p.getContext(), name));
     }
-    factors.push_back(FactorAttr::get(p.getContext(), size, axes));
+    SmallVector<int64_t> halo;
+    if (succeeded(p.parseOptionalKeyword("halo")) && parseHalo(p, halo))
+      return failure();
+    factors.push_back(FactorAttr::get(p.getContext(), size, axes, halo));
   }
   if (p.parseRBrace())
     return failure();
@@ -254,7 +276,11 @@ static DimAttr dimFromData(MLIRContext *context, const Mesh &mesh,
     SmallVector<StringAttr> axes;
     for (int axis : factor.axes)
       axes.push_back(StringAttr::get(context, mesh.axisNames[axis]));
-    factors.push_back(FactorAttr::get(context, factor.size, axes));
+    SmallVector<int64_t> halo;
+    if (factor.halo)
+      halo = {factor.halo->positions, factor.halo->stride, factor.halo->before,
+              factor.halo->extent};
+    factors.push_back(FactorAttr::get(context, factor.size, axes, halo));
   }
   return DimAttr::get(context, factors);
 }
@@ -275,6 +301,8 @@ static Result<FactorSharding> factorToData(const Mesh &mesh, FactorAttr attr) {
     PARTITA_TRY(int axis, axisOf(mesh, name));
     factor.axes.push_back(axis);
   }
+  if (ArrayRef<int64_t> halo = attr.getHalo(); halo.size() == 4)
+    factor.halo = Halo{halo[0], halo[1], halo[2], halo[3]};
   return factor;
 }
 
@@ -391,7 +419,7 @@ MeshOp dist::getMesh(Operation *module) {
 
 bool dist::isMove(Operation *op) {
   return isa<AllGatherOp, ReduceScatterOp, AllReduceOp, AllToAllOp, PermuteOp,
-             SliceOp, ToPartialOp, SoftmaxMergeOp>(op);
+             HaloExchangeOp, SliceOp, ToPartialOp, SoftmaxMergeOp>(op);
 }
 
 namespace {
@@ -502,6 +530,16 @@ LogicalResult AllToAllOp::verify() {
   if (e->from.partialAxes != e->to.partialAxes ||
       e->from.dimAxes() != e->to.dimAxes())
     return emitOpError("must move axes between factors and nothing else");
+  return success();
+}
+
+LogicalResult HaloExchangeOp::verify() {
+  FailureOr<Ends> e = verifyEnds(*this);
+  if (failed(e))
+    return failure();
+  if (e->from.hasHalo() || !e->to.hasHalo() ||
+      e->from != canonical(e->to.withoutHalos(), e->mesh))
+    return emitOpError("must add halos and nothing else");
   return success();
 }
 

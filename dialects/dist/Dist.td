@@ -38,8 +38,13 @@ class Dist_Attr<string name, string attrMnemonic> : AttrDef<Dist_Dialect, name> 
 def Dist_FactorAttr : Dist_Attr<"Factor", "factor"> {
   let summary = "One factor of a dimension and the axes that split it";
   let parameters = (ins "int64_t":$size,
-                        ArrayRefParameter<"::mlir::StringAttr">:$axes);
-  let description = [{ `12:"tp"`: twelve units over axis tp. }];
+                        ArrayRefParameter<"::mlir::StringAttr">:$axes,
+                        OptionalArrayRefParameter<"int64_t">:$halo);
+  let description = [{
+    `12:"tp"`: twelve units over axis tp. `56:"tp" halo(28, 2, 1, 3)`: what 28
+    positions over axis tp read of 56 elements with a window of 3 that goes on
+    in steps of 2 and begins 1 before the first.
+  }];
   let hasCustomAssemblyFormat = 1;
 }
 
@@ -61,7 +66,9 @@ def Dist_ShardingAttr : Dist_Attr<"Sharding", "sharding"> {
     2. the factors of an entry multiply to the dimension's size;
     3. each axis is in the mesh and occurs once, partial axes included;
     4. no shard is empty: a factor's axes multiply to at most its size;
-    5. a combiner is given if and only if there are partial axes.
+    5. a combiner is given if and only if there are partial axes;
+    6. a halo is on the only factor of its dimension, its numbers are in range,
+       and every rank's positions read something.
 
     Several axes on a factor nest in order. A block that does not divide gives
     its first parts one unit more.
@@ -207,6 +214,11 @@ def Dist_PermuteOp : Dist_MoveOp<"permute",
     "Ranks exchange whole shards"> {
   let description = [{ Constraint: every rank's shard after it is the shard of some
     rank before it. }];
+}
+def Dist_HaloExchangeOp : Dist_MoveOp<"halo_exchange",
+    "Each rank receives what its windows read of its neighbours' blocks"> {
+  let description = [{ Constraint: `to` is `from` with halos on factors that
+    have axes. }];
 }
 def Dist_SliceOp : Dist_MoveOp<"slice",
     "Each rank keeps a part of what it holds; nothing moves"> {

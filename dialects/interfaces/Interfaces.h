@@ -25,6 +25,20 @@ struct RankPlace {
   std::vector<int64_t> coords;
 };
 
+/// What an operation is told of a rank class besides its local types, by the
+/// names of the factors of its sharding rule.
+struct LocalPlace {
+  /// The attribute that says where the rank's interval of a factor begins, or
+  /// null if the factor is whole.
+  llvm::function_ref<mlir::Attribute(llvm::StringRef factor)> offset;
+  /// How many elements the windows of a split halo factor reach over the two
+  /// ends of the operand: what is padding on the ranks of this class. Nothing
+  /// if the factor is whole.
+  llvm::function_ref<std::optional<std::pair<int64_t, int64_t>>(
+      llvm::StringRef factor)>
+      beyond;
+};
+
 /// The element type of a tensor as stored, or nothing if Partita has none.
 std::optional<DType> getDType(mlir::Type elementType);
 /// The inverse.

@@ -52,15 +52,13 @@ def LocalizeOpInterface : OpInterface<"LocalizeOpInterface"> {
   let description = [{
     Builds the operation of one rank class from local operands. The default,
     for operations without this interface, clones with local result types.
-    `offset(factor)` gives the attribute that says where the rank's interval of
-    a rule factor begins, or null if the factor is whole.
   }];
   let methods = [
     InterfaceMethod<"Builds the local operation.", "::mlir::Operation *",
       "localize",
       (ins "::mlir::OpBuilder &":$builder, "::mlir::ValueRange":$operands,
            "::mlir::TypeRange":$results,
-           "::llvm::function_ref<::mlir::Attribute(llvm::StringRef)>":$offset)>,
+           "const ::partita::LocalPlace &":$place)>,
   ];
 }
 

@@ -9,7 +9,9 @@
 // Types and rules of what slides a window. Batch and channels are loops as in a
 // matrix product. A spatial dimension is one where windows do not overlap: of a
 // pointwise window, or of one that is as wide as its stride and tiles the input
-// ([n,c,(o k)], [co,c,k] -> [n,co,o]). Elsewhere it stays whole.
+// ([n,c,(o k)], [co,c,k] -> [n,co,o]). Where they do, the positions are a halo
+// factor: a rank reads some of its neighbours' borders, and pads only what lies
+// beyond the ends of the whole.
 //
 //===----------------------------------------------------------------------===//
 
@@ -104,9 +106,9 @@ static int64_t product(ArrayRef<int64_t> sizes) {
 
 static std::string spatialName(size_t d) { return std::string(1, "hwd"[d]); }
 
-/// The loops of a spatial dimension: over the window's positions where windows
-/// do not overlap, else none that could be split. `weight` is the operand that
-/// has the window's taps as a dimension of the same number, if there is one.
+/// The loops of a spatial dimension: over the window's positions. With
+/// `hasWeight` operand 1 has the window's taps as a dimension of the same
+/// number.
 static void addSpatial(RuleBuilder &builder, const Window &window, size_t d,
                        int64_t from, int64_t to, bool hasWeight) {
   unsigned dim = d + 2;
@@ -120,12 +122,26 @@ static void addSpatial(RuleBuilder &builder, const Window &window, size_t d,
   if (tiles) {
     builder.parallel(name, to, {{0, dim}}, {{0, dim}});
     taps.push_back({0, dim});
+  } else if (Halo halo{to, window.stride, window.padBegin, window.extent()};
+             halo.isValid()) {
+    builder.halo(name, halo, from, {{0, dim}}, {{0, dim}});
   } else {
     builder.replicate(name, from, {{0, dim}}, {});
     builder.replicate("o" + name, to, {}, {{0, dim}});
   }
   if (!taps.empty())
     builder.replicate("k" + name, window.kernel, taps, {});
+}
+
+/// The pads of a rank class: what its own windows reach over the ends.
+template <typename Op>
+static std::pair<SmallVector<int64_t>, SmallVector<int64_t>>
+localPads(Op op, const LocalPlace &place) {
+  SmallVector<int64_t> begin(op.getPadsBegin()), end(op.getPadsEnd());
+  for (size_t d = 0; d < begin.size(); ++d)
+    if (auto beyond = place.beyond(spatialName(d)))
+      std::tie(begin[d], end[d]) = *beyond;
+  return {begin, end};
 }
 
 //===----------------------------------------------------------------------===//
@@ -173,6 +189,13 @@ LogicalResult ConvOp::inferReturnTypes(MLIRContext *,
     return failure();
   types.push_back(withShape(adaptor.getInput().getType(), shape));
   return success();
+}
+
+Operation *ConvOp::localize(OpBuilder &builder, ValueRange operands,
+                            TypeRange results, const LocalPlace &place) {
+  auto [begin, end] = localPads(*this, place);
+  return ConvOp::create(builder, getLoc(), results, operands[0], operands[1],
+                        getStrides(), getDilations(), begin, end);
 }
 
 int64_t ConvOp::getFlops() {
@@ -245,7 +268,7 @@ LogicalResult ConvTransposeOp::inferReturnTypes(MLIRContext *,
 Operation *
 ConvTransposeOp::localize(OpBuilder &builder, ValueRange operands,
                           TypeRange results,
-                          function_ref<Attribute(StringRef)> offset) {
+                          const LocalPlace &place) {
   int64_t groups =
       shapeOf(results[0])[1] / std::max<int64_t>(shapeOf(operands[1])[1], 1);
   return ConvTransposeOp::create(builder, getLoc(), results, operands[0],
@@ -297,6 +320,13 @@ LogicalResult PoolOp::inferReturnTypes(MLIRContext *,
     return failure();
   types.push_back(withShape(adaptor.getInput().getType(), shape));
   return success();
+}
+
+Operation *PoolOp::localize(OpBuilder &builder, ValueRange operands,
+                            TypeRange results, const LocalPlace &place) {
+  auto [begin, end] = localPads(*this, place);
+  return PoolOp::create(builder, getLoc(), results, getKind(), operands[0],
+                        getKernel(), getStrides(), getDilations(), begin, end);
 }
 
 int64_t PoolOp::getFlops() {

@@ -26,14 +26,16 @@ class NN_WindowOp<string mnemonic, list<Trait> traits = []>
   let results = (outs NN_Tensor:$result);
 }
 
-def NN_ConvOp : NN_WindowOp<"conv"> {
+def NN_ConvOp : NN_WindowOp<"conv",
+    [DeclareOpInterfaceMethods<LocalizeOpInterface>]> {
   let summary = "Convolution";
   let description = [{
     input [n, (g ci), s..] with weight [(g co), ci, k..] gives [n, (g co), o..]:
     g groups of channels, each with its own filters; 1 to 3 spatial dimensions.
     The number of groups follows from the shapes. No bias: it is an addition of
     its own, which is fused later.
-    Reduction factor ci (sum); linear in each operand.
+    Reduction factor ci (sum); halo factors h, w, d where windows overlap;
+    linear in each operand.
     Constraints: strides and dilations are positive, pads are not negative, all
     are below 2^31; the padded input is as large as a dilated window.
 
@@ -75,13 +77,15 @@ def NN_ConvTransposeOp : NN_WindowOp<"conv_transpose",
   }];
 }
 
-def NN_PoolOp : NN_WindowOp<"pool"> {
+def NN_PoolOp : NN_WindowOp<"pool",
+    [DeclareOpInterfaceMethods<LocalizeOpInterface>]> {
   let summary = "Maximum or sum of the elements under each window";
   let description = [{
     input [n, c, s..] gives [n, c, o..]. `kind` is "max" or "sum". What is padded
     counts as nothing: as the smallest number for a maximum, as zero for a sum.
     An average is a sum times one over the number of elements, which depends on
-    the position only. Linear for sums.
+    the position only. Halo factors h, w, d where windows overlap; linear for
+    sums.
     Constraints: as for nn.conv, and the window is at least one element.
   }];
   let arguments = (ins StrAttr:$kind, NN_Tensor:$input,

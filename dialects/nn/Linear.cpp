@@ -143,12 +143,12 @@ KernelClass AttentionOp::getKernelClass() { return KernelClass::Attention; }
 
 Operation *AttentionOp::localize(OpBuilder &builder, ValueRange operands,
                                  TypeRange results,
-                                 function_ref<Attribute(StringRef)> offset) {
+                                 const LocalPlace &place) {
   Value mask = operands.size() > 3 ? operands[3] : Value();
   Attribute query, key;
   if (getCausal()) {
-    query = offset("s");
-    key = offset("t");
+    query = place.offset("s");
+    key = place.offset("t");
   }
   return AttentionOp::create(builder, getLoc(), results, operands[0],
                              operands[1], operands[2], mask, getScaleAttr(),

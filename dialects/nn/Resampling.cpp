@@ -98,10 +98,10 @@ LogicalResult ResampleOp::verify() {
 
 Operation *ResampleOp::localize(OpBuilder &builder, ValueRange operands,
                                 TypeRange results,
-                                function_ref<Attribute(StringRef)> offset) {
+                                const LocalPlace &place) {
   return localizeWith(*this, builder, operands, results,
-                      {{getInBaseAttrName(), offset("in")},
-                       {getOutBaseAttrName(), offset("out")}});
+                      {{getInBaseAttrName(), place.offset("in")},
+                       {getOutBaseAttrName(), place.offset("out")}});
 }
 
 int64_t ResampleOp::getFlops() {
@@ -201,9 +201,9 @@ LogicalResult RoiAlignOp::verify() {
 
 Operation *RoiAlignOp::localize(OpBuilder &builder, ValueRange operands,
                                 TypeRange results,
-                                function_ref<Attribute(StringRef)> offset) {
+                                const LocalPlace &place) {
   return localizeWith(*this, builder, operands, results,
-                      {{getBaseAttrName(), offset("n")}});
+                      {{getBaseAttrName(), place.offset("n")}});
 }
 
 int64_t RoiAlignOp::getFlops() { return resultElements(*this) * 32; }

@@ -144,9 +144,9 @@ LogicalResult GatherElementsOp::verify() {
 Operation *
 GatherElementsOp::localize(OpBuilder &builder, ValueRange operands,
                            TypeRange results,
-                           function_ref<Attribute(StringRef)> offset) {
+                           const LocalPlace &place) {
   return GatherElementsOp::create(builder, getLoc(), results[0], operands[0],
-                                  operands[1], getAxis(), offset(indexedName));
+                                  operands[1], getAxis(), place.offset(indexedName));
 }
 
 /// Partial sums flow through what replaces or adds in data and updates
@@ -192,10 +192,10 @@ LogicalResult ScatterElementsOp::verify() {
 Operation *
 ScatterElementsOp::localize(OpBuilder &builder, ValueRange operands,
                             TypeRange results,
-                            function_ref<Attribute(StringRef)> offset) {
+                            const LocalPlace &place) {
   return ScatterElementsOp::create(builder, getLoc(), results[0], getKind(),
                                    operands[0], operands[1], operands[2],
-                                   getAxis(), offset(indexedName));
+                                   getAxis(), place.offset(indexedName));
 }
 
 //===----------------------------------------------------------------------===//
@@ -277,9 +277,9 @@ LogicalResult GatherNDOp::verify() {
 
 Operation *GatherNDOp::localize(OpBuilder &builder, ValueRange operands,
                                 TypeRange results,
-                                function_ref<Attribute(StringRef)> offset) {
+                                const LocalPlace &place) {
   return GatherNDOp::create(builder, getLoc(), results[0], operands[0],
-                            operands[1], getBatchDims(), offset(indexedName));
+                            operands[1], getBatchDims(), place.offset(indexedName));
 }
 
 ShardingRule ScatterNDOp::getShardingRule() {
@@ -320,8 +320,8 @@ LogicalResult ScatterNDOp::verify() {
 
 Operation *ScatterNDOp::localize(OpBuilder &builder, ValueRange operands,
                                  TypeRange results,
-                                 function_ref<Attribute(StringRef)> offset) {
+                                 const LocalPlace &place) {
   return ScatterNDOp::create(builder, getLoc(), results[0], getKind(),
                              operands[0], operands[1], operands[2],
-                             getBatchDims(), offset(indexedName));
+                             getBatchDims(), place.offset(indexedName));
 }

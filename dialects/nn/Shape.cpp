@@ -324,9 +324,9 @@ LogicalResult GatherOp::verify() {
 
 Operation *GatherOp::localize(OpBuilder &builder, ValueRange operands,
                               TypeRange results,
-                              function_ref<Attribute(StringRef)> offset) {
+                              const LocalPlace &place) {
   return GatherOp::create(builder, getLoc(), results[0], operands[0],
-                          operands[1], getAxis(), offset("v"));
+                          operands[1], getAxis(), place.offset("v"));
 }
 
 //===----------------------------------------------------------------------===//
@@ -357,10 +357,10 @@ LogicalResult IotaOp::verify() {
 }
 
 Operation *IotaOp::localize(OpBuilder &builder, ValueRange, TypeRange results,
-                            function_ref<Attribute(StringRef)> offset) {
+                            const LocalPlace &place) {
   return IotaOp::create(builder, getLoc(), results[0], getAxis(),
                         getStart(), getStep(),
-                        offset(dimName(getAxis())));
+                        place.offset(dimName(getAxis())));
 }
 
 ShardingRule ConstantOp::getShardingRule() {
@@ -382,7 +382,7 @@ OpFoldResult ConstantOp::fold(FoldAdaptor) { return getValue(); }
 
 Operation *ConstantOp::localize(OpBuilder &builder, ValueRange,
                                 TypeRange results,
-                                function_ref<Attribute(StringRef)>) {
+                                const LocalPlace &) {
   ElementsAttr value = getValue();
   if (results[0] != getType())
     value = SplatElementsAttr::get(cast<ShapedType>(results[0]),

@@ -82,7 +82,8 @@ template <typename Op> static LogicalResult verifyEnds(Op op) {
 
 LogicalResult CollectiveOp::verify() {
   static const StringRef known[] = {"all_reduce", "reduce_scatter",
-                                    "all_gather", "all_to_all", "permute"};
+                                    "all_gather", "all_to_all",
+                                    "permute",    "halo_exchange"};
   if (!llvm::is_contained(known, getKind()))
     return emitOpError("has unknown kind \"") << getKind() << '"';
   return verifyEnds(*this);

@@ -42,8 +42,8 @@ class RT_Op<string mnemonic, list<Trait> traits = []>
 def RT_CollectiveOp : RT_Op<"collective", [Pure]> {
   let summary = "Data moves between the ranks of a group";
   let description = [{
-    `kind` is "all_reduce", "reduce_scatter", "all_gather", "all_to_all" or
-    "permute". What moves follows from the shardings of the global tensor before
+    `kind` is "all_reduce", "reduce_scatter", "all_gather", "all_to_all",
+    "permute" or "halo_exchange". What moves follows from the shardings of the global tensor before
     and after; groups are the ranks that differ only along `axes`. Constraint:
     operand and result have the local shapes of `from` and `to` for the ranks of
     this class.

@@ -22,7 +22,7 @@ using namespace partita;
 
 static const char *const moveKindNames[] = {
     "all_gather", "reduce_scatter", "all_reduce", "all_to_all",
-    "permute",    "slice",          "to_partial"};
+    "permute",    "halo_exchange",  "slice",      "to_partial"};
 
 const char *partita::moveKindName(MoveKind kind) {
   return moveKindNames[static_cast<int>(kind)];
@@ -108,9 +108,13 @@ int64_t CollectiveCost::picoseconds(MoveKind kind, const std::vector<int> &axes,
     ranks *= grid.axisSizes[axis];
   int64_t fromBytes = maxLocalBytes(from, grid, dtype);
   int64_t toBytes = maxLocalBytes(to, grid, dtype), fetched = toBytes;
-  if (kind == MoveKind::AllToAll && grid.numRanks() <= maxRanksForOverlap)
+  bool halos = kind == MoveKind::HaloExchange;
+  if ((kind == MoveKind::AllToAll || halos) &&
+      grid.numRanks() <= maxRanksForOverlap)
     fetched = fetchedElements(from, to, grid) *
               static_cast<int64_t>(dtypeSize(dtype));
+  else if (halos)
+    fetched = std::max<int64_t>(toBytes - fromBytes, 0);
   return picoseconds(kind, ranks, fromBytes, toBytes, fetched);
 }
 
@@ -134,6 +138,7 @@ int64_t CollectiveCost::picoseconds(MoveKind kind, int64_t ranks,
                          (share + to) / memory);
   }
   case MoveKind::AllToAll:
+  case MoveKind::HaloExchange:
     return toPicoseconds(barrier + static_cast<double>(fetchedBytes) / beta +
                          to / memory);
   case MoveKind::Permute:
@@ -152,10 +157,7 @@ int64_t partita::maxLocalBytes(const Sharding &sharding, const Mesh &mesh,
   __int128 bytes = static_cast<int64_t>(dtypeSize(dtype));
   for (const DimSharding &dim : sharding.dims)
     for (const FactorSharding &factor : dim.factors) {
-      int64_t size = factor.size;
-      for (int axis : factor.axes)
-        size = (size + mesh.axisSizes[axis] - 1) / mesh.axisSizes[axis];
-      bytes *= size;
+      bytes *= maxShardSize(factor, mesh);
       if (bytes > INT64_MAX)
         return INT64_MAX;
     }

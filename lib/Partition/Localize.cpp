@@ -9,7 +9,9 @@
 // Ranks whose local shapes are equal everywhere share one function; where their
 // shards begin is the only difference, and operations that need to know carry a
 // #dist.offset. With shards that divide there is one class, with uneven ones as
-// many as there are combinations of larger and smaller shards.
+// many as there are combinations of larger and smaller shards. Padding counts as
+// shape: a rank whose windows reach over an end of an image computes something
+// else than one in its middle.
 //
 //===----------------------------------------------------------------------===//
 
@@ -36,7 +38,8 @@ private:
   Status buildOp(OpBuilder &builder, Operation *op, IRMapping &map,
                  int64_t rank);
   Result<Operation *> buildPlanned(OpBuilder &builder, Operation *op,
-                                   ValueRange operands, TypeRange results);
+                                   ValueRange operands, TypeRange results,
+                                   int64_t rank);
   Value buildAllReduce(OpBuilder &builder, dist::SoftmaxMergeOp op, Value local,
                        bool isLse, Combiner combiner, StringRef suffix);
   void buildMerge(OpBuilder &builder, dist::SoftmaxMergeOp op,
@@ -105,6 +108,13 @@ std::vector<std::vector<int64_t>> Localizer::rankClasses() const {
     for (const Sharding &sharding : distinct) {
       std::vector<int64_t> shape = localShape(sharding, reader.mesh(), rank);
       key.insert(key.end(), shape.begin(), shape.end());
+      for (const DimSharding &dim : sharding.dims) {
+        if (!dim.factors[0].halo)
+          continue;
+        auto [before, after] = beyondEnds(dim.factors[0], reader.mesh(),
+                                          reader.mesh().coordinates(rank));
+        key.insert(key.end(), {before, after});
+      }
     }
     auto [it, isNew] = byShapes.try_emplace(std::move(key), classes.size());
     if (isNew)
@@ -186,9 +196,25 @@ void Localizer::buildMerge(OpBuilder &builder, dist::SoftmaxMergeOp op,
   map.map(op.getResultLse(), named(nn::AddOp::create(builder, loc, top, log)));
 }
 
+/// The factor called `name` and how it is split into intervals, if it is.
+static std::optional<std::pair<const Factor *, FactorSharding>>
+splitFactor(const ShardingReader::Planned &plan, StringRef name,
+            const Mesh &mesh) {
+  for (auto [factor, parts] :
+       llvm::zip_equal(plan.rule->factors, plan.strategy.factors)) {
+    if (factor.name != name || parts.isReplicated())
+      continue;
+    Sharding merged = canonical(Sharding{{parts}, {}, Combiner::None}, mesh);
+    const FactorSharding &part = merged.dims[0].factors[0];
+    if (!part.axes.empty())
+      return std::pair{&factor, part};
+  }
+  return std::nullopt;
+}
+
 Result<Operation *> Localizer::buildPlanned(OpBuilder &builder, Operation *op,
                                             ValueRange operands,
-                                            TypeRange results) {
+                                            TypeRange results, int64_t rank) {
   PARTITA_TRY(const ShardingReader::Planned *plan, reader.planned(op));
   if (auto get = dyn_cast<nn::GetParameterOp>(op))
     return nn::GetParameterOp::create(builder, op->getLoc(), results[0],
@@ -196,26 +222,28 @@ Result<Operation *> Localizer::buildPlanned(OpBuilder &builder, Operation *op,
                                       reader.attr(*shardings[get.getResult()]))
         .getOperation();
   auto offset = [&](StringRef name) -> Attribute {
-    for (size_t f = 0; f < plan->rule->factors.size(); ++f) {
-      const DimSharding &parts = plan->strategy.factors[f];
-      if (plan->rule->factors[f].name != name || parts.isReplicated())
-        continue;
-      Sharding merged =
-          canonical(Sharding{{parts}, {}, Combiner::None}, reader.mesh());
-      const FactorSharding &part = merged.dims[0].factors[0];
-      if (part.axes.empty())
-        continue;
-      SmallVector<StringAttr> axes;
-      for (int axis : part.axes)
-        axes.push_back(builder.getStringAttr(reader.mesh().axisNames[axis]));
-      return dist::OffsetAttr::get(
-          builder.getContext(), reader.meshRef(),
-          dist::FactorAttr::get(builder.getContext(), part.size, axes));
-    }
-    return nullptr;
+    auto part = splitFactor(*plan, name, reader.mesh());
+    if (!part)
+      return nullptr;
+    SmallVector<StringAttr> axes;
+    for (int axis : part->second.axes)
+      axes.push_back(builder.getStringAttr(reader.mesh().axisNames[axis]));
+    return dist::OffsetAttr::get(builder.getContext(), reader.meshRef(),
+                                 dist::FactorAttr::get(builder.getContext(),
+                                                       part->second.size, axes,
+                                                       /*halo=*/{}));
+  };
+  auto beyond =
+      [&](StringRef name) -> std::optional<std::pair<int64_t, int64_t>> {
+    auto part = splitFactor(*plan, name, reader.mesh());
+    if (!part || part->first->kind != FactorKind::Halo)
+      return std::nullopt;
+    return beyondEnds(
+        {part->first->elements, part->second.axes, part->first->halo},
+        reader.mesh(), reader.mesh().coordinates(rank));
   };
   if (auto local = dyn_cast<LocalizeOpInterface>(op))
-    return local.localize(builder, operands, results, offset);
+    return local.localize(builder, operands, results, {offset, beyond});
   NamedAttrList attributes(op->getDiscardableAttrDictionary());
   attributes.erase(dist::strategyAttrName);
   return builder.insert(Operation::create(
@@ -244,7 +272,7 @@ Status Localizer::buildOp(OpBuilder &builder, Operation *op, IRMapping &map,
   if (dist::isMove(op)) {
     local = buildMove(builder, op, operands[0], types[0]);
   } else {
-    PARTITA_TRY(local, buildPlanned(builder, op, operands, types));
+    PARTITA_TRY(local, buildPlanned(builder, op, operands, types, rank));
   }
   nn::copyIdentity(op, local);
   map.map(op->getResults(), local->getResults());

@@ -120,6 +120,7 @@ static Operation *createMove(OpBuilder &builder, ShardingReader &reader,
       dist::AllReduceOp::getOperationName(),
       dist::AllToAllOp::getOperationName(),
       dist::PermuteOp::getOperationName(),
+      dist::HaloExchangeOp::getOperationName(),
       dist::SliceOp::getOperationName(),
       dist::ToPartialOp::getOperationName()};
   OperationState state(input.getLoc(), names[static_cast<int>(move.kind)]);

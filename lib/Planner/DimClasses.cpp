@@ -18,7 +18,7 @@ using namespace partita::planner;
 //===----------------------------------------------------------------------===//
 
 static Status checkTensorMap(const GraphOp &op, const TensorMap &map,
-                             const std::vector<int64_t> &shape) {
+                             const std::vector<int64_t> &shape, bool operand) {
   auto fail = [&](const std::string &what) {
     return makeError(ExitCode::Internal, "plan.graph", op.id, what);
   };
@@ -30,7 +30,7 @@ static Status checkTensorMap(const GraphOp &op, const TensorMap &map,
     for (unsigned factor : map[d]) {
       if (factor >= op.rule.factors.size())
         return fail("the rule names a factor that it does not have");
-      product *= op.rule.factors[factor].size;
+      product *= op.rule.factors[factor].sizeIn(operand);
     }
     if (product != shape[d])
       return fail("the factors of dimension " + std::to_string(d) +
@@ -54,15 +54,15 @@ Status planner::checkGraph(const Graph &graph) {
       int value = op.operands[i];
       if (value < 0 || value >= numValues || !defined[value])
         return fail("an operand is used before it is computed");
-      PARTITA_CHECK(
-          checkTensorMap(op, op.rule.operands[i], graph.values[value].shape));
+      PARTITA_CHECK(checkTensorMap(op, op.rule.operands[i],
+                                   graph.values[value].shape, true));
     }
     for (size_t i = 0; i < op.results.size(); ++i) {
       int value = op.results[i];
       if (value < 0 || value >= numValues || defined[value]++)
         return fail("a value has two producers, or is not in the graph");
-      PARTITA_CHECK(
-          checkTensorMap(op, op.rule.results[i], graph.values[value].shape));
+      PARTITA_CHECK(checkTensorMap(op, op.rule.results[i],
+                                   graph.values[value].shape, false));
     }
   }
   return ok();
@@ -90,11 +90,14 @@ static bool addCut(Cuts &cuts, int64_t size, int64_t cut) {
 }
 
 namespace {
-/// One place where a factor lies in a dimension: in units of `low`.
+/// One place where a factor lies in a dimension: in units of `low`. Under a
+/// window the dimension has elements where the factor has positions: units of
+/// the one are none of the other, but they are split together.
 struct Place {
   int value, dim;
   unsigned factor;
   int64_t low;
+  bool underWindow;
 };
 
 class Analysis {
@@ -140,20 +143,22 @@ Analysis::Analysis(const Graph &graph) : graph(graph) {
     const GraphOp &op = graph.ops[o];
     factorCuts.emplace_back(op.rule.factors.size());
     places.emplace_back();
-    auto walk = [&](int value, const TensorMap &map) {
+    auto walk = [&](int value, const TensorMap &map, bool operand) {
       opsOfValue[value].push_back(static_cast<int>(o));
       for (size_t d = 0; d < map.size(); ++d) {
         int64_t low = 1;
         for (size_t i = map[d].size(); i-- > 0;) {
-          places[o].push_back({value, static_cast<int>(d), map[d][i], low});
-          low *= op.rule.factors[map[d][i]].size;
+          const Factor &factor = op.rule.factors[map[d][i]];
+          places[o].push_back({value, static_cast<int>(d), map[d][i], low,
+                               operand && factor.kind == FactorKind::Halo});
+          low *= factor.sizeIn(operand);
         }
       }
     };
     for (size_t i = 0; i < op.operands.size(); ++i)
-      walk(op.operands[i], op.rule.operands[i]);
+      walk(op.operands[i], op.rule.operands[i], true);
     for (size_t i = 0; i < op.results.size(); ++i)
-      walk(op.results[i], op.rule.results[i]);
+      walk(op.results[i], op.rule.results[i], false);
   }
 }
 
@@ -165,6 +170,8 @@ bool Analysis::refineOp(int o, std::vector<int> &touched) {
   for (bool changed = true; changed;) {
     changed = false;
     for (const Place &place : places[o]) {
+      if (place.underWindow)
+        continue;
       Cuts &dim = dimCuts[place.value][place.dim];
       Cuts &factor = factorCuts[o][place.factor];
       int64_t dimSize = graph.values[place.value].shape[place.dim];
@@ -243,8 +250,9 @@ void Analysis::joinPlace(int o, const Place &place) {
   };
   for (size_t i = 0; i <= factor.size(); ++i)
     for (size_t j = 0; j <= dim.size(); ++j)
-      if (place.low * low(factor, i) < high(dim, j, dimSize) &&
-          low(dim, j) < place.low * high(factor, i, size))
+      if (place.underWindow ||
+          (place.low * low(factor, i) < high(dim, j, dimSize) &&
+           low(dim, j) < place.low * high(factor, i, size)))
         unite(firstFactorNode[o][place.factor] + static_cast<int>(i),
               firstDimNode[place.value][place.dim] + static_cast<int>(j));
 }

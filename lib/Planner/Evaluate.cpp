@@ -52,11 +52,14 @@ private:
 };
 } // namespace
 
-/// Rank 0 has the largest share of everything.
+/// Rank 0 has the largest share of everything but halos, which are smaller at
+/// the ends.
 int64_t Evaluator::bytesOf(const Sharding &sharding, DType dtype) const {
-  std::vector<int64_t> origin(mesh.axisSizes.size(), 0);
-  return boxOf(sharding, mesh, origin).numElements() *
-         static_cast<int64_t>(dtypeSize(dtype));
+  int64_t most = 0, ranks = sharding.hasHalo() ? mesh.numRanks() : 1;
+  for (int64_t rank = 0; rank < ranks; ++rank)
+    most = std::max(most, boxOf(sharding, mesh, mesh.coordinates(rank))
+                              .numElements());
+  return most * static_cast<int64_t>(dtypeSize(dtype));
 }
 
 int64_t Evaluator::kernel(size_t number) const {

@@ -252,6 +252,10 @@ StrategyEnumerator::keyOf(int number,
     put(factor.size);
     put(static_cast<int64_t>(factor.kind) << 16 |
         static_cast<int64_t>(factor.combiner) << 8 | factor.contiguous);
+    for (int64_t number : {factor.halo.positions, factor.halo.stride,
+                           factor.halo.before, factor.halo.extent,
+                           factor.elements})
+      put(number);
     put(static_cast<int64_t>(factor.linearOperands.size()));
     for (unsigned operand : factor.linearOperands)
       put(operand);

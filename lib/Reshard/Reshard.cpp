@@ -38,6 +38,7 @@ struct ReshardPlanner::Impl {
 
   DimSpace *dimSpace(int a, int b);
   TensorSpace &space(size_t elementSize, int from, int to);
+  std::vector<Move> movesIntoHalos(DType dtype, const Sharding &to) const;
 };
 
 ReshardPlanner::ReshardPlanner(const Mesh &mesh, const CollectiveCost &cost)
@@ -119,6 +120,26 @@ Result<int> ReshardPlanner::intern(const Sharding &sharding) {
   return it->second;
 }
 
+/// The moves that may be the last of a path to halos: from the blocks of the
+/// same axes, and from the whole of those dimensions.
+std::vector<Move>
+ReshardPlanner::Impl::movesIntoHalos(DType dtype, const Sharding &to) const {
+  Sharding blocks = to.withoutHalos(), whole = blocks;
+  std::vector<int> axes;
+  for (size_t d = 0; d < to.dims.size(); ++d)
+    if (const FactorSharding &factor = to.dims[d].factors[0]; factor.halo) {
+      axes.insert(axes.end(), factor.axes.begin(), factor.axes.end());
+      whole.dims[d].factors[0].axes.clear();
+    }
+  std::sort(axes.begin(), axes.end());
+  std::vector<Move> moves{{MoveKind::HaloExchange, axes, blocks, to},
+                          {MoveKind::Slice, axes, whole, to}};
+  for (Move &move : moves)
+    move.picoseconds =
+        cost.picoseconds(move.kind, axes, dtype, move.from, move.to);
+  return moves;
+}
+
 const Sharding &ReshardPlanner::layout(int number) const {
   return *impl->layouts[number];
 }
@@ -126,16 +147,52 @@ const Sharding &ReshardPlanner::layout(int number) const {
 int64_t ReshardPlanner::picoseconds(DType dtype, int from, int to) {
   if (from == to)
     return 0;
+  if (layout(from).hasHalo())
+    return unreachable;
   size_t size = dtypeSize(dtype);
-  auto [it, added] = impl->prices.try_emplace(
-      uint64_t(size) << 58 | uint64_t(from) << 29 | uint64_t(to), 0);
-  if (added) {
+  uint64_t key = uint64_t(size) << 58 | uint64_t(from) << 29 | uint64_t(to);
+  if (auto known = impl->prices.find(key); known != impl->prices.end())
+    return known->second;
+  int64_t price = unreachable;
+  if (layout(to).hasHalo()) {
+    for (const Move &last : impl->movesIntoHalos(dtype, layout(to)))
+      if (auto via = intern(last.from))
+        price = std::min(price,
+                         picoseconds(dtype, from, *via) + last.picoseconds);
+  } else {
     TensorSpace &space = impl->space(size, from, to);
     int source = space.vertex(layout(from)), target = space.vertex(layout(to));
     int64_t distance = space.distance(source, target);
-    it->second = distance < 0 ? unreachable : distance;
+    price = distance < 0 ? unreachable : distance;
   }
-  return it->second;
+  impl->prices[key] = price;
+  return price;
+}
+
+static int64_t saturatingSum(int64_t a, int64_t b) {
+  return a > INT64_MAX - b ? INT64_MAX : a + b;
+}
+
+/// The cheapest path to halos: to where the last move starts, and that move.
+Result<ReshardPath> ReshardPlanner::pathIntoHalos(DType dtype,
+                                                  const Sharding &from,
+                                                  const Sharding &to) {
+  std::optional<ReshardPath> best;
+  for (Move &last : impl->movesIntoHalos(dtype, to)) {
+    PARTITA_TRY(ReshardPath path, this->path(dtype, from, last.from));
+    path.picoseconds += last.picoseconds;
+    if (best && best->picoseconds <= path.picoseconds)
+      continue;
+    path.transientBytes =
+        std::max(path.transientBytes,
+                 saturatingSum(maxLocalBytes(last.from, impl->mesh, dtype),
+                               maxLocalBytes(to, impl->mesh, dtype)));
+    path.moves.push_back(std::move(last));
+    best = std::move(path);
+  }
+  best->moves.front().from = from;
+  best->moves.back().to = to;
+  return std::move(*best);
 }
 
 Result<ReshardPath> ReshardPlanner::path(DType dtype, const Sharding &from,
@@ -154,7 +211,10 @@ Result<ReshardPath> ReshardPlanner::path(DType dtype, const Sharding &from,
     return makeError(ExitCode::Unsupported, "reshard.unreachable", "reshard",
                      "there is no way from " + from.str(impl->mesh) + " to " +
                          to.str(impl->mesh),
-                     "only sums can be made partial");
+                     "only sums can be made partial, and what windows read is "
+                     "no source");
+  if (layout(target).hasHalo())
+    return pathIntoHalos(dtype, from, layout(target));
   TensorSpace &space = impl->space(dtypeSize(dtype), source, target);
   for (auto &[at, edge] :
        space.path(space.vertex(layout(source)), space.vertex(layout(target)))) {
@@ -165,8 +225,7 @@ Result<ReshardPath> ReshardPlanner::path(DType dtype, const Sharding &from,
         move.axes.push_back(axis);
     int64_t before = space.localBytes(at), after = space.localBytes(edge.to);
     path.transientBytes =
-        std::max(path.transientBytes,
-                 before > INT64_MAX - after ? INT64_MAX : before + after);
+        std::max(path.transientBytes, saturatingSum(before, after));
     path.moves.push_back(std::move(move));
   }
   path.moves.front().from = from;

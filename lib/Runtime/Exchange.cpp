@@ -5,9 +5,10 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Two ranks' boxes in one sharding are equal or disjoint: a box is a function
-// of the coordinates along the axes that the sharding uses, and different
-// coordinates give different parts. So a rank's result is covered by the
+// Two ranks' boxes in the sharding that values come from are equal or disjoint:
+// a box is a function of the coordinates along the axes that the sharding uses,
+// and different coordinates give different parts. (Halos overlap; values go
+// there, but never come from there.) So a rank's result is covered by the
 // intersections with each different box of its group, taken once. Where several
 // ranks own the same box the rank itself comes first, then the others beginning
 // behind it, which spreads the load.
@@ -89,6 +90,8 @@ static std::vector<Piece> coverBox(const CollectiveSpec &spec, const Mesh &mesh,
 Result<ExchangePlan> partita::runtime::planExchange(const CollectiveSpec &spec,
                                                     const Mesh &mesh,
                                                     int64_t rank) {
+  if (spec.from.hasHalo())
+    return planError(spec, "starts from boxes that overlap");
   std::vector<int> removed;
   for (int axis : spec.from.partialAxes)
     if (!contains(spec.to.partialAxes, axis))

@@ -178,6 +178,28 @@ uint64_t Sharding::dimAxes() const {
   return set;
 }
 
+bool Sharding::hasHalo() const {
+  for (const DimSharding &dim : dims)
+    for (const FactorSharding &factor : dim.factors)
+      if (factor.halo)
+        return true;
+  return false;
+}
+
+Sharding Sharding::withoutHalos() const {
+  Sharding plain = *this;
+  for (DimSharding &dim : plain.dims)
+    for (FactorSharding &factor : dim.factors)
+      factor.halo.reset();
+  return plain;
+}
+
+static std::string haloStr(const Halo &halo) {
+  return " halo(" + std::to_string(halo.positions) + ", " +
+         std::to_string(halo.stride) + ", " + std::to_string(halo.before) +
+         ", " + std::to_string(halo.extent) + ")";
+}
+
 std::string Sharding::str(const Mesh &mesh) const {
   std::string text = "[";
   for (size_t d = 0; d < dims.size(); ++d) {
@@ -187,6 +209,8 @@ std::string Sharding::str(const Mesh &mesh) const {
       text += (f ? ", " : "") + std::to_string(factor.size);
       for (size_t a = 0; a < factor.axes.size(); ++a)
         text += (a ? "," : ":") + mesh.axisNames[factor.axes[a]];
+      if (factor.halo)
+        text += haloStr(*factor.halo);
     }
     text += "}";
   }
@@ -211,6 +235,83 @@ Interval partita::shardInterval(int64_t size, const std::vector<int> &axes,
     interval = {begin, begin + base + (i < extra ? 1 : 0)};
   }
   return interval;
+}
+
+static int64_t partsOf(const FactorSharding &factor, const Mesh &mesh) {
+  int64_t parts = 1;
+  for (int axis : factor.axes)
+    parts *= mesh.axisSizes[axis];
+  return parts;
+}
+
+//===----------------------------------------------------------------------===//
+// Halos
+//===----------------------------------------------------------------------===//
+
+bool Halo::isValid() const {
+  constexpr int64_t limit = int64_t(1) << 31;
+  return positions > 0 && stride > 0 && before >= 0 && extent > 0 &&
+         positions < limit && stride < limit && before < limit &&
+         extent < limit;
+}
+
+/// Unsplit, a halo is the whole dimension.
+static Interval readInterval(const FactorSharding &factor, Interval positions) {
+  if (positions.size() == factor.halo->positions)
+    return {0, factor.size};
+  Interval reads = factor.halo->reads(positions);
+  return {std::max<int64_t>(reads.begin, 0), std::min(reads.end, factor.size)};
+}
+
+Interval partita::shardInterval(const FactorSharding &factor, const Mesh &mesh,
+                                const std::vector<int64_t> &coords) {
+  if (!factor.halo)
+    return shardInterval(factor.size, factor.axes, mesh, coords);
+  return readInterval(factor, shardInterval(factor.halo->positions, factor.axes,
+                                            mesh, coords));
+}
+
+std::pair<int64_t, int64_t>
+partita::beyondEnds(const FactorSharding &factor, const Mesh &mesh,
+                    const std::vector<int64_t> &coords) {
+  Interval reads = factor.halo->reads(
+      shardInterval(factor.halo->positions, factor.axes, mesh, coords));
+  return {std::max<int64_t>(-reads.begin, 0),
+          std::max<int64_t>(reads.end - factor.size, 0)};
+}
+
+/// Calls `fn` with the coordinates of each block of `axes`, in their order.
+template <typename Fn>
+static void forEachBlock(const std::vector<int> &axes, const Mesh &mesh,
+                         const Fn &fn) {
+  std::vector<int64_t> coords(mesh.numAxes(), 0);
+  while (true) {
+    fn(coords);
+    size_t a = axes.size();
+    while (a-- > 0) {
+      if (++coords[axes[a]] < mesh.axisSizes[axes[a]])
+        break;
+      coords[axes[a]] = 0;
+    }
+    if (a == static_cast<size_t>(-1))
+      return;
+  }
+}
+
+int64_t partita::maxShardSize(const FactorSharding &factor, const Mesh &mesh) {
+  if (!factor.halo) {
+    int64_t size = factor.size;
+    for (int axis : factor.axes)
+      size = (size + mesh.axisSizes[axis] - 1) / mesh.axisSizes[axis];
+    return size;
+  }
+  // Which rank reads most depends on the ends; there are at most as many
+  // blocks as positions.
+  int64_t most = 0;
+  forEachBlock(factor.axes, mesh, [&](const std::vector<int64_t> &coords) {
+    most = std::max(most, shardInterval(factor, mesh, coords).size());
+  });
+  return most;
 }
 
 //===----------------------------------------------------------------------===//
@@ -266,8 +367,7 @@ Box partita::boxOf(const Sharding &sharding, const Mesh &mesh,
     Box::Dim out;
     for (const FactorSharding &factor : dim.factors) {
       out.sizes.push_back(factor.size);
-      out.intervals.push_back(
-          shardInterval(factor.size, factor.axes, mesh, coords));
+      out.intervals.push_back(shardInterval(factor, mesh, coords));
     }
     box.dims.push_back(std::move(out));
   }
@@ -365,6 +465,27 @@ std::vector<SharedRun> partita::intersect(const Box &from, const Box &to) {
 // Legality and the canonical form
 //===----------------------------------------------------------------------===//
 
+/// What is wrong with a dimension that has a halo. Its axes are in the mesh.
+static std::optional<std::string> faultOfHalo(const DimSharding &dim,
+                                              const Mesh &mesh) {
+  const FactorSharding &factor = dim.factors[0];
+  if (dim.factors.size() != 1)
+    return "has a halo beside other factors";
+  if (!factor.halo->isValid())
+    return "has a halo with impossible numbers";
+  if (partsOf(factor, mesh) > factor.halo->positions)
+    return "splits fewer positions of a window than there are ranks";
+  // The first and the last positions are those that may read padding alone.
+  std::vector<int64_t> first(mesh.numAxes(), 0), last;
+  for (int64_t size : mesh.axisSizes)
+    last.push_back(size - 1);
+  for (const std::vector<int64_t> &coords : {first, last})
+    if (shardInterval(factor, mesh, coords).size() <= 0)
+      return "has a rank whose windows lie beyond its ends: a shard would be "
+             "empty";
+  return std::nullopt;
+}
+
 Status partita::checkSharding(const Sharding &sharding,
                               const std::vector<int64_t> &shape,
                               const Mesh &mesh, const std::string &place) {
@@ -398,6 +519,9 @@ Status partita::checkSharding(const Sharding &sharding,
         return fail("dimension " + std::to_string(d) + " splits " +
                     std::to_string(factor.size) + " units over " +
                     std::to_string(parts) + " ranks: a shard would be empty");
+      if (factor.halo)
+        if (auto what = faultOfHalo(dim, mesh))
+          return fail("dimension " + std::to_string(d) + " " + *what);
     }
   }
   for (int axis : sharding.partialAxes)
@@ -408,16 +532,11 @@ Status partita::checkSharding(const Sharding &sharding,
   return ok();
 }
 
-static int64_t partsOf(const FactorSharding &factor, const Mesh &mesh) {
-  int64_t parts = 1;
-  for (int axis : factor.axes)
-    parts *= mesh.axisSizes[axis];
-  return parts;
-}
-
 /// Tries to write `major`, `minor` as one factor with the same boxes.
 static bool mergeFactors(FactorSharding &major, const FactorSharding &minor,
                          const Mesh &mesh) {
+  if (major.halo || minor.halo)
+    return false;
   int64_t parts = partsOf(major, mesh);
   if (minor.axes.empty()) {
     if (parts > 1 && major.size % parts != 0)
@@ -441,6 +560,8 @@ Sharding partita::canonical(const Sharding &sharding, const Mesh &mesh) {
     DimSharding merged;
     for (FactorSharding factor : dim.factors) {
       std::erase_if(factor.axes, trivial);
+      if (factor.axes.empty())
+        factor.halo.reset();
       if (factor.size == 1 && factor.axes.empty())
         continue;
       if (merged.factors.empty() ||

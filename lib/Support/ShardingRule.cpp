@@ -40,6 +40,8 @@ std::string ShardingRule::str() const {
               "}";
     if (factor.kind == FactorKind::Replicate)
       text += " replicate{" + factor.name + "}";
+    if (factor.kind == FactorKind::Halo)
+      text += " halo{" + factor.name + "}";
     if (factor.kind == FactorKind::Linear) {
       text += " linear{";
       for (size_t i = 0; i < factor.linearOperands.size(); ++i)
@@ -103,6 +105,15 @@ RuleBuilder &RuleBuilder::linear(std::vector<unsigned> operands) {
   add({std::move(name), 1, FactorKind::Linear, Combiner::Sum,
        std::move(operands), false},
       {}, {});
+  return *this;
+}
+
+RuleBuilder &RuleBuilder::halo(std::string name, const Halo &halo,
+                               int64_t elements, const Places &operands,
+                               const Places &results) {
+  add({std::move(name), halo.positions, FactorKind::Halo, Combiner::None, {},
+       true, halo, elements},
+      operands, results);
   return *this;
 }
 
@@ -237,13 +248,30 @@ std::string Strategy::str(const ShardingRule &rule, const Mesh &mesh) const {
   return text.empty() ? "replicated" : text;
 }
 
-static Sharding walk(const TensorMap &map, const Strategy &strategy) {
+/// How an operand walks a halo factor: a rank reads what its positions need.
+static FactorSharding underWindows(const Factor &factor,
+                                   const DimSharding &positions) {
+  FactorSharding out{factor.elements, {}};
+  for (const FactorSharding &part : positions.factors)
+    out.axes.insert(out.axes.end(), part.axes.begin(), part.axes.end());
+  if (!out.axes.empty())
+    out.halo = factor.halo;
+  return out;
+}
+
+static Sharding walk(const ShardingRule &rule, const TensorMap &map,
+                     const Strategy &strategy, bool operand) {
   Sharding sharding;
   for (const std::vector<unsigned> &dim : map) {
     DimSharding out;
-    for (unsigned factor : dim)
-      for (const FactorSharding &part : strategy.factors[factor].factors)
-        out.factors.push_back(part);
+    for (unsigned f : dim) {
+      const DimSharding &parts = strategy.factors[f];
+      if (operand && rule.factors[f].kind == FactorKind::Halo)
+        out.factors.push_back(underWindows(rule.factors[f], parts));
+      else
+        out.factors.insert(out.factors.end(), parts.factors.begin(),
+                           parts.factors.end());
+    }
     sharding.dims.push_back(std::move(out));
   }
   return sharding;
@@ -261,7 +289,7 @@ static void addPartial(Sharding &sharding, const DimSharding &factor,
 
 Sharding partita::operandSharding(const ShardingRule &rule,
                                   const Strategy &strategy, unsigned i) {
-  Sharding sharding = walk(rule.operands[i], strategy);
+  Sharding sharding = walk(rule, rule.operands[i], strategy, true);
   for (size_t f = 0; f < rule.factors.size(); ++f) {
     const auto &linear = rule.factors[f].linearOperands;
     if (rule.factors[f].kind == FactorKind::Linear &&
@@ -273,7 +301,7 @@ Sharding partita::operandSharding(const ShardingRule &rule,
 
 Sharding partita::resultSharding(const ShardingRule &rule,
                                  const Strategy &strategy, unsigned i) {
-  Sharding sharding = walk(rule.results[i], strategy);
+  Sharding sharding = walk(rule, rule.results[i], strategy, false);
   for (size_t f = 0; f < rule.factors.size(); ++f)
     if (rule.factors[f].kind == FactorKind::Reduction ||
         rule.factors[f].kind == FactorKind::Linear)
@@ -329,6 +357,10 @@ Status partita::checkStrategy(const ShardingRule &rule,
                     std::to_string(part.size) + " units cannot be split over " +
                     std::to_string(ranks) + " ranks: a shard would be empty");
     }
+    if (factor.kind == FactorKind::Halo)
+      PARTITA_CHECK(checkSharding(
+          Sharding{{{{underWindows(factor, parts)}}}, {}, Combiner::None},
+          {factor.elements}, mesh, place));
   }
   return ok();
 }

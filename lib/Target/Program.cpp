@@ -365,7 +365,8 @@ Result<Command> ClassBuilder::collectiveCommand(rt::CollectiveOp op) {
       {"reduce_scatter", CollectiveKind::ReduceScatter},
       {"all_gather", CollectiveKind::AllGather},
       {"all_to_all", CollectiveKind::AllToAll},
-      {"permute", CollectiveKind::Permute}};
+      {"permute", CollectiveKind::Permute},
+      {"halo_exchange", CollectiveKind::HaloExchange}};
   PARTITA_TRY(Command command, moveCommand(op));
   command.kind = CommandKind::Collective;
   for (auto [name, kind] : kinds)

@@ -241,7 +241,7 @@ def test_shape_bomb(scratch, bomb):
         onnx_models.write(model, scratch / "m.onnx"),
         *("--topology", "cpu:2"),
         timeout=60,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30)),
+        preexec_fn=tools.limit_memory(1 << 30),
     )
     assert done.code in (0, 2, 3), done
     if done.code:

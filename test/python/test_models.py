@@ -73,6 +73,19 @@ def test_all_random_plans(zoo_model, scratch, name):
     run_random_plans(zoo_model(name), scratch, range(4, RANDOM_PLANS))
 
 
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_rows_of_an_image_are_split(zoo_model, scratch, ranks):
+    """Convolutions and pools over rows exchange the borders of their blocks."""
+    model = zoo_model("resnet")
+    pins = [word for op in ("Conv", "Pool") for word in ("--pin", f"*{op}*:h=rows")]
+    executable = model.compile(scratch, ranks, "--mesh", f"rows={ranks}", *pins)
+    report = model.check(executable)
+    whole = model.check(model.compile(scratch / "whole", 1))["matmul_flops"][0]
+    assert max(report["matmul_flops"]) <= 1.1 * whole / ranks
+    kinds = {collective["kind"] for collective in report["collectives"]}
+    assert "halo_exchange" in kinds and "all_gather" not in kinds
+
+
 @pytest.mark.parametrize("name", models.ALL)
 def test_verify_command(zoo_model, name):
     """The command itself, on its own inputs, against both references."""

@@ -52,7 +52,7 @@ def bill(report: dict) -> str:
 
 @pytest.mark.parametrize(
     "name, size, ranks",
-    [(name, "tiny", 2) for name in [*NAMES, "t5", "vit"]]
+    [(name, "tiny", 2) for name in [*NAMES, "t5", "vit", "whisper", "mixtral"]]
     + [("bert", "tiny", 3)]
     + [(name, "full", ranks) for name in NAMES for ranks in (2, 4)],
 )

@@ -38,6 +38,7 @@ enum class MoveKind : uint8_t {
   AllReduce,
   AllToAll,
   Permute,
+  HaloExchange,
   Slice,
   ToPartial
 };
@@ -57,7 +58,8 @@ public:
                       const Sharding &from, const Sharding &to) const;
   /// The same for groups of `ranks`, where the largest local shard has
   /// `fromBytes` before the move and `toBytes` after it, and the rank that
-  /// fetches most in an all-to-all fetches `fetchedBytes`.
+  /// fetches most in an all-to-all or an exchange of halos fetches
+  /// `fetchedBytes`.
   int64_t picoseconds(MoveKind kind, int64_t ranks, int64_t fromBytes,
                       int64_t toBytes, int64_t fetchedBytes) const;
 
@@ -83,8 +85,9 @@ private:
   DeviceType device;
 };
 
-/// Bytes of the largest shard under `sharding`, which is rank 0's: blocks that
-/// do not divide give their first parts the extra unit. Overflow saturates.
+/// Bytes of the largest shard under `sharding`. Without halos it is rank 0's:
+/// blocks that do not divide give their first parts the extra unit. Overflow
+/// saturates.
 int64_t maxLocalBytes(const Sharding &sharding, const Mesh &mesh, DType dtype);
 
 /// Elements of a dimension that the rank at `coords` owns under both layouts.
@@ -92,7 +95,8 @@ int64_t overlap(const DimSharding &a, const DimSharding &b, const Mesh &mesh,
                 const std::vector<int64_t> &coords);
 
 /// Above this many ranks an all-to-all is priced as if no rank had anything of
-/// what it needs: looking at each is no longer worth it.
+/// what it needs, an exchange of halos as if ranks had a block in its middle:
+/// looking at each is no longer worth it.
 inline constexpr int64_t maxRanksForOverlap = 256;
 
 } // namespace partita

@@ -10,18 +10,24 @@
 // concerns one or two mesh axes; the path is the shortest under the prices of
 // Cost. Every sharding on the way is legal: no shard of it is empty.
 //
-//   move           what it does to a sharding               box of a rank after
-//   it AllGather      the axes leave dimensions                union over the
-//   group ReduceScatter  partial axes go to dimensions            part of the
-//   old box AllReduce      the axes are no longer partial           the old box
-//   AllToAll       the axes go elsewhere in dimensions      part of the union
-//   Permute        axes exchange places                     another rank's old
-//   box Slice          unused axes go to dimensions             part of the old
-//   box ToPartial      unused axes become partial               the old box
+//   move           what it does to a sharding          box of a rank after it
+//   AllGather      the axes leave dimensions           union over the group
+//   ReduceScatter  partial axes go to dimensions       part of the old box
+//   AllReduce      the axes are no longer partial      the old box
+//   AllToAll       the axes go elsewhere               part of the union
+//   Permute        axes exchange places                another rank's old box
+//   HaloExchange   blocks become what windows read     part of the union
+//   Slice          unused axes go to dimensions        part of the old box
+//   ToPartial      unused axes become partial          the old box
 //
 // The group of a rank is Mesh::group(rank, axes). So an executor needs no case
 // per shape: a rank's new box is assembled from the boxes of its group, through
-// the combiner where the move reduces. In ToPartial the rank whose coordinates
+// the combiner where the move reduces. An exchange of halos is the last move of
+// a path: from the blocks of a dimension to what each rank's windows read of it.
+// A tensor that is whole is cut to that by a Slice instead. Nothing starts from
+// halos.
+//
+// So an executor In ToPartial the rank whose coordinates
 // along the axes are all zero keeps the values, the others hold zeros.
 //
 // Values pending with softmax_merge are merged by one AllReduce over all their
@@ -93,6 +99,9 @@ public:
                                 const std::vector<Sharding> &uses);
 
 private:
+  Result<ReshardPath> pathIntoHalos(DType dtype, const Sharding &from,
+                                    const Sharding &to);
+
   struct Impl;
   std::unique_ptr<Impl> impl;
 };

@@ -80,7 +80,7 @@ const char *commandKindName(CommandKind kind);
 /// Kinds of communication. What moves follows from the two shardings; the kind
 /// names the algorithm and the line in the bill.
 enum class CollectiveKind : uint8_t {
-  AllReduce, ReduceScatter, AllGather, AllToAll, Permute,
+  AllReduce, ReduceScatter, AllGather, AllToAll, Permute, HaloExchange,
 };
 const char *collectiveName(CollectiveKind kind);
 

@@ -26,6 +26,12 @@
 //
 // The set that a rank owns is a product over factors of intervals: a Box.
 //
+// What slides a window reads more than its own block: a *halo*. {56:"tp"
+// halo(28, 2, 1, 3)} is the rows that 28 positions of a window of 3 read which
+// begins one row before the first and goes on in steps of 2; the axes split the
+// positions. Boxes of neighbours overlap then. Only what an operation reads has
+// halos, never what it makes.
+//
 //===----------------------------------------------------------------------===//
 
 #ifndef PARTITA_SUPPORT_SHARDING_H
@@ -75,10 +81,28 @@ struct Interval {
   bool operator==(const Interval &) const = default;
 };
 
-/// One factor of a dimension: `size` elements, split over `axes` (nested).
+/// Windows over a dimension: position p reads the elements from
+/// p * stride - before, `extent` of them, as far as they exist.
+struct Halo {
+  int64_t positions = 1, stride = 1, before = 0, extent = 1;
+
+  /// What some positions read, beyond the ends of the dimension too.
+  Interval reads(Interval of) const {
+    return {of.begin * stride - before,
+            (of.end - 1) * stride - before + extent};
+  }
+  /// The numbers are in range, so that nothing here overflows.
+  bool isValid() const;
+  bool operator==(const Halo &) const = default;
+  auto operator<=>(const Halo &) const = default;
+};
+
+/// One factor of a dimension: `size` elements, split over `axes` (nested). With
+/// a halo the axes split its positions, and the factor is the whole dimension.
 struct FactorSharding {
   int64_t size = 1;
   std::vector<int> axes;
+  std::optional<Halo> halo = {};
   bool operator==(const FactorSharding &) const = default;
   auto operator<=>(const FactorSharding &) const = default;
 };
@@ -108,6 +132,9 @@ struct Sharding {
   std::vector<int64_t> globalShape() const;
   /// Axes used by dimensions, as a bit set; partial axes are not included.
   uint64_t dimAxes() const;
+  bool hasHalo() const;
+  /// The same axes in blocks that do not overlap.
+  Sharding withoutHalos() const;
   /// "[{6:dp}, {3, 4:tp, 2}] partial{..}" with the mesh's axis names.
   std::string str(const Mesh &mesh) const;
 };
@@ -115,6 +142,16 @@ struct Sharding {
 /// The part of 0..size that the rank at `coords` owns.
 Interval shardInterval(int64_t size, const std::vector<int> &axes,
                        const Mesh &mesh, const std::vector<int64_t> &coords);
+/// The part of a factor that the rank at `coords` holds, with its halo.
+Interval shardInterval(const FactorSharding &factor, const Mesh &mesh,
+                       const std::vector<int64_t> &coords);
+/// How many elements the windows of the rank at `coords` reach over either end
+/// of a factor with a halo: the padding that its own positions need.
+std::pair<int64_t, int64_t> beyondEnds(const FactorSharding &factor,
+                                       const Mesh &mesh,
+                                       const std::vector<int64_t> &coords);
+/// The most elements of a factor that a rank holds.
+int64_t maxShardSize(const FactorSharding &factor, const Mesh &mesh);
 
 /// What a rank owns: per dimension and factor an interval, with the factor
 /// sizes for addressing.
@@ -159,7 +196,7 @@ std::vector<SharedRun> intersect(const Box &from, const Box &to);
 
 /// Checks everything that makes a sharding legal for `shape` on `mesh`: factor
 /// products match, axes exist and occur once, no shard is empty, partial axes
-/// have a combiner.
+/// have a combiner, a halo is the only factor of its dimension.
 Status checkSharding(const Sharding &sharding, const std::vector<int64_t> &shape,
                      const Mesh &mesh, const std::string &place);
 

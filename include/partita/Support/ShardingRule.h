@@ -20,6 +20,10 @@
 //   - a reduction factor does too, and every result is pending over the axis
 //     with the factor's combiner;
 //   - a replicate factor takes no axis;
+//   - a *halo* factor is the positions of a window. Results walk it like a
+//     parallel factor; operands have the elements under the windows in its
+//     place, and each rank reads what its own positions need of them, which
+//     overlaps with what its neighbours read;
 //   - a *linear* factor has no dimension: on an axis it says that the operands
 //     in `linearOperands` arrive pending (sum) over the axis and so do the
 //     results, the other operands being whole. This is how partial values flow.
@@ -35,7 +39,13 @@
 
 namespace partita {
 
-enum class FactorKind : uint8_t { Parallel, Reduction, Replicate, Linear };
+enum class FactorKind : uint8_t {
+  Parallel,
+  Reduction,
+  Replicate,
+  Linear,
+  Halo
+};
 
 struct Factor {
   std::string name;
@@ -46,6 +56,14 @@ struct Factor {
   /// The operation computes with the factor's index (a position, a row number):
   /// each rank's share must be one interval of it.
   bool contiguous = false;
+  /// Of a halo factor: its windows, and the size of the operands' dimension.
+  Halo halo = {};
+  int64_t elements = 0;
+
+  /// The size of a dimension that walks this factor and no other.
+  int64_t sizeIn(bool operand) const {
+    return operand && kind == FactorKind::Halo ? elements : size;
+  }
 };
 
 /// Factors walked by each dimension of one tensor.
@@ -79,6 +97,11 @@ public:
   RuleBuilder &replicate(std::string name, int64_t size, const Places &operands,
                          const Places &results);
   RuleBuilder &linear(std::vector<unsigned> operands);
+  /// Windows over dimensions of `elements`: each is all of its operand's
+  /// dimension, and halo.positions are all of the result's. Each rank's share is
+  /// an interval.
+  RuleBuilder &halo(std::string name, const Halo &halo, int64_t elements,
+                    const Places &operands, const Places &results);
   /// Marks a factor named before as contiguous.
   RuleBuilder &contiguous(const std::string &name);
   ShardingRule build();

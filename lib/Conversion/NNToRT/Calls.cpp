@@ -251,7 +251,7 @@ Status Emitter::emitAttention(nn::AttentionOp op) {
       return dist::OffsetAttr::get(builder.getContext(), known.getMesh(),
                                    dist::FactorAttr::get(builder.getContext(),
                                                          nn::shapeOf(tensor)[2],
-                                                         {}));
+                                                         {}, {}));
     };
     call.bases = {query ? query : whole(op.getQuery()),
                   key ? key : whole(op.getKey())};

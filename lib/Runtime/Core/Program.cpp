@@ -70,6 +70,8 @@ const char *partita::runtime::collectiveName(CollectiveKind kind) {
     return "all_to_all";
   case CollectiveKind::Permute:
     return "permute";
+  case CollectiveKind::HaloExchange:
+    return "halo_exchange";
   }
   return "unknown";
 }

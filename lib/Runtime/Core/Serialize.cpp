@@ -32,7 +32,7 @@ static_assert(std::endian::native == std::endian::little,
               "program bytes are little-endian and copied as they are");
 
 static constexpr char magic[8] = {'P', 'A', 'R', 'T', 'I', 'T', 'A', '\0'};
-static constexpr uint32_t version = 1;
+static constexpr uint32_t version = 2;
 static constexpr size_t headerBytes = 8 + 4 + 8 + 8;
 
 namespace {
@@ -183,6 +183,14 @@ template <typename A> static void fields(A &archive, View &view) {
 }
 template <typename A> static void fields(A &archive, FactorSharding &factor) {
   all(archive, factor.size, factor.axes);
+  bool hasHalo = factor.halo.has_value();
+  fields(archive, hasHalo);
+  if (!hasHalo)
+    return;
+  if constexpr (A::reading)
+    factor.halo.emplace();
+  Halo &halo = *factor.halo;
+  all(archive, halo.positions, halo.stride, halo.before, halo.extent);
 }
 template <typename A> static void fields(A &archive, DimSharding &dim) {
   fields(archive, dim.factors);

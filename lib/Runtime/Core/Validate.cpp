@@ -213,7 +213,7 @@ Status Validator::checkTransfer(const Command &command,
 Status Validator::checkCollective(const Command &command) {
   if (command.operands.size() != 1 || command.results.size() != 1)
     return invalid(command.id, "a collective has one operand and one result");
-  if (command.collective > CollectiveKind::Permute)
+  if (command.collective > CollectiveKind::HaloExchange)
     return invalid(command.id, "unknown kind of collective");
   if (command.operands[0].dtype != command.results[0].dtype)
     return invalid(command.id, "element types differ");

@@ -405,3 +405,58 @@ func.func @f(%x: tensor<6x8xf32>) {
     : (tensor<6x8xf32>) -> tensor<8x6xf32>
   return
 }
+
+// -----
+
+dist.mesh @m {axes = ["dp", "tp"], sizes = array<i64: 2, 3>}
+func.func @f(%x: tensor<6x8xf32>) {
+  // expected-error@+1 {{must add halos and nothing else}}
+  %0 = dist.halo_exchange %x axes ["dp"] : tensor<6x8xf32>
+    from #dist.sharding<@m, [{6:"dp"}, {8}]> to #dist.sharding<@m, [{6:"dp"}, {8}]>
+  return
+}
+
+// -----
+
+dist.mesh @m {axes = ["dp", "tp"], sizes = array<i64: 2, 3>}
+func.func @f(%x: tensor<6x8xf32>) {
+  // expected-error@+1 {{must add halos and nothing else}}
+  %0 = dist.halo_exchange %x axes ["dp"] : tensor<6x8xf32>
+    from #dist.sharding<@m, [{6}, {8}]> to #dist.sharding<@m, [{6:"dp" halo(6, 1, 1, 3)}, {8}]>
+  return
+}
+
+// -----
+
+dist.mesh @m {axes = ["dp", "tp"], sizes = array<i64: 2, 3>}
+func.func @f(%x: tensor<6x8xf32>) {
+  // expected-error@+1 {{must add halos and nothing else}}
+  %0 = dist.halo_exchange %x axes ["dp"] : tensor<6x8xf32>
+    from #dist.sharding<@m, [{6:"dp" halo(6, 1, 1, 3)}, {8}]> to #dist.sharding<@m, [{6:"dp" halo(6, 1, 1, 3)}, {8}]>
+  return
+}
+
+// -----
+
+dist.mesh @m {axes = ["dp", "tp"], sizes = array<i64: 2, 3>}
+func.func @f(%x: tensor<6x8xf32>) {
+  // expected-error@+1 {{has a rank whose windows lie beyond its ends}}
+  %0 = dist.halo_exchange %x axes ["dp"] : tensor<6x8xf32>
+    from #dist.sharding<@m, [{6:"dp"}, {8}]> to #dist.sharding<@m, [{6:"dp" halo(6, 1, 9, 3)}, {8}]>
+  return
+}
+
+// -----
+
+dist.mesh @m {axes = ["dp", "tp"], sizes = array<i64: 2, 3>}
+func.func @f(%x: tensor<6x8xf32>) {
+  // expected-error@+1 {{has a halo beside other factors}}
+  %0 = dist.halo_exchange %x axes ["dp"] : tensor<6x8xf32>
+    from #dist.sharding<@m, [{6:"dp"}, {8}]> to #dist.sharding<@m, [{6:"dp"}, {2, 4:"tp" halo(4, 1, 0, 1)}]>
+  return
+}
+
+// -----
+
+// expected-error@+1 {{expected positions, stride, before and extent}}
+func.func @f(%x: tensor<6xf32> {dist.sharding = #dist.sharding<@m, [{6:"dp" halo(6, 1, 1)}]>})

@@ -46,6 +46,9 @@ func.func @moves(%x: tensor<6x24xf32> {dist.sharding = #dist.sharding<@m, [{6:"d
   // CHECK: dist.permute
   %5 = dist.permute %x axes ["dp", "tp"] : tensor<6x24xf32>
     from #dist.sharding<@m, [{6:"dp", "tp"}, {24}]> to #dist.sharding<@m, [{6:"tp", "dp"}, {24}]>
+  // CHECK: dist.halo_exchange %{{.*}} axes ["dp"] : tensor<6x24xf32> from #dist.sharding<@m, [{6:"dp"}, {24}]> to #dist.sharding<@m, [{6:"dp" halo(3, 2, 1, 3)}, {24}]>
+  %h = dist.halo_exchange %x axes ["dp"] : tensor<6x24xf32>
+    from #dist.sharding<@m, [{6:"dp"}, {24}]> to #dist.sharding<@m, [{6:"dp" halo(3, 2, 1, 3)}, {24}]>
   // CHECK: dist.slice
   %6 = dist.slice %x axes ["dp"] : tensor<6x24xf32>
     from #dist.sharding<@m, [{6}, {24}]> to #dist.sharding<@m, [{6}, {24:"dp"}]>

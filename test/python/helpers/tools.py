@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -48,6 +49,16 @@ class Done:
     def json(self):
         """stdout, parsed."""
         return json.loads(self.out)
+
+
+def limit_memory(size: int):
+    """What a process does before it starts, for its memory to be limited to `size` bytes.
+
+    Sanitizers reserve terabytes of addresses, and check memory by themselves.
+    """
+    if SANITIZED:
+        return None
+    return lambda: resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
 def start(*command, environment=None, timeout=120, **options) -> Done:

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Windows that slide: batch, channels, groups and windows that tile are split,
+// Windows that slide: batch, channels, groups and positions of windows are split,
 // evenly or not, and partial sums over input channels are added up.
 //
 //===----------------------------------------------------------------------===//
@@ -18,6 +18,10 @@ using namespace partita::test;
 
 TEST_CASE("convolutions partition") {
   checkAll({
+      // Windows that skip elements, and read a border on one side only.
+      {"nn.conv %a, %b strides [3, 2] dilations [1, 1] pads [0, 0] [1, 0] : $T",
+       {"1x2x11x7xf64", "2x2x1x2xf64"},
+       {"1x2x4x3xf64"}},
       {"nn.conv %a, %b strides [2, 1] dilations [1, 2] pads [1, 0] [0, 3] : $T",
        {"3x6x5x7xf64", "5x6x3x2xf64"},
        {"3x5x2x8xf64"}},

@@ -50,7 +50,7 @@ Sharding test::boundary(const Sharding &own, const Mesh &mesh,
     return withoutPartial(all[random() % all.size()]);
   }
   default:
-    return withoutPartial(own);
+    return withoutPartial(own.withoutHalos());
   }
 }
 

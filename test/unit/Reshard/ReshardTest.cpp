@@ -102,6 +102,50 @@ TEST_CASE("three axes") {
   checkAllPairs("x=2,y=3,z=2", {{{12}}}, Combiner::None);
 }
 
+TEST_CASE("paths from every sharding to what windows read") {
+  std::vector<Halo> windows = {{7, 1, 1, 3}, {4, 2, 1, 3}, {4, 2, 1, 2},
+                               {5, 1, 0, 3}, {9, 1, 2, 3}, {3, 1, 1, 7}};
+  for (std::string axes : {"x=2", "x=3", "x=2,y=2", "x=2,y=3"}) {
+    Setup setup(axes);
+    std::vector<int> all;
+    for (int axis = 0; axis < setup.mesh.numAxes(); ++axis)
+      all.push_back(axis);
+    for (const Halo &window : windows) {
+      for (const std::vector<int> &split : {std::vector<int>{0}, all}) {
+        for (std::vector<int> pending : {std::vector<int>{}, {1}}) {
+          Sharding to{{{{{7, split, window}}}, {{{4, {}}}}}, {}, Combiner::None};
+          if (!pending.empty() && (all.size() < 2 || split.size() > 1))
+            continue;
+          if (!pending.empty())
+            to.partialAxes = pending, to.combiner = Combiner::Sum;
+          if (!checkSharding(to, {7, 4}, setup.mesh, ""))
+            continue; // Six ranks, three positions.
+          for (const Sharding &from :
+               allShardings({{{7}}, {{4}}}, setup.mesh, Combiner::Sum))
+            checkPath(setup, from, to);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("borders are exchanged, and a whole tensor is cut") {
+  Setup setup("x=3");
+  Sharding blocks{{{{{9, {0}}}}}, {}, Combiner::None};
+  Sharding reads{{{{{9, {0}, Halo{9, 1, 1, 3}}}}}, {}, Combiner::None};
+  auto exchange = setup.planner.path(DType::F32, blocks, reads);
+  REQUIRE(exchange);
+  REQUIRE(exchange->moves.size() == 1);
+  CHECK(exchange->moves[0].kind == MoveKind::HaloExchange);
+  auto cut = setup.planner.path(DType::F32, Sharding::replicated({9}), reads);
+  REQUIRE(cut);
+  REQUIRE(cut->moves.size() == 1);
+  CHECK(cut->moves[0].kind == MoveKind::Slice);
+  auto back = setup.planner.path(DType::F32, reads, blocks);
+  REQUIRE(!back);
+  CHECK(back.error().code == "reshard.unreachable");
+}
+
 //===----------------------------------------------------------------------===//
 // Prices
 //===----------------------------------------------------------------------===//
@@ -182,10 +226,12 @@ static void checkPrices(const std::string &axes, const Dims &dims) {
         for (int axis = 0; axis < mesh.numAxes(); ++axis)
           if (set >> axis & 1)
             axes.push_back(axis);
-        for (int kind = 0; kind < 7; ++kind)
-          price[i][j] =
-              std::min(price[i][j], oneMove(setup, static_cast<MoveKind>(kind),
-                                            axes, all[i], all[j]));
+        for (MoveKind kind :
+             {MoveKind::AllGather, MoveKind::ReduceScatter, MoveKind::AllReduce,
+              MoveKind::AllToAll, MoveKind::Permute, MoveKind::Slice,
+              MoveKind::ToPartial})
+          price[i][j] = std::min(price[i][j],
+                                 oneMove(setup, kind, axes, all[i], all[j]));
       }
   for (size_t i = 0; i < n; ++i)
     price[i][i] = 0;

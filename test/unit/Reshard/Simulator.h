@@ -139,6 +139,7 @@ private:
     case MoveKind::AllGather:
     case MoveKind::AllToAll:
     case MoveKind::Permute:
+    case MoveKind::HaloExchange:
       for (int64_t other : group)
         if (where[other][offset] >= 0) {
           value = data[other][where[other][offset]];

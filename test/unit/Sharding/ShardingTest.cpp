@@ -177,6 +177,91 @@ TEST_CASE("canonical forms are equal exactly where boxes are") {
   }
 }
 
+TEST_CASE("ranks hold what their windows read") {
+  Halo windows[] = {{7, 1, 1, 3}, {4, 2, 1, 3}, {3, 3, 0, 1},
+                    {5, 1, 0, 3}, {9, 1, 2, 3}, {4, 2, 3, 5}};
+  int64_t size = 7;
+  for (const char *axes : {"x=1", "x=2", "x=3", "x=2,y=2"}) {
+    Mesh mesh = *Mesh::parse(axes);
+    for (const Halo &halo : windows) {
+      FactorSharding factor{size, {0}, halo};
+      if (mesh.numAxes() == 2)
+        factor.axes.push_back(1);
+      Sharding sharding{{{{factor}}}, {}, Combiner::None};
+      INFO(sharding.str(mesh));
+      if (mesh.numRanks() > halo.positions) {
+        CHECK(!checkSharding(sharding, {size}, mesh, ""));
+        continue;
+      }
+      REQUIRE(checkSharding(sharding, {size}, mesh, ""));
+      int64_t most = 0;
+      for (int64_t rank = 0; rank < mesh.numRanks(); ++rank) {
+        std::vector<int64_t> coords = mesh.coordinates(rank);
+        Interval mine = shardInterval(halo.positions, factor.axes, mesh, coords);
+        std::set<int64_t> read;
+        int64_t before = 0, after = 0;
+        for (int64_t p = mine.begin; p < mine.end; ++p)
+          for (int64_t tap = 0; tap < halo.extent; ++tap) {
+            int64_t at = p * halo.stride - halo.before + tap;
+            before = std::max(before, -at);
+            after = std::max(after, at - (size - 1));
+            if (at >= 0 && at < size)
+              read.insert(at);
+          }
+        if (mesh.numRanks() > 1 && halo.stride <= halo.extent)
+          CHECK(elements(boxOf(sharding, mesh, coords)) ==
+                std::vector<int64_t>(read.begin(), read.end()));
+        if (mesh.numRanks() == 1)
+          CHECK(boxOf(sharding, mesh, coords).isFull());
+        CHECK(beyondEnds(factor, mesh, coords) == std::pair{before, after});
+        most = std::max(most, boxOf(sharding, mesh, coords).numElements());
+      }
+      CHECK(maxShardSize(factor, mesh) == most);
+      CHECK((canonical(sharding, mesh) == Sharding::replicated({size})) ==
+            (mesh.numRanks() == 1));
+      CHECK(checkSharding(sharding.withoutHalos(), {size}, mesh, ""));
+    }
+  }
+}
+
+TEST_CASE("halos that are none") {
+  Mesh mesh = *Mesh::parse("x=2");
+  auto legal = [&](std::vector<FactorSharding> factors, int64_t size) {
+    return bool(checkSharding({{{std::move(factors)}}, {}, Combiner::None},
+                              {size}, mesh, ""));
+  };
+  CHECK(legal({{8, {0}, Halo{8, 1, 1, 3}}}, 8));
+  CHECK(!legal({{2, {}}, {4, {0}, Halo{4, 1, 1, 3}}}, 8));
+  CHECK(!legal({{8, {0}, Halo{1, 1, 0, 3}}}, 8));
+  // All that rank 0 (or rank 1) reads is padding.
+  CHECK(!legal({{8, {0}, Halo{8, 1, 6, 3}}}, 8));
+  CHECK(!legal({{8, {0}, Halo{16, 1, 0, 1}}}, 8));
+  CHECK(!legal({{8, {0}, Halo{8, 0, 0, 1}}}, 8));
+  CHECK(!legal({{8, {0}, Halo{8, int64_t(1) << 40, 0, 1}}}, 8));
+  CHECK(!legal({{8, {0}, Halo{8, 1, -1, 1}}}, 8));
+}
+
+TEST_CASE("strategies of a window") {
+  Mesh mesh = *Mesh::parse("x=2,y=2");
+  ShardingRule rule = RuleBuilder({1}, {1})
+                          .halo("h", {4, 2, 1, 3}, 7, {{0, 0}}, {{0, 0}})
+                          .build();
+  CHECK(rule.str() == "([h]) -> ([h]) halo{h}");
+  Strategy strategy = Strategy::replicated(rule);
+  CHECK(operandSharding(rule, strategy, 0) == Sharding::replicated({7}));
+  strategy.factors[0].factors = {{4, {0}}};
+  REQUIRE(checkStrategy(rule, strategy, mesh, ""));
+  CHECK(operandSharding(rule, strategy, 0).str(mesh) ==
+        "[{7:x halo(4, 2, 1, 3)}]");
+  CHECK(resultSharding(rule, strategy, 0).str(mesh) == "[{4:x}]");
+  strategy.factors[0].factors = {{2, {}}, {2, {0}}};
+  CHECK(!checkStrategy(rule, strategy, mesh, ""));
+  strategy.factors[0].factors = {{2, {0}}, {2, {1}}};
+  REQUIRE(checkStrategy(rule, strategy, mesh, ""));
+  CHECK(operandSharding(rule, strategy, 0).str(mesh) ==
+        "[{7:x,y halo(4, 2, 1, 3)}]");
+}
+
 TEST_CASE("what is no sharding") {
   Mesh mesh = *Mesh::parse("x=2,y=3");
   auto legal = [&](DimSharding dim, std::vector<int> partial = {},
