@@ -85,11 +85,11 @@ static Status parseDims(const std::string &text,
                         std::map<std::string, int64_t> &dims) {
   for (const std::string &item : CLI::detail::split(text, ',')) {
     size_t equals = item.rfind('=');
-    const char *first = item.data() + equals + 1;
-    const char *last = item.data() + item.size();
     int64_t size = 0;
     bool named = equals != std::string::npos && equals > 0;
     if (named) {
+      const char *first = item.data() + equals + 1;
+      const char *last = item.data() + item.size();
       auto [end, error] = std::from_chars(first, last, size);
       named = error == std::errc() && end == last && size > 0;
     }

@@ -303,11 +303,20 @@ Result<TemporaryFolder> TemporaryFolder::create() {
   const char *parent = std::getenv("TMPDIR");
   std::string path =
       std::string(parent && *parent ? parent : "/tmp") + "/partita-XXXXXX";
-  if (!mkdtemp(path.data()))
+  // Its name is known when it is there, and then it must be listed before a
+  // signal comes.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  bool made = mkdtemp(path.data()) != nullptr;
+  int number = errno;
+  TemporaryFolder folder(made ? path : "");
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (!made)
     return makeError(ExitCode::InvalidInput, "output.folder", path,
-                     "cannot be made: " + std::string(std::strerror(errno)),
+                     "cannot be made: " + std::string(std::strerror(number)),
                      "set TMPDIR to a folder that can be written");
-  return TemporaryFolder(path);
+  return folder;
 }
 
 TemporaryFolder::~TemporaryFolder() {

@@ -10,49 +10,27 @@
 // read. What is not channels last is copied through the workspace; the compiler
 // lays out buffers so that this is rare. Weights are in the layout that the
 // primitive chooses: packed once at load where they can be, else brought there
-// each time. Half precision is converted on those copies.
+// each time (ConvPrimitive.h). Half precision is converted on those copies.
 //
 // f64 and i32, and what oneDNN has only its slow reference for, are plain
 // loops over rows, with any strides.
 //
 //===----------------------------------------------------------------------===//
 
-#include "OneDNN.h"
-#include "Window.h"
-#include <cstring>
-#include <optional>
+#include "ConvPrimitive.h"
 
 using namespace partita;
 using namespace partita::runtime;
-
-static constexpr auto f32 = dnnl::memory::data_type::f32;
 
 //===----------------------------------------------------------------------===//
 // The problem
 //===----------------------------------------------------------------------===//
 
-namespace {
-
-/// A convolution by its sizes. For a transposed one the windows are over the
-/// result.
-struct Problem {
-  bool transposed = false;
-  int64_t groups = 1;
-  std::vector<int64_t> input, weight, result;
-  Windows windows;
-
-  size_t spatial() const { return input.size() - 2; }
-  int64_t inputsPerGroup() const { return input[1] / groups; }
-  int64_t resultsPerGroup() const { return result[1] / groups; }
-};
-
-} // namespace
-
-static Result<Problem> makeProblem(const Command &call, bool transposed,
+static Result<ConvProblem> makeProblem(const Command &call, bool transposed,
                                    std::vector<int64_t> input,
                                    std::vector<int64_t> weight,
                                    std::vector<int64_t> result) {
-  Problem p{transposed,        1, std::move(input), std::move(weight),
+  ConvProblem p{transposed,        1, std::move(input), std::move(weight),
             std::move(result), {}};
   size_t rank = p.input.size();
   if (rank < 3 || p.weight.size() != rank || p.result.size() != rank ||
@@ -107,136 +85,10 @@ resultShape(const Command &call, bool transposed,
 }
 
 //===----------------------------------------------------------------------===//
-// Primitives
-//===----------------------------------------------------------------------===//
-
-static dnnl::memory::desc channelsLast(const std::vector<int64_t> &shape) {
-  using Tag = dnnl::memory::format_tag;
-  constexpr Tag tags[] = {Tag::acb, Tag::acdb, Tag::acdeb};
-  return dnnl::memory::desc(shape, f32, tags[shape.size() - 3]);
-}
-
-/// A weight as oneDNN counts: [g], outputs, inputs, taps; row-major as the call
-/// has it, or in any layout.
-static dnnl::memory::desc weightDesc(const Problem &p, bool any) {
-  int64_t out = p.resultsPerGroup(), in = p.inputsPerGroup(), taps = 1;
-  dnnl::memory::dims dims = {p.groups, out, in}, strides(3);
-  for (size_t d = p.spatial(); d-- > 0;) {
-    strides.insert(strides.begin() + 3, taps);
-    taps *= p.weight[2 + d];
-  }
-  dims.insert(dims.end(), p.weight.begin() + 2, p.weight.end());
-  strides[0] = out * in * taps;
-  strides[1] = p.transposed ? taps : in * taps;
-  strides[2] = p.transposed ? out * taps : taps;
-  if (p.groups == 1) {
-    dims.erase(dims.begin());
-    strides.erase(strides.begin());
-  }
-  if (any)
-    return dnnl::memory::desc(dims, f32, dnnl::memory::format_tag::any);
-  return dnnl::memory::desc(dims, f32, strides);
-}
-
-/// Whether a bias comes first: it is an argument of the primitive.
-static bool startsWithBias(const std::vector<EpilogueKind> &epilogues) {
-  return !epilogues.empty() && epilogues[0] == EpilogueKind::Bias;
-}
-
-template <typename Base>
-static std::optional<typename Base::primitive_desc>
-createDesc(const Problem &p, const std::vector<EpilogueKind> &epilogues,
-           const dnnl::memory::desc &weight, dnnl::algorithm algorithm) {
-  using Dims = dnnl::memory::dims;
-  dnnl::memory::desc in = channelsLast(p.input), out = channelsLast(p.result);
-  size_t first = 3 - p.spatial();
-  Dims strides, dilations, begin, end;
-  for (size_t d = first; d < 3; ++d) {
-    const Windows &w = p.windows;
-    int64_t extent = (w.kernel[d] - 1) * w.dilation[d] + 1;
-    strides.push_back(w.stride[d]);
-    dilations.push_back(w.dilation[d] - 1);
-    begin.push_back(w.pad[d]);
-    // What the last window needs; the call's own pads may be larger.
-    end.push_back((w.outer[d] - 1) * w.stride[d] + extent - w.inner[d] -
-                  w.pad[d]);
-  }
-  bool bias = startsWithBias(epilogues);
-  dnnl::memory::desc biasDesc =
-      bias ? dnnl::memory::desc({p.result[1]}, f32, dnnl::memory::format_tag::a)
-           : dnnl::memory::desc();
-  dnnl::post_ops ops;
-  for (size_t i = bias; i < epilogues.size(); ++i)
-    appendPostOp(ops, epilogues[i], out);
-  dnnl::primitive_attr attr;
-  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  attr.set_post_ops(ops);
-  try {
-    typename Base::desc desc(dnnl::prop_kind::forward_inference, algorithm, in,
-                             weight, biasDesc, out, strides, dilations, begin,
-                             end);
-    typename Base::primitive_desc made(desc, attr, cpuEngine());
-    if (!std::strstr(made.impl_info_str(), "ref"))
-      return made;
-  } catch (const dnnl::error &) {
-    // oneDNN does not know this one: plain loops do.
-  }
-  return std::nullopt;
-}
-
-namespace {
-/// A primitive with what it says of its operands.
-struct Chosen {
-  dnnl::primitive primitive;
-  dnnl::memory::desc input, weight, bias, result, scratchpad;
-};
-} // namespace
-
-template <typename Base>
-static std::optional<Chosen>
-choose(const Problem &p, const std::vector<EpilogueKind> &epilogues,
-       const dnnl::memory::desc &weight, dnnl::algorithm algorithm) {
-  auto desc = createDesc<Base>(p, epilogues, weight, algorithm);
-  if (!desc)
-    return std::nullopt;
-  return Chosen{Base(*desc),       desc->src_desc(), desc->weights_desc(),
-                desc->bias_desc(), desc->dst_desc(), desc->scratchpad_desc()};
-}
-
-/// The fastest primitive that applies these epilogues to weights in the given
-/// layout; nothing if there is only the slow reference.
-static std::optional<Chosen>
-choosePrimitive(const Problem &p, const std::vector<EpilogueKind> &epilogues,
-                const dnnl::memory::desc &weight) {
-  for (const auto *shape : {&p.input, &p.weight, &p.result})
-    for (int64_t size : *shape)
-      if (size == 0)
-        return std::nullopt;
-  if (p.transposed)
-    return choose<dnnl::deconvolution_forward>(
-        p, epilogues, weight, dnnl::algorithm::deconvolution_direct);
-  return choose<dnnl::convolution_forward>(p, epilogues, weight,
-                                           dnnl::algorithm::convolution_direct);
-}
-
-/// The layout of the weight is the one that the primitive with all epilogues
-/// likes best, so that the call that packs and the one that uses it agree.
-static std::optional<Chosen>
-choosePacked(const Problem &p, const std::vector<Epilogue> &epilogues) {
-  std::vector<EpilogueKind> kinds;
-  for (const Epilogue &epilogue : epilogues)
-    kinds.push_back(epilogue.kind);
-  dnnl::memory::desc any = weightDesc(p, /*any=*/true);
-  if (auto chosen = choosePrimitive(p, kinds, any))
-    return chosen;
-  return kinds.empty() ? std::nullopt : choosePrimitive(p, {}, any);
-}
-
-//===----------------------------------------------------------------------===//
 // Packed weights
 //===----------------------------------------------------------------------===//
 
-static Result<Problem> packedProblem(const Command &call) {
+static Result<ConvProblem> packedProblem(const Command &call) {
   PARTITA_CHECK(checkCounts(call, 1, 0));
   bool transposed = intAttr(call, "transposed", 0) != 0;
   std::vector<int64_t> input = intsAttr(call, "input");
@@ -250,14 +102,15 @@ static Result<Problem> packedProblem(const Command &call) {
 
 /// The layout of the packed weight, or nothing if it stays as it is.
 static Result<std::optional<dnnl::memory::desc>>
-packedDesc(const Command &call, const Problem &problem, int threads) {
+packedDesc(const Command &call, const ConvProblem &problem, int threads) {
   PARTITA_TRY(std::vector<EpilogueKind> kinds, epilogueKinds(call));
   std::vector<Epilogue> epilogues;
   for (EpilogueKind kind : kinds)
     epilogues.push_back({kind, -1, {}});
   ThreadCount guard(threads);
   try {
-    std::optional<Chosen> chosen = choosePacked(problem, epilogues);
+    std::optional<ConvPrimitive> chosen =
+        chooseLayout(problem, epilogues, /*packed=*/true);
     return chosen ? std::optional(chosen->weight) : std::nullopt;
   } catch (const dnnl::error &e) {
     return onednnError(call, e);
@@ -265,7 +118,7 @@ packedDesc(const Command &call, const Problem &problem, int threads) {
 }
 
 static Result<int64_t> packedConvBytes(const Command &call, int threads) {
-  PARTITA_TRY(Problem problem, packedProblem(call));
+  PARTITA_TRY(ConvProblem problem, packedProblem(call));
   PARTITA_TRY(std::optional<dnnl::memory::desc> desc,
               packedDesc(call, problem, threads));
   return desc ? static_cast<int64_t>(desc->get_size()) : int64_t(0);
@@ -279,7 +132,7 @@ static Result<int64_t> packWorkspace(const Command &call, int) {
 static Result<std::unique_ptr<PreparedCall>>
 preparePack(const Command &call, const PrepareContext &context) {
   PARTITA_CHECK(checkCounts(call, 1, 1));
-  PARTITA_TRY(Problem problem, packedProblem(call));
+  PARTITA_TRY(ConvProblem problem, packedProblem(call));
   PARTITA_TRY(std::optional<dnnl::memory::desc> desc,
               packedDesc(call, problem, context.threads));
   if (!desc || !call.operands[0].isContiguous())
@@ -308,18 +161,20 @@ struct Operand {
 };
 
 struct ConvPlan {
-  Problem problem;
+  ConvProblem problem;
   Operand input, weight, result;
   bool packed = false;
   std::vector<Epilogue> epilogues;
   /// What each of them reads, if it reads anything.
   std::vector<Operand> extra;
   /// Nothing: plain loops. Else how many epilogues it applies.
-  std::optional<Chosen> chosen;
+  std::optional<ConvPrimitive> chosen;
   size_t fused = 0;
   /// The weight is brought to the primitive's layout each time.
   bool reorders = false;
   int64_t reorderedOffset = 0, scratchpadOffset = 0, workspace = 0;
+  /// Where Winograd's primitive has its input and its result in blocks.
+  int64_t blockedInputOffset = 0, blockedResultOffset = 0;
 };
 
 class ConvPlanner {
@@ -443,7 +298,8 @@ bool ConvPlanner::fusible(size_t position) {
 }
 
 void ConvPlanner::planPrimitive() {
-  std::optional<Chosen> best = choosePacked(plan.problem, plan.epilogues);
+  std::optional<ConvPrimitive> best =
+      chooseLayout(plan.problem, plan.epilogues, plan.packed);
   if (!best)
     return;
   if (isHalf(plan.input.view.dtype) || !isChannelsLast(plan.input.view))
@@ -454,12 +310,21 @@ void ConvPlanner::planPrimitive() {
   for (size_t i = 0; i < plan.epilogues.size() && fusible(i); ++i)
     kinds.push_back(plan.epilogues[i].kind);
   for (; !plan.chosen; kinds.pop_back()) {
-    plan.chosen = choosePrimitive(plan.problem, kinds, best->weight);
+    plan.chosen =
+        choosePrimitive(plan.problem, kinds, best->weight, best->winograd);
     plan.fused = kinds.size();
     if (kinds.empty())
       break;
   }
-  if (!plan.chosen || plan.packed)
+  if (!plan.chosen)
+    return;
+  if (plan.chosen->winograd) {
+    plan.blockedInputOffset =
+        allot(static_cast<int64_t>(plan.chosen->input.get_size()));
+    plan.blockedResultOffset =
+        allot(static_cast<int64_t>(plan.chosen->result.get_size()));
+  }
+  if (plan.packed)
     return;
   if (isHalf(plan.weight.view.dtype) || !plan.weight.view.isContiguous())
     copyOperand(plan.weight, false);
@@ -493,7 +358,7 @@ namespace {
 
 /// One plane of the result: a sample's output channel.
 template <typename T> struct PlainConv {
-  const Problem &p;
+  const ConvProblem &p;
   const View &input, &weight, &result;
   const T *x, *w;
   T *y;
@@ -567,8 +432,8 @@ private:
   int threads;
   dnnl::stream stream;
   std::unordered_map<int, dnnl::memory> arguments;
-  dnnl::memory plainWeight;
-  dnnl::reorder reorder;
+  dnnl::memory plainWeight, plainInput, plainResult;
+  dnnl::reorder reorder, intoBlocks, outOfBlocks;
   std::vector<Epilogue> rest;
 };
 
@@ -597,6 +462,14 @@ PreparedConv::PreparedConv(const Command &call, ConvPlan given, int threads)
     plainWeight =
         dnnl::memory(weightDesc(plan.problem, false), cpuEngine(), nullptr);
     reorder = dnnl::reorder(plainWeight, arguments[DNNL_ARG_WEIGHTS]);
+  }
+  if (plan.chosen->winograd) {
+    plainInput =
+        dnnl::memory(channelsLast(plan.problem.input), cpuEngine(), nullptr);
+    plainResult =
+        dnnl::memory(channelsLast(plan.problem.result), cpuEngine(), nullptr);
+    intoBlocks = dnnl::reorder(plainInput, arguments[DNNL_ARG_SRC]);
+    outOfBlocks = dnnl::reorder(arguments[DNNL_ARG_DST], plainResult);
   }
 }
 
@@ -634,7 +507,17 @@ void PreparedConv::runPrimitive(std::byte *const bases[3]) {
   for (size_t i = 0; i < plan.fused; ++i)
     if (plan.epilogues[i].operand >= 0)
       set(argumentOf(i), address(plan.extra[i], bases));
+  bool winograd = plan.chosen->winograd;
+  if (winograd) {
+    plainInput.set_data_handle(address(plan.input, bases));
+    plainResult.set_data_handle(address(plan.result, bases));
+    set(DNNL_ARG_SRC, addressOf(workspace, bases) + plan.blockedInputOffset);
+    set(DNNL_ARG_DST, addressOf(workspace, bases) + plan.blockedResultOffset);
+    intoBlocks.execute(stream, plainInput, arguments[DNNL_ARG_SRC]);
+  }
   plan.chosen->primitive.execute(stream, arguments);
+  if (winograd)
+    outOfBlocks.execute(stream, arguments[DNNL_ARG_DST], plainResult);
   stream.wait();
 }
 

@@ -125,7 +125,7 @@ public:
   }
 
 private:
-  static constexpr int64_t capacity = 8 << 20;
+  static constexpr int64_t capacity = 12 << 20;
   int64_t used = 0;
   HostTensor memory{DType::U8, {capacity}};
 };
