@@ -32,7 +32,8 @@ from ..files import written_whole
 def run_case(case, worker) -> dict:
     """One line of the report: status, reason, fixed inputs, the model's operators,
     and the operations that ran (interpreted) with the rule of an example."""
-    from .cases import Unsupported, tensors
+    from .cases import Unsupported, values
+    from .containers import opened
 
     line = {"status": "failed", "reason": "", "fixed": [], "operators": [], "operations": {}}
     try:
@@ -40,9 +41,9 @@ def run_case(case, worker) -> dict:
         used = {(node.domain or "ai.onnx", node.op_type) for node in model.graph.node}
         line["operators"] = [f"{domain}::{name}" for domain, name in sorted(used)]
         for folder in sets:
-            values = tensors(folder, "input", model.graph.input)
-            expected = tensors(folder, "output", model.graph.output)
-            line |= _run_data_set(case, worker, model, values, expected)
+            given = values(folder, "input", model.graph.input)
+            expected = values(folder, "output", model.graph.output)
+            line |= _run_data_set(case, worker, *opened(model, given, expected))
             if line["status"] != "passed":
                 break
     except Unsupported as reason:

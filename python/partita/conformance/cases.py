@@ -32,8 +32,30 @@ NUMBERS = {
     getattr(onnx.TensorProto, name)
     for name in (
         "FLOAT DOUBLE FLOAT16 BFLOAT16 BOOL INT8 INT16 INT32 INT64 UINT8 UINT16 UINT32 UINT64"
+        " INT4 UINT4 INT2 UINT2 FLOAT8E4M3FN FLOAT8E4M3FNUZ FLOAT8E5M2 FLOAT8E5M2FNUZ FLOAT4E2M1"
     ).split()
+    if hasattr(onnx.TensorProto, name)
 }
+
+
+#: How Partita's files hold what NumPy has not, by the names of ml_dtypes.
+STORED = {
+    "bfloat16": "float32",
+    "int4": "int8",
+    "uint4": "uint8",
+    "int2": "int8",
+    "uint2": "uint8",
+    "float8_e4m3fn": "float16",
+    "float8_e4m3fnuz": "float16",
+    "float8_e5m2": "float16",
+    "float8_e5m2fnuz": "float16",
+    "float4_e2m1fn": "float16",
+}
+
+
+def stored(value: numpy.ndarray) -> numpy.ndarray:
+    """The array as it is in a file of inputs or outputs."""
+    return value.astype(STORED.get(value.dtype.name, value.dtype), copy=False)
 
 
 class Unsupported(Exception):
@@ -81,27 +103,43 @@ def find(folder: str) -> list[Case]:
     return sorted(found, key=lambda case: case.name)
 
 
-def tensors(folder: str, kind: str, ports) -> dict[str, numpy.ndarray]:
-    """The arrays of input_I.pb or output_I.pb by the names of the graph's ports.
+def values(folder: str, kind: str, ports) -> dict:
+    """What input_I.pb or output_I.pb hold by the names of the graph's ports:
+    arrays, lists of arrays for sequences, None for optional values that are not
+    there.
 
-    Raises Unsupported for what is no tensor of numbers.
+    Raises Unsupported for what is not of numbers.
     """
-    arrays = {}
+    found = {}
     for i, port in enumerate(ports):
         path = os.path.join(folder, f"{kind}_{i}.pb")
-        if not os.path.exists(path):
-            continue
-        what = port.type.WhichOneof("value")
-        if what != "tensor_type":
-            raise Unsupported(f"its {kind} is a {what.removesuffix('_type')}")
-        tensor = onnx.TensorProto()
-        with open(path, "rb") as file:
-            tensor.ParseFromString(file.read())
+        if os.path.exists(path):
+            with open(path, "rb") as file:
+                found[port.name] = _parsed(file.read(), port.type, kind)
+    return found
+
+
+def _parsed(data: bytes, type_: onnx.TypeProto, kind: str):
+    """The value of a type from its bytes; `kind` is for messages."""
+    what = type_.WhichOneof("value")
+    if what == "tensor_type":
+        tensor = onnx.TensorProto.FromString(data)
         if tensor.data_type not in NUMBERS:
             name = onnx.TensorProto.DataType.Name(tensor.data_type)
             raise Unsupported(f"its {kind} has the element type {name}")
-        arrays[port.name] = numpy_helper.to_array(tensor)
-    return arrays
+        return numpy_helper.to_array(tensor)
+    if what == "sequence_type":
+        parts, inner = onnx.SequenceProto.FromString(data), type_.sequence_type.elem_type
+        if inner.WhichOneof("value") != "tensor_type":
+            raise Unsupported(f"its {kind} is a sequence of other things than tensors")
+        return [_parsed(t.SerializeToString(), inner, kind) for t in parts.tensor_values]
+    if what == "optional_type":
+        optional, inner = onnx.OptionalProto.FromString(data), type_.optional_type.elem_type
+        field = inner.WhichOneof("value").replace("_type", "_value")
+        if not optional.HasField(field):
+            return None
+        return _parsed(getattr(optional, field).SerializeToString(), inner, kind)
+    raise Unsupported(f"its {kind} is a {what.removesuffix('_type')}")
 
 
 def generate(folder: str) -> int:

@@ -24,6 +24,7 @@ import onnx
 
 from .. import arrays
 from ..errors import UNSUPPORTED, UserError
+from .cases import stored
 
 INTERPRETED, RAISED, COMPILED = MODES = ("interp", "raised", "compiled")
 
@@ -75,9 +76,7 @@ class Worker:
             if port.name not in values:
                 continue
             value, file = values[port.name], os.path.join(folder, f"input_{i}.npy")
-            # NumPy's files have no bfloat16; Partita reads float32 for it.
-            half = value.dtype.name == "bfloat16"
-            arrays.save(file, value.astype(numpy.float32) if half else value)
+            arrays.save(file, stored(value))
             inputs += ["--input", f"{port.name}={file}"]
         outputs = os.path.join(folder, "outputs")
         if self.mode == COMPILED:
