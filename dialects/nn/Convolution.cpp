@@ -303,20 +303,28 @@ ShardingRule PoolOp::getShardingRule() {
   return builder.build();
 }
 
+/// The shape of one element for each window.
+template <typename Op>
+static LogicalResult poolShape(std::optional<Location> loc, Op op,
+                               SmallVectorImpl<int64_t> &shape) {
+  std::vector<int64_t> input = shapeOf(op.getInput());
+  if (input.size() < 3)
+    return emitOptionalError(loc, "needs an input with spatial dimensions");
+  if (failed(checkWindows(loc, op, op.getKernel(), input.size() - 2)))
+    return failure();
+  shape.assign({input[0], input[1]});
+  return slide(loc, windowsOf(op, op.getKernel()),
+               ArrayRef(input).drop_front(2), shape);
+}
+
 LogicalResult PoolOp::inferReturnTypes(MLIRContext *,
                                        std::optional<Location> loc,
                                        Adaptor adaptor,
                                        SmallVectorImpl<Type> &types) {
-  std::vector<int64_t> input = shapeOf(adaptor.getInput());
+  SmallVector<int64_t> shape;
   if (adaptor.getKind() != "max" && adaptor.getKind() != "sum")
     return emitOptionalError(loc, "needs kind \"max\" or \"sum\"");
-  if (input.size() < 3)
-    return emitOptionalError(loc, "needs an input with spatial dimensions");
-  if (failed(checkWindows(loc, adaptor, adaptor.getKernel(), input.size() - 2)))
-    return failure();
-  SmallVector<int64_t> shape = {input[0], input[1]};
-  if (failed(slide(loc, windowsOf(adaptor, adaptor.getKernel()),
-                   ArrayRef(input).drop_front(2), shape)))
+  if (failed(poolShape(loc, adaptor, shape)))
     return failure();
   types.push_back(withShape(adaptor.getInput().getType(), shape));
   return success();
@@ -334,3 +342,33 @@ int64_t PoolOp::getFlops() {
 }
 KernelClass PoolOp::getKernelClass() { return KernelClass::Memory; }
 bool PoolOp::takesStrides() { return true; }
+
+ShardingRule PoolArgMaxOp::getShardingRule() {
+  std::vector<int64_t> input = shapeOf(getInput()),
+                       result = shapeOf(getResult());
+  unsigned rank = input.size();
+  RuleBuilder builder({rank}, {rank});
+  builder.parallel("n", input[0], {{0, 0}}, {{0, 0}})
+      .parallel("c", input[1], {{0, 1}}, {{0, 1}});
+  for (unsigned d = 0; d + 2 < rank; ++d)
+    builder.replicate(spatialName(d), input[d + 2], {{0, d + 2}}, {})
+        .replicate("o" + spatialName(d), result[d + 2], {}, {{0, d + 2}});
+  return builder.build();
+}
+
+LogicalResult PoolArgMaxOp::inferReturnTypes(MLIRContext *context,
+                                             std::optional<Location> loc,
+                                             Adaptor adaptor,
+                                             SmallVectorImpl<Type> &types) {
+  SmallVector<int64_t> shape;
+  if (failed(poolShape(loc, adaptor, shape)))
+    return failure();
+  types.push_back(RankedTensorType::get(shape, IntegerType::get(context, 64)));
+  return success();
+}
+
+int64_t PoolArgMaxOp::getFlops() {
+  return product(shapeOf(getResult())) * product(getKernel());
+}
+KernelClass PoolArgMaxOp::getKernelClass() { return KernelClass::Memory; }
+bool PoolArgMaxOp::takesStrides() { return true; }

@@ -99,4 +99,26 @@ def NN_PoolOp : NN_WindowOp<"pool",
   }];
 }
 
+def NN_PoolArgMaxOp : NN_WindowOp<"pool_argmax"> {
+  let summary = "Where the maximum under each window is";
+  let description = [{
+    input [n, c, s..] gives [n, c, o..] of i64: the position of the first
+    largest element under each window, counted through the plane s.. in
+    row-major order (with `column_major`, in column-major order). NaN is no
+    maximum; a window that holds no number gives -1. Batch and channels are
+    parallel; the plane stays whole, since positions count through it.
+    Constraints: as for nn.pool.
+  }];
+  let arguments = (ins NN_Tensor:$input,
+                       DenseI64ArrayAttr:$kernel, DenseI64ArrayAttr:$strides,
+                       DenseI64ArrayAttr:$dilations,
+                       DenseI64ArrayAttr:$pads_begin,
+                       DenseI64ArrayAttr:$pads_end, UnitAttr:$column_major);
+  let assemblyFormat = [{
+    $input `kernel` $kernel `strides` $strides `dilations` $dilations `pads`
+    $pads_begin $pads_end (`column_major` $column_major^)? attr-dict `:`
+    type($input)
+  }];
+}
+
 #endif // PARTITA_NN_CONVOLUTION

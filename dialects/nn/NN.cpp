@@ -9,9 +9,11 @@
 #include "dialects/nn/NN.h"
 #include "dialects/nn/Bits.h"
 #include "dialects/nn/Convolution.h"
+#include "dialects/nn/Matrix.h"
 #include "dialects/nn/Recurrent.h"
 #include "dialects/nn/Resampling.h"
 #include "dialects/nn/Selection.h"
+#include "dialects/nn/Text.h"
 #include "dialects/nn/Trigonometry.h"
 
 using namespace mlir;
@@ -39,6 +41,10 @@ void NNDialect::initialize() {
       >();
   addOperations<
 #define GET_OP_LIST
+#include "dialects/nn/Matrix.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
 #include "dialects/nn/Module.cpp.inc"
       >();
   addOperations<
@@ -60,6 +66,10 @@ void NNDialect::initialize() {
   addOperations<
 #define GET_OP_LIST
 #include "dialects/nn/Shape.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/nn/Text.cpp.inc"
       >();
   addOperations<
 #define GET_OP_LIST

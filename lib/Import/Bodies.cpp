@@ -25,19 +25,33 @@ static std::string domainOf(const onnx::NodeProto &node) {
   return node.domain() == "ai.onnx" ? "" : node.domain();
 }
 
+static onnx::TypeProto typeOf(const Imported &value) {
+  onnx::TypeProto type;
+  if (value.sequence) {
+    // All elements have one type; without any there is none to tell.
+    auto *element = type.mutable_sequence_type()->mutable_elem_type();
+    element->mutable_tensor_type();
+    if (!value.sequence->empty() && value.sequence->front().type)
+      *element = typeOf(value.sequence->front());
+    return type;
+  }
+  auto *tensor = type.mutable_tensor_type();
+  if (value.narrow)
+    tensor->set_elem_type(value.narrow->onnx);
+  for (int t = 1; !value.narrow && t <= onnx::TensorProto::BFLOAT16; ++t)
+    if (dtypeOf(t) && dtypeOf(t) == getDType(value.type.getElementType()))
+      tensor->set_elem_type(t);
+  for (int64_t size : value.type.getShape())
+    tensor->mutable_shape()->add_dim()->set_dim_value(size);
+  return type;
+}
+
 /// The types of the node's inputs, which choose among bodies.
 static std::vector<onnx::TypeProto> inputTypes(const NodeImport &node) {
   std::vector<onnx::TypeProto> types(node.numInputs());
-  for (size_t i = 0; i < node.numInputs(); ++i) {
-    if (!node.has(i) || node.imported(i).sequence)
-      continue;
-    auto *tensor = types[i].mutable_tensor_type();
-    for (int t = 1; t <= onnx::TensorProto::BFLOAT16; ++t)
-      if (dtypeOf(t) && dtypeOf(t) == getDType(node.element(i)))
-        tensor->set_elem_type(t);
-    for (int64_t size : node.shape(i))
-      tensor->mutable_shape()->add_dim()->set_dim_value(size);
-  }
+  for (size_t i = 0; i < node.numInputs(); ++i)
+    if (node.has(i))
+      types[i] = typeOf(node.imported(i));
   return types;
 }
 

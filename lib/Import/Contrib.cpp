@@ -14,6 +14,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Linear.h"
+#include "Narrow.h"
 
 using namespace mlir;
 using namespace partita;
@@ -119,35 +120,6 @@ static void importFusedMatMul(NodeImport &n) {
   if (double alpha = n.real("alpha", 1); alpha != 1)
     result = n.binary<MulOp>(result, n.splatLike(result, alpha));
   n.set(0, result);
-}
-
-/// The numbers of `bits` bits that a tensor [n, .., m] of bytes holds, lowest
-/// bits first, as [n, .., m * 8 / bits] integers.
-static Value unpackBits(NodeImport &n, Value bytes, int64_t bits) {
-  bytes = n.cast(bytes, n.builder.getI32Type());
-  if (bits == 8)
-    return bytes;
-  Shape shape = shapeOf(bytes), parted = shape;
-  int64_t parts = 8 / bits;
-  parted.push_back(parts);
-  shape.back() *= parts;
-  // byte / 2^(bits * i) mod 2^bits for part i.
-  RankedTensorType type = n.makeType(parted, n.builder.getI32Type());
-  Value divisor = n.splat(n.makeType({1}, n.builder.getI32Type()), 1);
-  SmallVector<Value> divisors;
-  for (int64_t i = 0; i < parts; ++i)
-    divisors.push_back(n.splat(n.makeType({1}, n.builder.getI32Type()),
-                               double(int64_t(1) << (bits * i))));
-  divisor = n.create<ConcatOp>(n.makeType({parts}, n.builder.getI32Type()),
-                               divisors, int64_t(0));
-  std::vector<int64_t> dims;
-  for (size_t d = 0; d + 1 < parted.size(); ++d)
-    dims.push_back(int64_t(d));
-  Value number = n.binary<DivOp>(
-      n.broadcast(bytes, parted, dims),
-      n.broadcast(divisor, parted, {int64_t(parted.size()) - 1}));
-  number = n.binary<ModOp>(number, n.splat(type, double(1 << bits)));
-  return n.reshape(number, shape);
 }
 
 /// A B with B [n, blocks, bytes] of numbers of few bits: (number - zero) scale,

@@ -103,7 +103,7 @@ static void importLoop(NodeImport &n) {
     n.invalid("has fewer results than states");
   std::vector<Imported> states;
   for (size_t i = 0; i < numStates; ++i)
-    states.push_back(n.imported(i + 2));
+    states.push_back(n.has(i + 2) ? n.imported(i + 2) : Imported());
   std::vector<std::vector<Imported>> stacks(n.numOutputs() - numStates);
 
   for (int64_t i = 0; i < count && isTrue(n, condition); ++i) {

@@ -6,15 +6,13 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// What ONNX leaves to be worked out ends here: automatic pads, sizes that are
-// rounded up, output shapes that imply pads. Only windows with explicit pads
-// are left. Averages, norms of windows and normalisation across channels are
-// sums under windows with arithmetic around them.
+// Only windows with explicit pads are left (Windows.h), also where an output
+// shape implies them. Averages, norms of windows and normalisation across
+// channels are sums under windows with arithmetic around them.
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/nn/Convolution.h"
-#include "NodeImport.h"
+#include "Windows.h"
 
 using namespace mlir;
 using namespace partita;
@@ -22,169 +20,27 @@ using namespace partita::importer;
 using namespace partita::nn;
 
 //===----------------------------------------------------------------------===//
-// Windows
-//===----------------------------------------------------------------------===//
-
-namespace {
-/// Windows of a node, one for each spatial dimension, with explicit pads.
-struct NodeWindows {
-  std::vector<Window> windows;
-  /// What the node itself pads at the end; windows that reach beyond are there
-  /// because their number was rounded up.
-  std::vector<int64_t> statedEnd;
-
-  std::vector<int64_t> get(int64_t Window::*number) const {
-    std::vector<int64_t> result;
-    for (const Window &window : windows)
-      result.push_back(window.*number);
-    return result;
-  }
-};
-} // namespace
-
-/// One number for each spatial dimension.
-static std::vector<int64_t> perDimension(NodeImport &n, const char *name,
-                                         size_t count, int64_t otherwise) {
-  std::vector<int64_t> numbers =
-      n.integers(name).value_or(std::vector<int64_t>(count, otherwise));
-  if (numbers.size() != count)
-    n.invalid(std::string("its ") + name + " has " +
-              std::to_string(numbers.size()) + " numbers where there are " +
-              std::to_string(count));
-  return numbers;
-}
-
-static int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-/// Splits `total` elements of padding into two halves; the odd one goes to the
-/// end for SAME_UPPER.
-static void splitPads(Window &window, int64_t total, bool upper) {
-  window.padBegin = upper ? total / 2 : total - total / 2;
-  window.padEnd = total - window.padBegin;
-}
-
-/// Kernel, strides and dilations, and pads as far as the node states them.
-static NodeWindows statedWindows(NodeImport &n, ArrayRef<int64_t> kernel) {
-  size_t count = kernel.size();
-  if (count < 1)
-    n.invalid("its input has no spatial dimensions");
-  if (count > 3)
-    n.unsupported("it has more than three spatial dimensions");
-  std::vector<int64_t> strides = perDimension(n, "strides", count, 1),
-                       dilations = perDimension(n, "dilations", count, 1),
-                       pads = perDimension(n, "pads", 2 * count, 0);
-  bool automatic = n.string("auto_pad", "NOTSET") != "NOTSET";
-  NodeWindows result;
-  for (size_t d = 0; d < count; ++d) {
-    result.windows.push_back({kernel[d], strides[d], dilations[d],
-                              automatic ? 0 : pads[d],
-                              automatic ? 0 : pads[count + d]});
-    if (!result.windows.back().isValid())
-      n.invalid("its window along spatial dimension " + std::to_string(d) +
-                    " is out of range",
-                "kernel sizes, strides and dilations are positive, pads are "
-                "not negative");
-    result.statedEnd.push_back(result.windows.back().padEnd);
-  }
-  return result;
-}
-
-/// The windows over an input of these sizes.
-static NodeWindows windowsOver(NodeImport &n, ArrayRef<int64_t> kernel,
-                               ArrayRef<int64_t> sizes) {
-  NodeWindows result = statedWindows(n, kernel);
-  std::string automatic = n.string("auto_pad", "NOTSET");
-  bool same = automatic == "SAME_UPPER" || automatic == "SAME_LOWER";
-  if (!same && automatic != "VALID" && automatic != "NOTSET")
-    n.invalid("its auto_pad is \"" + automatic + "\"");
-  bool roundsUp = n.integer("ceil_mode", 0) != 0 && automatic == "NOTSET";
-  for (auto [d, window] : llvm::enumerate(result.windows)) {
-    int64_t size = sizes[d];
-    if (same) {
-      int64_t positions = ceilDiv(size, window.stride);
-      int64_t total = std::max<int64_t>(0, (positions - 1) * window.stride +
-                                               window.extent() - size);
-      splitPads(window, total, automatic == "SAME_UPPER");
-      result.statedEnd[d] = window.padEnd;
-    }
-    std::optional<int64_t> positions = window.positions(size);
-    if (!positions)
-      n.invalid("its window of " + std::to_string(window.extent()) +
-                " elements is larger than spatial dimension " +
-                std::to_string(d) + " of " + std::to_string(size) +
-                " with its pads");
-    if (!roundsUp)
-      continue;
-    // One more window, if it begins before the pads at the end do.
-    int64_t reach = *positions * window.stride;
-    int64_t end = reach + window.extent() - size - window.padBegin;
-    if (end > window.padEnd && end < window.padEnd + window.stride &&
-        reach < size + window.padBegin)
-      window.padEnd = end;
-  }
-  return result;
-}
-
-/// Creates an operation whose types its operands and attributes decide; what
-/// does not fit together is an error of the node.
-template <typename Op>
-static Value createInferred(NodeImport &n, ValueRange operands,
-                            const typename Op::Properties &properties) {
-  std::string message;
-  SmallVector<Type> types;
-  {
-    ScopedDiagnosticHandler handler(n.builder.getContext(), [&](Diagnostic &d) {
-      message += (message.empty() ? "" : "; ") + d.str();
-    });
-    typename Op::Adaptor adaptor(operands, DictionaryAttr(), properties);
-    if (failed(Op::inferReturnTypes(n.builder.getContext(), n.location(),
-                                    adaptor, types)))
-      n.invalid("does not make sense: " + message);
-  }
-  auto type = mlir::cast<RankedTensorType>(types[0]);
-  n.makeType(type.getShape(), type.getElementType());
-  return n.create<Op>(TypeRange(types), operands, properties);
-}
-
-template <typename Properties>
-static Properties windowProperties(NodeImport &n, const NodeWindows &windows) {
-  Properties p;
-  p.strides = n.builder.getDenseI64ArrayAttr(windows.get(&Window::stride));
-  p.dilations = n.builder.getDenseI64ArrayAttr(windows.get(&Window::dilation));
-  p.pads_begin = n.builder.getDenseI64ArrayAttr(windows.get(&Window::padBegin));
-  p.pads_end = n.builder.getDenseI64ArrayAttr(windows.get(&Window::padEnd));
-  return p;
-}
-
-static Shape spatialOf(const Shape &shape) {
-  return shape.size() < 2 ? Shape() : Shape(shape.begin() + 2, shape.end());
-}
-
-//===----------------------------------------------------------------------===//
 // Convolutions
 //===----------------------------------------------------------------------===//
 
-/// The node's kernel, which the weight's shape tells and an attribute may
-/// repeat.
-static Shape kernelOf(NodeImport &n, size_t weight) {
-  if (n.rank(0) < 3 || n.rank(weight) != n.rank(0))
+Shape importer::kernelOf(NodeImport &n, const Shape &input,
+                         const Shape &weight) {
+  if (input.size() < 3 || weight.size() != input.size())
     n.invalid("its input and weight do not have the same three or more "
               "dimensions");
-  Shape kernel = spatialOf(n.shape(weight));
+  Shape kernel = spatialOf(weight);
   if (n.integers("kernel_shape").value_or(kernel) != kernel)
     n.invalid("its kernel_shape is not that of its weight");
   return kernel;
 }
 
-/// The result with the bias, if the node has one, added to each channel.
-static void setWithBias(NodeImport &n, Value result, size_t bias) {
-  if (n.has(bias)) {
-    if (n.rank(bias) != 1)
-      n.invalid("its bias is not one number for each channel");
-    result = n.binary<AddOp>(result,
-                             n.broadcast(n.input(bias), shapeOf(result), {1}));
-  }
-  n.set(0, result);
+Value importer::withBias(NodeImport &n, Value value, size_t bias) {
+  if (!n.has(bias))
+    return value;
+  if (n.rank(bias) != 1)
+    n.invalid("its bias is not one number for each channel");
+  return n.binary<AddOp>(value,
+                         n.broadcast(n.input(bias), shapeOf(value), {1}));
 }
 
 /// Whether the windows lie side by side and hold more than one element each.
@@ -226,11 +82,13 @@ static Value multiplyPatches(NodeImport &n, Value input, Value weight,
   return n.reshape(n.transpose(n.matmul(rows, matrix), {0, 2, 1}), result);
 }
 
-static Value convolve(NodeImport &n, Value input, Value weight) {
-  NodeWindows windows = windowsOver(n, kernelOf(n, 1), spatialOf(n.shape(0)));
+Value importer::convolve(NodeImport &n, Value input, Value weight) {
+  Shape from = shapeOf(input), filters = shapeOf(weight);
+  NodeWindows windows =
+      windowsOver(n, kernelOf(n, from, filters), spatialOf(from));
   // The operation tells the groups from the shapes.
-  int64_t groups = n.integer("group", 1), channels = n.shape(0)[1];
-  if (groups < 1 || groups > channels || n.shape(1)[1] != channels / groups ||
+  int64_t groups = n.integer("group", 1), channels = from[1];
+  if (groups < 1 || groups > channels || filters[1] != channels / groups ||
       channels % groups != 0)
     n.invalid("its weight does not fit " + std::to_string(channels) +
               " channels in " + std::to_string(groups) + " groups");
@@ -241,28 +99,7 @@ static Value convolve(NodeImport &n, Value input, Value weight) {
 }
 
 static void importConv(NodeImport &n) {
-  setWithBias(n, convolve(n, n.input(0), n.input(1)), 2);
-}
-
-/// Elements less their zero point, as i32. The zero point is one for all, or
-/// one for each index of dimension 0.
-static Value centred(NodeImport &n, size_t i, size_t zeroPoint) {
-  Type i32 = n.builder.getI32Type();
-  Value value = n.cast(n.input(i), i32);
-  if (!n.has(zeroPoint))
-    return value;
-  Value zero = n.cast(n.input(zeroPoint), i32);
-  Shape shape = n.shape(i);
-  if (n.rank(zeroPoint) == 1 && n.shape(zeroPoint)[0] != 1)
-    zero = n.broadcast(zero, shape, {0});
-  else
-    zero = n.broadcast(n.reshape(zero, {}), shape);
-  return n.binary<SubOp>(value, zero);
-}
-
-static void importConvInteger(NodeImport &n) {
-  Value input = centred(n, 0, 2), weight = centred(n, 1, 3);
-  n.set(0, convolve(n, input, weight));
+  n.set(0, withBias(n, convolve(n, n.input(0), n.input(1)), 2));
 }
 
 /// The pads of a transposed convolution that gives the sizes in `output`, as
@@ -286,7 +123,7 @@ static void fitOutput(NodeImport &n, NodeWindows &windows,
 
 static void importConvTranspose(NodeImport &n) {
   Shape sizes = spatialOf(n.shape(0));
-  NodeWindows windows = statedWindows(n, kernelOf(n, 1));
+  NodeWindows windows = statedWindows(n, kernelOf(n, n.shape(0), n.shape(1)));
   std::vector<int64_t> outputPads =
       perDimension(n, "output_padding", sizes.size(), 0);
   for (int64_t pad : outputPads)
@@ -312,8 +149,9 @@ static void importConvTranspose(NodeImport &n) {
     n.invalid("its channels do not divide into groups");
   p.groups = n.builder.getI64IntegerAttr(groups);
   p.output_pads = n.builder.getDenseI64ArrayAttr(outputPads);
-  setWithBias(
-      n, createInferred<ConvTransposeOp>(n, {n.input(0), n.input(1)}, p), 2);
+  Value result =
+      createInferred<ConvTransposeOp>(n, {n.input(0), n.input(1)}, p);
+  n.set(0, withBias(n, result, 2));
 }
 
 //===----------------------------------------------------------------------===//
@@ -322,9 +160,8 @@ static void importConvTranspose(NodeImport &n) {
 
 static Value pool(NodeImport &n, const char *kind, Value input,
                   const NodeWindows &windows) {
-  auto p = windowProperties<PoolOp::Properties>(n, windows);
+  auto p = poolProperties<PoolOp::Properties>(n, windows);
   p.kind = n.builder.getStringAttr(kind);
-  p.kernel = n.builder.getDenseI64ArrayAttr(windows.get(&Window::kernel));
   return createInferred<PoolOp>(n, {input}, p);
 }
 
@@ -335,11 +172,27 @@ static NodeWindows poolWindows(NodeImport &n) {
   return windowsOver(n, *kernel, spatialOf(n.shape(0)));
 }
 
+/// ONNX counts positions through the whole tensor, the operation in a plane.
+static void setIndices(NodeImport &n, const NodeWindows &windows) {
+  auto p = poolProperties<PoolArgMaxOp::Properties>(n, windows);
+  if (n.integer("storage_order", 0) != 0)
+    p.column_major = n.builder.getUnitAttr();
+  Value inPlane = createInferred<PoolArgMaxOp>(n, {n.input(0)}, p);
+  auto type = mlir::cast<RankedTensorType>(inPlane.getType());
+  int64_t plane = 1;
+  for (int64_t size : spatialOf(n.shape(0)))
+    plane *= size;
+  Value channel = n.iota(type, 1, 0, double(plane));
+  Value image = n.iota(type, 0, 0, double(plane * n.shape(0)[1]));
+  n.set(1, n.binary<AddOp>(inPlane, n.binary<AddOp>(image, channel)));
+}
+
 static void importMaxPool(NodeImport &n) {
-  if (n.wants(1))
-    n.unsupported("its indices are used");
+  NodeWindows windows = poolWindows(n);
   n.integer("storage_order", 0); // Of the indices.
-  n.set(0, pool(n, "max", n.input(0), poolWindows(n)));
+  n.set(0, pool(n, "max", n.input(0), windows));
+  if (n.wants(1))
+    setIndices(n, windows);
 }
 
 /// How many elements each window has: those of the input, or also the pads that
@@ -446,7 +299,6 @@ static void importLRN(NodeImport &n) {
 
 void importer::addConvolution(ImportTable &table) {
   table.add("Conv", 1, importConv);
-  table.add("ConvInteger", 10, importConvInteger);
   table.add("ConvTranspose", 1, importConvTranspose);
   table.add("MaxPool", 1, importMaxPool);
   table.add("AveragePool", 1, importAveragePool);

@@ -146,20 +146,36 @@ static void importClip(NodeImport &n) {
   n.set(0, value);
 }
 
-static void importCast(NodeImport &n) {
-  Type to = n.graphElementType(int(n.integer("to", 0)));
-  if (to == n.element(0))
+/// Input 0 as another type; `narrow` may be null.
+static void setCast(NodeImport &n, Type to, const NarrowType *narrow) {
+  bool saturates = n.integer("saturate", 1) != 0;
+  const NarrowType *from = n.narrow(0);
+  if (narrow && narrow != from)
+    return n.setNarrow(0, castToNarrow(n, n.input(0), *narrow, saturates),
+                       narrow);
+  if (to != n.element(0))
+    return n.setNarrow(0, n.cast(n.input(0), to), narrow);
+  if (from == narrow)
     return n.set(0, n.imported(0));
-  n.set(0, n.cast(n.input(0), to));
+  // The type in which it is stored.
+  if (const HostTensor *known = n.constant(0))
+    return n.setConstant(0, *known);
+  n.set(0, n.input(0));
+}
+
+static void importCast(NodeImport &n) {
+  int to = int(n.integer("to", 0));
+  if (const NarrowType *narrow = narrowType(to))
+    return setCast(n, Type(), narrow);
+  setCast(n, n.graphElementType(to), nullptr);
 }
 
 /// Only the type of the second input matters: a known first one stays known.
 static void importCastLike(NodeImport &n) {
-  if (n.element(0) == n.element(1))
-    return n.set(0, n.imported(0));
-  if (n.imported(0).folds)
+  if (!n.narrow(1) && !n.narrow(0) && n.element(0) != n.element(1) &&
+      n.imported(0).folds)
     return n.setConstant(0, n.constant(0)->cast(*getDType(n.element(1))));
-  n.set(0, n.cast(n.input(0), n.element(1)));
+  setCast(n, n.element(1), n.narrow(1));
 }
 
 static void importGelu(NodeImport &n) {
@@ -252,9 +268,15 @@ static void importIsInf(NodeImport &n) {
     n.set(0, n.splatLike(above, 0));
 }
 
-/// Training is over: dropout passes its input and keeps everything.
+/// Where training is over, or where nothing is dropped in it, dropout passes
+/// its input and keeps everything.
 static void importDropout(NodeImport &n) {
-  if (n.version >= 12 && n.has(2) && n.knownScalar(2) != 0.0)
+  bool isTraining = n.version >= 12 && n.has(2) && n.knownScalar(2) != 0.0;
+  // Without a ratio it is one half.
+  bool drops = !n.has(1) || n.knownScalar(1) != 0.0;
+  if (isTraining && !n.knownScalar(2))
+    n.unsupported("its training_mode depends on data");
+  if (isTraining && drops)
     n.unsupported("training_mode is set");
   n.set(0, n.imported(0));
   if (n.wants(1))

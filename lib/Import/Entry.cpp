@@ -119,7 +119,9 @@ void GraphImport::addInput(const onnx::ValueInfoProto &input) {
   if (!tensor.has_shape())
     importer::invalid("no-shape", place, "has no shape",
                       "export the model with the shapes of its inputs");
-  Type element = elementType(tensor.elem_type(), place);
+  const NarrowType *narrow = narrowType(tensor.elem_type());
+  Type element = narrow ? getElementType(builder.getContext(), narrow->stored)
+                        : elementType(tensor.elem_type(), place);
   Shape shape;
   SmallVector<Attribute> names;
   for (int d = 0; d < tensor.shape().dim_size(); ++d) {
@@ -145,6 +147,7 @@ void GraphImport::addInput(const onnx::ValueInfoProto &input) {
   Imported value;
   value.type = type;
   value.value = step.getArgument(index);
+  value.narrow = narrow;
   root.names[input.name()] = value;
 }
 
@@ -158,7 +161,7 @@ void GraphImport::addOutputs() {
   origins.push_back({"outputs", "outputs", builder.getArrayAttr({})});
   for (const onnx::ValueInfoProto &output : file.model.graph().output()) {
     Imported value = *root.find(output.name());
-    if (value.sequence)
+    if (value.sequence || !value.type)
       importer::unsupported("output", "output \"" + output.name() + "\"",
                             "is not a tensor",
                             "sequences, maps and optional values are not "

@@ -373,8 +373,11 @@ void NodeImport::fold() {
     if (output && output->value && !evaluator.find(output->value))
       return;
   for (size_t i = 0; i < outputs.size(); ++i)
-    if (outputs[i] && outputs[i]->value)
-      setConstant(i, *evaluator.find(outputs[i]->value));
+    if (outputs[i] && outputs[i]->value) {
+      Imported folded = known(*evaluator.find(outputs[i]->value));
+      folded.narrow = outputs[i]->narrow;
+      set(i, std::move(folded));
+    }
   for (Operation *op : llvm::reverse(created))
     op->erase();
   created.clear();

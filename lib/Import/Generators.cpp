@@ -42,16 +42,19 @@ static void importConstant(NodeImport &n) {
 static void importConstantOfShape(NodeImport &n) {
   Shape shape = n.ints(0);
   HostTensor value(DType::F32, {1});
-  if (const auto *attribute = n.attribute("value"))
+  const NarrowType *narrow = nullptr;
+  if (const auto *attribute = n.attribute("value")) {
     value = n.graph.file.read(attribute->t());
+    narrow = narrowType(attribute->t().data_type());
+  }
   if (value.numElements() != 1)
     n.invalid("its value is not one number");
   for (int64_t size : shape)
     if (size < 0)
       n.invalid("has a negative size");
-  n.set(0, n.splat(n.makeType(shape, getElementType(n.builder.getContext(),
-                                                    value.dtype())),
-                   value.getDouble(0)));
+  Type element = getElementType(n.builder.getContext(), value.dtype());
+  n.setNarrow(0, n.splat(n.makeType(shape, element), value.getDouble(0)),
+              narrow);
 }
 
 /// An iota. Where it is short its elements are known too, for operators whose

@@ -71,10 +71,9 @@ const onnx::OpSchema *GraphImport::schemaOf(const std::string &domain,
 Type GraphImport::elementType(int onnxType, const std::string &place) {
   std::optional<DType> dtype = dtypeOf(onnxType);
   if (!dtype)
-    importer::unsupported(
-        "dtype", place, "has the element type " + onnxTypeName(onnxType),
-        "supported are floats of 16 to 64 bits, integers of 8 to 64 bits and "
-        "booleans");
+    importer::unsupported("dtype", place,
+                          "has the element type " + onnxTypeName(onnxType),
+                          supportedTypes);
   return getElementType(builder.getContext(), *dtype);
 }
 
@@ -159,7 +158,10 @@ void GraphImport::dispatch(NodeImport &node, const onnx::OpSchema *schema) {
     try {
       (*function)(node);
       node.refuseUnreadAttributes(schema);
-      return node.fold();
+      node.fold();
+      if (schema)
+        node.carryNarrowTypes(*schema);
+      return;
     } catch (const UnsupportedNode &failure) {
       reason = failure.message;
       node.reset();
@@ -285,13 +287,21 @@ Imported GraphImport::tensor(const onnx::TensorProto &tensor,
   TensorInfo info = file.info(tensor);
   Place place = file.locate(tensor);
   Imported result;
+  result.narrow = info.narrow;
   result.type = RankedTensorType::get(
       info.shape, getElementType(builder.getContext(), info.dtype));
+  // What is narrow is bytes, until it is unpacked.
+  RankedTensorType loaded =
+      info.narrow
+          ? RankedTensorType::get(
+                info.numBytes, getElementType(builder.getContext(), DType::U8))
+          : result.type;
   bool scalar = info.numElements == 1 && info.shape.size() <= 1;
   bool shapeLike = !isFloat(info.dtype) && info.shape.size() <= 1 &&
                    info.numElements <= maxConstantElements;
   bool present = place.kind != Place::Absent;
-  if (present && info.numBytes <= 4096) {
+  if (present && info.numElements * int64_t(dtypeSize(info.dtype)) <=
+                     int64_t(NodeImport::maxConstantBytes)) {
     result.constant = std::make_shared<HostTensor>(file.read(tensor));
     result.folds = scalar || shapeLike;
   }
@@ -307,7 +317,7 @@ Imported GraphImport::tensor(const onnx::TensorProto &tensor,
   // function is repeated.
   std::string key;
   llvm::raw_string_ostream(key) << place.file << ':' << place.offset << ':'
-                                << result.type << (present ? "" : ":" + name);
+                                << loaded << (present ? "" : ":" + name);
   std::string symbol = name;
   if (auto it = parameterSymbols.find(key); it != parameterSymbols.end()) {
     symbol = it->second;
@@ -315,7 +325,7 @@ Imported GraphImport::tensor(const onnx::TensorProto &tensor,
     for (int k = 1; !symbols.insert(symbol).second; ++k)
       symbol = name + "." + std::to_string(k);
     parameterSymbols[key] = symbol;
-    parameterPlaces[symbol] = {place, result.type};
+    parameterPlaces[symbol] = {place, loaded};
   }
   result.parameter = builder.getStringAttr(symbol);
   return result;
@@ -330,10 +340,13 @@ Value GraphImport::materialize(Imported &value, NodeImport &user) {
   Value &known = parameterValues[symbol];
   if (!known) {
     auto op = nn::GetParameterOp::create(
-        builder, NameLoc::get(value.parameter), value.type,
+        builder, NameLoc::get(value.parameter), parameterPlaces[symbol].second,
         FlatSymbolRefAttr::get(value.parameter), Attribute());
     identify(op, uniqueId(symbol), builder.getArrayAttr({}));
     known = op;
   }
+  if (value.narrow)
+    return value.value = unpackNarrow(user, known, *value.narrow,
+                                      nn::shapeOf(value.type));
   return value.value = known;
 }

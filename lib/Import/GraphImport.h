@@ -53,6 +53,8 @@ public:
   /// The operation behind a value; creates it.
   mlir::Value materialize(Imported &value, NodeImport &user);
   Imported tensor(const onnx::TensorProto &tensor, const std::string &name);
+  /// How elements of an ONNX data type are computed with; fails (exit 3) if
+  /// they are not, as those of narrow types.
   mlir::Type elementType(int onnxType, const std::string &place);
   /// Imports a subgraph whose inputs are given and whose nodes see the names
   /// around the current node, and gives what its outputs stand for.

@@ -246,7 +246,25 @@ static void importPad(NodeImport &n) {
   n.set(0, padByParts(n, x, mode, fill, all));
 }
 
+/// Picks along the last dimension; a vector becomes a row.
+static void importArrayFeatureExtractor(NodeImport &n) {
+  int64_t count = n.type(1).getNumElements();
+  Value data = n.input(0);
+  if (n.rank(0) < 1 || count < 1)
+    n.invalid("has nothing to pick, or picks nothing");
+  if (n.rank(0) == 1)
+    data = n.reshape(data, {1, n.shape(0)[0]});
+  Shape shape = nn::shapeOf(data);
+  uint64_t axis = shape.size() - 1;
+  shape.back() = count;
+  n.set(0,
+        n.create<GatherOp>(n.makeType(shape, n.element(0)), data,
+                           n.reshape(n.input(1), {count}), axis, Attribute()));
+}
+
 void importer::addIndexing(ImportTable &table) {
+  table.add("ArrayFeatureExtractor", 1, importArrayFeatureExtractor,
+            "ai.onnx.ml");
   table.add("Slice", 1, importSlice);
   table.add("Gather", 1, importGather);
   table.add("Pad", 2, importPad);

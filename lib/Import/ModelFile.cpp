@@ -17,6 +17,11 @@ using namespace partita;
 using namespace partita::importer;
 using onnx::TensorProto;
 
+const char importer::supportedTypes[] =
+    "supported are floats of 16 to 64 bits, integers of 8 to 64 bits and "
+    "booleans, and as weights, inputs and quantised values floats of 4 and 8 "
+    "and integers of 2 and 4 bits";
+
 std::optional<DType> importer::dtypeOf(int onnxType) {
   switch (onnxType) {
   case TensorProto::FLOAT:
@@ -113,15 +118,19 @@ bool ModelFile::weightsAbsent() const {
 //===----------------------------------------------------------------------===//
 
 TensorInfo ModelFile::info(const TensorProto &tensor) const {
-  std::optional<DType> dtype = dtypeOf(tensor.data_type());
+  const NarrowType *narrow = narrowType(tensor.data_type());
+  std::optional<DType> dtype =
+      narrow ? narrow->stored : dtypeOf(tensor.data_type());
   if (!dtype)
     unsupported("dtype", tensorPlace(tensor),
                 "has the element type " + onnxTypeName(tensor.data_type()),
-                "supported are floats of 16 to 64 bits, integers of 8 to 64 "
-                "bits and booleans");
-  TensorInfo info{*dtype, {tensor.dims().begin(), tensor.dims().end()}, 0, 0};
+                supportedTypes);
+  TensorInfo info{
+      *dtype, {tensor.dims().begin(), tensor.dims().end()}, 0, 0, narrow};
   info.numBytes = checkedBytes(info.dtype, info.shape, tensorPlace(tensor));
   info.numElements = info.numBytes / int64_t(dtypeSize(*dtype));
+  if (narrow)
+    info.numBytes = narrow->packedBytes(info.numElements);
   return info;
 }
 
@@ -287,8 +296,9 @@ static void copyInline(const TensorProto &tensor, HostTensor &result) {
   }
 }
 
-static int64_t inlineCount(const TensorProto &tensor, DType dtype) {
-  switch (dtype) {
+/// How many entries the field has that holds the elements.
+static int64_t inlineCount(const TensorProto &tensor, const TensorInfo &info) {
+  switch (info.narrow ? DType::U8 : info.dtype) {
   case DType::F32:
     return tensor.float_data_size();
   case DType::F64:
@@ -303,6 +313,24 @@ static int64_t inlineCount(const TensorProto &tensor, DType dtype) {
   }
 }
 
+HostTensor ModelFile::readNarrow(const TensorProto &tensor,
+                                 const TensorInfo &info, const Place &place) {
+  std::vector<uint8_t> bytes(size_t(info.numBytes));
+  if (place.kind == Place::Inline)
+    for (size_t i = 0; i < bytes.size(); ++i)
+      bytes[i] = uint8_t(tensor.int32_data(int(i)));
+  else if (place.length != 0)
+    take(files[place.file].read(place.offset, bytes.data(), place.length));
+  HostTensor result(info.dtype, info.shape);
+  int bits = info.narrow->bits, mask = (1 << bits) - 1;
+  for (int64_t i = 0; i < info.numElements; ++i) {
+    int64_t bit = i * bits;
+    unsigned pattern = unsigned(bytes[size_t(bit / 8)] >> (bit % 8) & mask);
+    result.setDouble(i, info.narrow->value(pattern));
+  }
+  return result;
+}
+
 HostTensor ModelFile::read(const TensorProto &tensor) {
   TensorInfo type = info(tensor);
   Place place = locate(tensor);
@@ -311,12 +339,14 @@ HostTensor ModelFile::read(const TensorProto &tensor) {
                 "is too large for a constant, and its data is not stored as "
                 "consecutive bytes",
                 "save the model again with its tensors as raw_data");
-  if (place.kind == Place::Inline &&
-      inlineCount(tensor, type.dtype) != type.numElements)
+  int64_t entries = type.narrow ? type.numBytes : type.numElements;
+  if (place.kind == Place::Inline && inlineCount(tensor, type) != entries)
     invalid("tensor-data", tensorPlace(tensor),
-            "has " + std::to_string(inlineCount(tensor, type.dtype)) +
+            "has " + std::to_string(inlineCount(tensor, type)) +
                 " elements of data, its shape needs " +
-                std::to_string(type.numElements));
+                std::to_string(entries));
+  if (type.narrow)
+    return readNarrow(tensor, type, place);
   HostTensor result(type.dtype, type.shape);
   if (place.kind == Place::Inline)
     copyInline(tensor, result);

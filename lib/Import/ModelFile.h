@@ -15,6 +15,7 @@
 #ifndef PARTITA_LIB_IMPORT_MODELFILE_H
 #define PARTITA_LIB_IMPORT_MODELFILE_H
 
+#include "Narrow.h"
 #include "WireScan.h"
 #include "onnx/onnx_pb.h"
 #include "partita/Support/File.h"
@@ -29,9 +30,13 @@ namespace partita::importer {
 /// Element type and shape of a tensor, checked: every dimension is at least 0
 /// and the size in bytes fits int64.
 struct TensorInfo {
+  /// How elements are stored in programs.
   DType dtype;
   std::vector<int64_t> shape;
+  /// Bytes are those in the file.
   int64_t numElements, numBytes;
+  /// How elements are stored in the file, if otherwise.
+  const NarrowType *narrow = nullptr;
 };
 
 /// Where a tensor's bytes are.
@@ -41,6 +46,8 @@ struct Place {
   int64_t offset = 0, length = 0;
 };
 
+/// Which element types models may have; for messages.
+extern const char supportedTypes[];
 /// The element type of an ONNX data type, if Partita has it.
 std::optional<DType> dtypeOf(int onnxType);
 /// "FLOAT8E4M3FN", ...; for messages.
@@ -70,6 +77,8 @@ public:
   HostTensor read(const onnx::TensorProto &tensor);
 
 private:
+  HostTensor readNarrow(const onnx::TensorProto &tensor, const TensorInfo &info,
+                        const Place &place);
   Place locateRegion(const onnx::TensorProto &tensor, const TensorInfo &info);
   Place locateExternal(const onnx::TensorProto &tensor, const TensorInfo &info);
 

@@ -453,13 +453,17 @@ const ImportTable &ImportTable::get() {
     addContribAttention(table);
     addExperts(table);
     addReduction(table);
+    addMatrix(table);
     addNorm(table);
+    addPatches(table);
     addShape(table);
     addIndexing(table);
     addSelection(table);
     addControlFlow(table);
     addSequences(table);
     addSignal(table);
+    addText(table);
+    addTraining(table);
     addQuantization(table);
     addRecurrent(table);
     addResampling(table);

@@ -27,6 +27,7 @@
 #define PARTITA_LIB_IMPORT_NODEIMPORT_H
 
 #include "Failure.h"
+#include "Narrow.h"
 #include "dialects/nn/NN.h"
 #include "onnx/onnx_pb.h"
 #include "partita/Support/HostTensor.h"
@@ -64,6 +65,8 @@ struct Imported {
   /// A sequence is a list of values at import and nothing afterwards; it has no
   /// type.
   std::shared_ptr<const std::vector<Imported>> sequence = nullptr;
+  /// What ONNX says that the elements are, where they are stored wider.
+  const NarrowType *narrow = nullptr;
 };
 
 class GraphImport;
@@ -87,6 +90,8 @@ public:
   int64_t rank(size_t i) const { return type(i).getRank(); }
   mlir::Type element(size_t i) const { return type(i).getElementType(); }
   mlir::Value input(size_t i);
+  /// The narrow type of an input, or null.
+  const NarrowType *narrow(size_t i) const { return imported(i).narrow; }
   const Imported &imported(size_t i) const;
   /// The elements of an input that is a sequence; fails (exit 2) if it is none.
   const std::vector<Imported> &sequence(size_t i) const;
@@ -126,6 +131,11 @@ public:
   const Imported &result(size_t i) const { return *outputs[i]; }
   void set(size_t i, mlir::Value value);
   void set(size_t i, Imported value) { outputs[i] = std::move(value); }
+  /// A result whose elements are of a narrow type (or not, if it is null).
+  void setNarrow(size_t i, mlir::Value value, const NarrowType *type) {
+    set(i, value);
+    outputs[i]->narrow = type;
+  }
   /// A result that is known: what reads it and constants only is evaluated.
   void setConstant(size_t i, HostTensor value) {
     set(i, known(std::move(value)));
@@ -203,6 +213,8 @@ private:
   void reset();
   /// Evaluates the operations of a node whose inputs are all known.
   void fold();
+  /// Results that have the type of an input by the schema are as narrow.
+  void carryNarrowTypes(const onnx::OpSchema &schema);
 
   std::vector<Imported> inputs;
   std::vector<std::optional<Imported>> outputs;
@@ -249,13 +261,17 @@ void addContrib(ImportTable &table);
 void addContribAttention(ImportTable &table);
 void addExperts(ImportTable &table);
 void addReduction(ImportTable &table);
+void addMatrix(ImportTable &table);
 void addNorm(ImportTable &table);
+void addPatches(ImportTable &table);
 void addShape(ImportTable &table);
 void addIndexing(ImportTable &table);
 void addSelection(ImportTable &table);
 void addControlFlow(ImportTable &table);
 void addSequences(ImportTable &table);
 void addSignal(ImportTable &table);
+void addText(ImportTable &table);
+void addTraining(ImportTable &table);
 void addQuantization(ImportTable &table);
 void addRecurrent(ImportTable &table);
 void addResampling(ImportTable &table);

@@ -127,23 +127,65 @@ static ImportFunction skipNorm(bool rms) {
   };
 }
 
-/// With the running statistics it is a scale and a shift of each channel.
+namespace {
+/// Mean and variance of each channel, as vectors.
+struct Statistics {
+  Value mean, variance;
+};
+} // namespace
+
+/// Those of the batch, of which the running ones become a part.
+static Statistics batchStatistics(NodeImport &n) {
+  Type type = n.element(3);
+  Value x = n.cast(n.input(0), type);
+  Shape shape = n.shape(0);
+  std::vector<int64_t> axes;
+  for (int64_t d = 0; d < n.rank(0); ++d)
+    if (d != 1)
+      axes.push_back(d);
+  double count = double(n.type(0).getNumElements()) / double(shape[1]);
+  auto average = [&](Value value) {
+    Value sum = n.reduce("sum", value, axes, false);
+    return n.binary<MulOp>(sum, n.splatLike(sum, 1 / count));
+  };
+  Statistics batch;
+  batch.mean = average(x);
+  Value centred = n.binary<SubOp>(x, n.broadcast(batch.mean, shape, {1}));
+  batch.variance = average(n.binary<MulOp>(centred, centred));
+  double momentum = n.real("momentum", 0.9f);
+  const std::pair<size_t, Value> running[] = {{3, batch.mean},
+                                              {4, batch.variance}};
+  for (auto [i, value] : running) {
+    if (!n.wants(i - 2))
+      continue;
+    Value old = n.cast(n.input(i), type);
+    n.set(i - 2, n.binary<AddOp>(
+                     n.binary<MulOp>(old, n.splatLike(old, momentum)),
+                     n.binary<MulOp>(value, n.splatLike(value, 1 - momentum))));
+  }
+  return batch;
+}
+
+/// A scale and a shift of each channel.
 static void importBatchNorm(NodeImport &n) {
-  if (n.integer("training_mode", 0))
-    n.unsupported("training_mode is set");
-  for (size_t i = 1; i < n.numOutputs(); ++i)
-    if (n.wants(i))
-      n.unsupported("its statistics are used");
   if (n.rank(0) < 2)
     n.invalid("its input has no channels");
-  Value variance = n.input(4);
+  for (size_t i = 1; i <= 4; ++i)
+    if (n.shape(i) != Shape{n.shape(0)[1]})
+      n.invalid("does not have one number a channel");
+  bool isTraining = n.integer("training_mode", 0) != 0;
+  for (size_t i = isTraining ? 3 : 1; i < n.numOutputs(); ++i)
+    if (n.wants(i))
+      n.unsupported("its statistics are used");
+  Statistics s =
+      isTraining ? batchStatistics(n) : Statistics{n.input(3), n.input(4)};
   Value inverse = n.unary<RsqrtOp>(n.binary<AddOp>(
-      variance, n.splatLike(variance, n.real("epsilon", 1e-5f))));
+      s.variance, n.splatLike(s.variance, n.real("epsilon", 1e-5f))));
   Value scale = n.cast(n.input(1), getElementTypeOrSelf(inverse));
   scale = n.binary<MulOp>(scale, inverse);
   Value shift =
       n.binary<SubOp>(n.cast(n.input(2), getElementTypeOrSelf(inverse)),
-                      n.binary<MulOp>(n.input(3), scale));
+                      n.binary<MulOp>(s.mean, scale));
   Shape shape = n.shape(0);
   scale = n.broadcast(n.cast(scale, n.element(0)), shape, {1});
   shift = n.broadcast(n.cast(shift, n.element(0)), shape, {1});

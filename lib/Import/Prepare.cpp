@@ -400,7 +400,8 @@ void importer::checkTypes(const NodeImport &node,
     if (!node.has(i) || node.imported(i).sequence)
       continue;
     const auto &formal = formals[std::min(i, formals.size() - 1)];
-    std::string type = schemaType(*getDType(node.element(i)));
+    std::string type = node.narrow(i) ? std::string(node.narrow(i)->name)
+                                      : schemaType(*getDType(node.element(i)));
     auto which = [&] {
       return "its input " + std::to_string(i) + " (\"" +
              node.node.input(int(i)) + "\") has type " + type;
@@ -422,5 +423,18 @@ void importer::checkTypes(const NodeImport &node,
     if (!isNew && it->second != type)
       node.invalid(which() + ", another input has " + it->second,
                    "ONNX converts no types by itself: insert a Cast");
+  }
+}
+
+void NodeImport::carryNarrowTypes(const onnx::OpSchema &schema) {
+  const auto &formals = schema.inputs(), &results = schema.outputs();
+  for (size_t r = 0; r < outputs.size() && !results.empty(); ++r) {
+    const auto &result = results[std::min(r, results.size() - 1)];
+    for (size_t i = 0; i < inputs.size() && !formals.empty(); ++i) {
+      const auto &formal = formals[std::min(i, formals.size() - 1)];
+      if (inputs[i].narrow && formal.GetTypeStr() == result.GetTypeStr() &&
+          formal.GetIsHomogeneous() && outputs[r] && outputs[r]->type)
+        outputs[r]->narrow = inputs[i].narrow;
+    }
   }
 }

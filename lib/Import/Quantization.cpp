@@ -14,6 +14,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Linear.h"
+#include "Windows.h"
 
 using namespace mlir;
 using namespace partita;
@@ -53,40 +54,69 @@ static Value spread(NodeImport &n, Value parameter, const Shape &shape,
   return value;
 }
 
+namespace {
+/// What is quantised to: a type as it is stored and, if it is narrower than
+/// that, as it is.
+struct Quantised {
+  Type stored;
+  const NarrowType *narrow = nullptr;
+
+  bool isFloat() const { return narrow && narrow->isFloat(); }
+};
+} // namespace
+
 /// The nearest number of an integer type, as f32 has it exactly.
-static Value saturate(NodeImport &n, Value value, Type type) {
-  auto integer = dyn_cast<IntegerType>(type);
+static Value saturate(NodeImport &n, Value value, const Quantised &to) {
+  auto integer = dyn_cast<IntegerType>(to.stored);
   if (!integer || integer.getWidth() > 16 || integer.getWidth() < 8)
-    n.unsupported("quantises to a type other than integers of 8 or 16 bits");
+    n.unsupported("quantises to a type other than integers of up to 16 bits");
   int64_t size = int64_t(1) << integer.getWidth();
   double low = integer.isUnsigned() ? 0 : -double(size / 2);
+  double high = low + double(size - 1);
+  if (to.narrow) {
+    low = to.narrow->lowest();
+    high = to.narrow->largest();
+  }
   value = n.binary<MaxOp>(value, n.splatLike(value, low));
-  value = n.binary<MinOp>(value, n.splatLike(value, low + double(size - 1)));
-  return n.cast(value, type);
+  value = n.binary<MinOp>(value, n.splatLike(value, high));
+  return n.cast(value, to.stored);
 }
 
 /// round(value) + zero, saturated; `zero` may be null.
-static Value quantize(NodeImport &n, Value value, Value zero, Type type) {
+static Value quantize(NodeImport &n, Value value, Value zero,
+                      const Quantised &to) {
   Type f32 = n.builder.getF32Type();
-  value = n.cast(n.unary<RoundOp>(value), f32);
+  value = n.cast(to.isFloat() ? value : n.unary<RoundOp>(value), f32);
   if (zero)
     value = n.binary<AddOp>(value, n.cast(zero, f32));
-  return saturate(n, value, type);
+  if (to.isFloat())
+    return castToNarrow(n, value, *to.narrow, n.integer("saturate", 1) != 0);
+  return saturate(n, value, to);
+}
+
+/// The type of a zero point, or of the attribute output_dtype.
+static Quantised quantisedType(NodeImport &n) {
+  if (n.has(2))
+    return {n.element(2), n.narrow(2)};
+  int output = int(n.integer("output_dtype", 0));
+  if (const NarrowType *narrow = narrowType(output))
+    return {getElementType(n.builder.getContext(), narrow->stored), narrow};
+  if (output)
+    return {n.graphElementType(output)};
+  return {n.builder.getIntegerType(8, /*isSigned=*/false)};
 }
 
 static void importQuantizeLinear(NodeImport &n) {
   Shape shape = n.shape(0);
   int64_t axis = n.integer("axis", 1), block = n.integer("block_size", 0);
-  int64_t output = n.integer("output_dtype", 0),
-          precision = n.integer("precision", 0);
-  Type type = n.has(2) ? n.element(2)
-              : output ? n.graphElementType(int(output))
-                       : Type(n.builder.getIntegerType(8, /*isSigned=*/false));
+  int64_t precision = n.integer("precision", 0);
+  Quantised to = quantisedType(n);
+  n.integer("output_dtype", 0); // Says the same as a zero point.
   Type computed = precision ? n.graphElementType(int(precision)) : n.element(1);
   Value scale = spread(n, n.cast(n.input(1), computed), shape, axis, block);
   Value zero = n.has(2) ? spread(n, n.input(2), shape, axis, block) : Value();
   Value x = n.cast(n.input(0), computed);
-  n.set(0, quantize(n, n.binary<DivOp>(x, scale), zero, type));
+  n.setNarrow(0, quantize(n, n.binary<DivOp>(x, scale), zero, to), to.narrow);
 }
 
 /// `value` less its zero point, as an integer of 32 bits.
@@ -100,12 +130,17 @@ static void importDequantizeLinear(NodeImport &n) {
   Shape shape = n.shape(0);
   int64_t axis = n.integer("axis", 1), block = n.integer("block_size", 0);
   int64_t output = n.integer("output_dtype", 0);
-  if (!isa<IntegerType>(n.element(0)))
+  bool isFloat = n.narrow(0) && n.narrow(0)->isFloat();
+  if (!isFloat && !isa<IntegerType>(n.element(0)))
     n.unsupported("dequantises a type other than an integer");
   Type f32 = n.builder.getF32Type();
-  Value zero = n.has(2) ? spread(n, n.input(2), shape, axis, block) : Value();
   Value scale = spread(n, n.cast(n.input(1), f32), shape, axis, block);
-  Value x = n.cast(centred(n, n.input(0), zero), f32);
+  Value x = n.input(0);
+  // Floats have a zero of their own, and no other one.
+  if (!isFloat)
+    x = centred(n, x,
+                n.has(2) ? spread(n, n.input(2), shape, axis, block) : Value());
+  x = n.cast(x, f32);
   n.set(0, n.cast(n.binary<MulOp>(x, scale),
                   output ? n.graphElementType(int(output)) : n.element(1)));
 }
@@ -159,7 +194,40 @@ static void importQLinearMatMul(NodeImport &n) {
   Value factor = n.binary<DivOp>(
       n.binary<MulOp>(scale(1, true), scale(4, false)), scale(6, true));
   n.set(0, quantize(n, n.binary<MulOp>(product, factor),
-                    spreadOverMatrix(n, 7, shape, true), n.element(7)));
+                    spreadOverMatrix(n, 7, shape, true), {n.element(7)}));
+}
+
+//===----------------------------------------------------------------------===//
+// Convolutions
+//===----------------------------------------------------------------------===//
+
+/// The convolution of inputs x and w less their zero points, in i32. The zero
+/// point of a weight may be one for each filter.
+static Value exactConvolution(NodeImport &n, size_t x, size_t xZero, size_t w,
+                              size_t wZero) {
+  auto factor = [&](size_t i, size_t zero) {
+    return centred(n, n.input(i),
+                   n.has(zero) ? spread(n, n.input(zero), n.shape(i), 0, 0)
+                               : Value());
+  };
+  return convolve(n, factor(x, xZero), factor(w, wZero));
+}
+
+static void importConvInteger(NodeImport &n) {
+  n.set(0, exactConvolution(n, 0, 2, 1, 3));
+}
+
+/// The bias is quantised as sums are, by both scales together.
+static void importQLinearConv(NodeImport &n) {
+  Type f32 = n.builder.getF32Type();
+  Value sum = n.cast(withBias(n, exactConvolution(n, 0, 2, 3, 5), 8), f32);
+  Shape shape = nn::shapeOf(sum);
+  auto scale = [&](size_t i) {
+    return spread(n, n.cast(n.input(i), f32), shape, 1, 0);
+  };
+  Value factor = n.binary<DivOp>(n.binary<MulOp>(scale(1), scale(4)), scale(6));
+  n.set(0, quantize(n, n.binary<MulOp>(sum, factor),
+                    spread(n, n.input(7), shape, 1, 0), {n.element(7)}));
 }
 
 void importer::addQuantization(ImportTable &table) {
@@ -167,4 +235,6 @@ void importer::addQuantization(ImportTable &table) {
   table.add("DequantizeLinear", 10, importDequantizeLinear);
   table.add("MatMulInteger", 10, importMatMulInteger);
   table.add("QLinearMatMul", 10, importQLinearMatMul);
+  table.add("ConvInteger", 10, importConvInteger);
+  table.add("QLinearConv", 10, importQLinearConv);
 }

@@ -157,9 +157,7 @@ static void importConcatFromSequence(NodeImport &n) {
 static void importOptional(NodeImport &n) {
   // Without a value its attribute says of which type it is.
   n.attribute("type");
-  if (!n.has(0))
-    n.unsupported("it has no value");
-  n.set(0, n.imported(0));
+  n.set(0, n.has(0) ? n.imported(0) : Imported());
 }
 
 static void importOptionalGetElement(NodeImport &n) { n.set(0, n.imported(0)); }

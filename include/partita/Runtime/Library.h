@@ -44,10 +44,14 @@
 //                in the whole dimension, a negative one from its end; one outside
 //                is a run-time error. offsets[0] says where this rank's part
 //                begins: rows outside of the part give zeros.
+//   pool_argmax  operand [n,c,s..] -> i64 [n,c,s'..]. attrs: as for pool, but
+//                column_major=[0|1] in place of kind
 //   gather_elements, gather_nd, scatter_elements, scatter_nd, topk   as the
 //                operations of nn; indices and offsets as for gather, but a
 //                scatter leaves out rows outside the local range
-//   resample, grid_sample, roi_align, rnn, gru, lstm   as the operations of nn
+//   resample, grid_sample, roi_align, rnn, gru, lstm, det   as the operations
+//                of nn
+//   ngram_counts   as the operation of nn; offsets[0] = this rank's first column
 //   copy         operand -> result of the same shape (any strides; dtype
 //                conversion allowed): also reshape of strided views, pad's
 //                interior, concat's pieces.

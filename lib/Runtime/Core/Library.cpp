@@ -21,6 +21,7 @@ static CallTable makeTable() {
   addCopyCalls(table);
   addIndexedCalls(table);
   addMatmulCalls(table);
+  addMatrixCalls(table);
   addPoolingCalls(table);
   addRecurrentCalls(table);
   addResamplingCalls(table);
@@ -28,6 +29,7 @@ static CallTable makeTable() {
   addSamplingCalls(table);
   addSelectionCalls(table);
   addShardCalls(table);
+  addTextCalls(table);
   return table;
 }
 

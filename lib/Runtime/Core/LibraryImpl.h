@@ -42,6 +42,7 @@ void addConvolutionCalls(CallTable &table);
 void addCopyCalls(CallTable &table);
 void addIndexedCalls(CallTable &table);
 void addMatmulCalls(CallTable &table);
+void addMatrixCalls(CallTable &table);
 void addPoolingCalls(CallTable &table);
 void addRecurrentCalls(CallTable &table);
 void addResamplingCalls(CallTable &table);
@@ -49,6 +50,7 @@ void addRopeCalls(CallTable &table);
 void addSamplingCalls(CallTable &table);
 void addSelectionCalls(CallTable &table);
 void addShardCalls(CallTable &table);
+void addTextCalls(CallTable &table);
 
 /// Workspace begins and is divided at multiples of this many bytes.
 constexpr int64_t workspaceAlignment = 64;

@@ -1,4 +1,4 @@
-//===- Pooling.cpp - Maxima and sums under windows ------------------------===//
+//===- Pooling.cpp - Maxima, their places, and sums under windows ---------===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -9,10 +9,11 @@
 // combined into all windows that it falls inside for. The innermost loop goes
 // along channels where they are adjacent, else along the row, so that both
 // layouts of a tensor use vectors. Half precision goes through f32 copies in
-// the workspace.
+// the workspace. Where a maximum is, is found window by window.
 //
 //===----------------------------------------------------------------------===//
 
+#include "Elements.h"
 #include "Window.h"
 #include <limits>
 
@@ -144,18 +145,24 @@ makePool(const Command &call, const Windows &windows, int threads) {
   return std::make_unique<PreparedPool<T, Sum<T>>>(call, windows, threads);
 }
 
-static Result<Windows> poolWindows(const Command &call) {
+/// The windows between a tensor and what has one element for each of them.
+static Result<Windows> windowsOf(const Command &call) {
   PARTITA_CHECK(checkCounts(call, 1, 1));
   const View &input = call.operands[0], &result = call.results[0];
-  std::string kind = stringAttr(call, "kind");
-  if (kind != "max" && kind != "sum")
-    return callError(call, "unknown kind '" + kind + "'");
-  if (input.dtype != result.dtype)
-    return callError(call, "element types differ");
   PARTITA_TRY(Windows windows, readWindows(call, result.shape, input.shape,
                                            intsAttr(call, "kernel")));
   if (input.shape[0] != result.shape[0] || input.shape[1] != result.shape[1])
     return callError(call, "batches or channels differ");
+  return windows;
+}
+
+static Result<Windows> poolWindows(const Command &call) {
+  PARTITA_TRY(Windows windows, windowsOf(call));
+  std::string kind = stringAttr(call, "kind");
+  if (kind != "max" && kind != "sum")
+    return callError(call, "unknown kind '" + kind + "'");
+  if (call.operands[0].dtype != call.results[0].dtype)
+    return callError(call, "element types differ");
   return windows;
 }
 
@@ -211,6 +218,103 @@ preparePool(const Command &call, const PrepareContext &context) {
   }
 }
 
+//===----------------------------------------------------------------------===//
+// Places of maxima
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+template <typename T> class PreparedPoolArgMax : public PreparedCall {
+public:
+  PreparedPoolArgMax(const Command &call, const Windows &windows, int threads)
+      : input(call.operands[0]), result(call.results[0]), windows(windows),
+        in(spatialStrides(input)), out(spatialStrides(result)),
+        threads(threads) {
+    const Windows::Triple &size = windows.inner;
+    if (intAttr(call, "column_major", 0))
+      count = {1, size[0], size[0] * size[1]};
+    else
+      count = {size[1] * size[2], size[2], 1};
+  }
+
+  Status execute(std::byte *const bases[3]) override {
+    auto *from = reinterpret_cast<const T *>(addressOf(input, bases));
+    auto *to = reinterpret_cast<int64_t *>(addressOf(result, bases));
+    int64_t channels = result.shape[1];
+    parallelFor(threads, result.shape[0] * channels,
+                [&](int64_t begin, int64_t end, int) {
+                  for (int64_t i = begin; i < end; ++i) {
+                    int64_t n = i / channels, c = i % channels;
+                    runPlane(from + n * input.strides[0] + c * input.strides[1],
+                             to + n * result.strides[0] +
+                                 c * result.strides[1]);
+                  }
+                });
+    return ok();
+  }
+
+private:
+  void runPlane(const T *from, int64_t *to) const {
+    Windows::Triple w;
+    for (w[0] = 0; w[0] < windows.outer[0]; ++w[0])
+      for (w[1] = 0; w[1] < windows.outer[1]; ++w[1])
+        for (w[2] = 0; w[2] < windows.outer[2]; ++w[2])
+          to[dot(w, out)] = placeOfMaximum(from, w);
+  }
+
+  int64_t placeOfMaximum(const T *from, const Windows::Triple &window) const {
+    // The taps that fall inside, along each dimension.
+    Windows::Triple first, last;
+    for (int d = 0; d < 3; ++d) {
+      int64_t begin = window[d] * windows.stride[d] - windows.pad[d];
+      int64_t step = windows.dilation[d];
+      first[d] = begin < 0 ? begin + (-begin + step - 1) / step * step : begin;
+      last[d] = std::min(begin + (windows.kernel[d] - 1) * step,
+                         windows.inner[d] - 1);
+    }
+    int64_t place = -1;
+    Computed<T> best{};
+    Windows::Triple at;
+    for (at[0] = first[0]; at[0] <= last[0]; at[0] += windows.dilation[0])
+      for (at[1] = first[1]; at[1] <= last[1]; at[1] += windows.dilation[1])
+        for (at[2] = first[2]; at[2] <= last[2]; at[2] += windows.dilation[2]) {
+          auto value = convert<Computed<T>>(from[dot(at, in)]);
+          if (place < 0 ? value == value : value > best) {
+            best = value;
+            place = dot(at, count);
+          }
+        }
+    return place;
+  }
+
+  View input, result;
+  Windows windows;
+  /// Strides of the tensors, and what a step counts in the plane.
+  Windows::Triple in, out, count;
+  int threads;
+};
+
+} // namespace
+
+static Result<int64_t> argMaxWorkspace(const Command &call, int) {
+  PARTITA_TRY([[maybe_unused]] Windows windows, windowsOf(call));
+  return int64_t(0);
+}
+
+static Result<std::unique_ptr<PreparedCall>>
+prepareArgMax(const Command &call, const PrepareContext &context) {
+  PARTITA_TRY(Windows windows, windowsOf(call));
+  if (call.results[0].dtype != DType::I64)
+    return callError(call, "the result has a wrong type");
+  return dispatch(call.operands[0].dtype,
+                  [&](auto tag) -> std::unique_ptr<PreparedCall> {
+                    using T = typename decltype(tag)::type;
+                    return std::make_unique<PreparedPoolArgMax<T>>(
+                        call, windows, context.threads);
+                  });
+}
+
 void partita::runtime::addPoolingCalls(CallTable &table) {
   table["pool"] = {poolWorkspace, preparePool};
+  table["pool_argmax"] = {argMaxWorkspace, prepareArgMax};
 }

@@ -149,6 +149,13 @@ class Builder:
         self.values += made
         return made
 
+    def hidden(self, op: str, ins: list, **attributes) -> str:
+        """The name of a node's result that no other operator picks."""
+        name = self._name("h")
+        inputs = [value.name if isinstance(value, Value) else value for value in ins]
+        self.nodes.append(helper.make_node(op, inputs, [name], name=f"{name}_node", **attributes))
+        return name
+
     def like(self, op: str, ins: list, model: Value, **attributes) -> Value:
         """A node whose result has the type of `model`; see add for the rest."""
         exact = attributes.pop("exact", model.exact)

@@ -1,6 +1,6 @@
 # Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Families of image models and of operators that sort and scatter."""
+"""Families of image models, of operators that sort and scatter, and of rare ones."""
 
 from __future__ import annotations
 
@@ -68,6 +68,67 @@ def pool(b: Builder) -> None:
     exact = value.exact and op == "MaxPool"
     shape = (*value.shape[:2], *spatial)
     b.add(op, [value], [("f32", shape, exact, value.bound)], **attributes)
+
+
+@family("convolution")
+def places(b: Builder) -> None:
+    """A maximum and where it is; without overlaps it goes back there."""
+    value = b.pick(lambda v: is_image(v) and v.exact)
+    attributes, spatial = windows(b, value)
+    shape = (*value.shape[:2], *spatial)
+    outs = [("f32", shape, True, value.bound), ("i64", shape, True, float(value.size))]
+    b.add("MaxPool", [value], outs, storage_order=b.rng.randint(0, 1), **attributes)
+
+
+@family("convolution")
+def unpool(b: Builder) -> None:
+    value = b.pick(lambda v: is_image(v) and v.shape[2] % 2 == v.shape[3] % 2 == 0 and v.exact)
+    shape = (*value.shape[:2], value.shape[2] // 2, value.shape[3] // 2)
+    outs = [("f32", shape, True, value.bound), ("i64", shape, True, float(value.size))]
+    tiles = {"kernel_shape": (2, 2), "strides": (2, 2)}
+    largest, at = b.add("MaxPool", [value], outs, **tiles)
+    b.moved("MaxUnpool", [largest, at], value, value.shape, **tiles)
+
+
+@family("convolution")
+def add_up_patches(b: Builder) -> None:
+    value = b.pick(is_image)
+    n, c, *positions = value.shape
+    kernel = [b.rng.choice((1, 2, 3)) for _ in positions]
+    taps = math.prod(kernel)
+    stride = [b.rng.choice((1, 1, 2)) for _ in positions]
+    pads = [b.rng.choice((0, 0, 1)) for _ in range(4)]
+    image = [
+        (count - 1) * step + size - pads[d] - pads[d + 2]
+        for d, (count, step, size) in enumerate(zip(positions, stride, kernel))
+    ]
+    if c % taps or min(image) < 1:
+        raise Impossible
+    columns = b.moved("Reshape", [value, b.ints([n, c, -1])], value, (n, c, math.prod(positions)))
+    out = ("f32", (n, c // taps, *image), False, taps * value.bound)
+    ins = [columns, b.ints(image), b.ints(kernel)]
+    tame(b, b.add("Col2Im", ins, [out], strides=stride, pads=pads)[0])
+
+
+@family("convolution")
+def quantised_convolution(b: Builder) -> None:
+    """On whole numbers; all scales are powers of two, so that ties are ties."""
+    value = b.pick(lambda v: is_image(v) and v.exact)
+    made, channels = b.rng.choice((1, 2, 4)), value.shape[1]
+    attributes, spatial = windows(b, value)
+    generator = numpy.random.default_rng(b.rng.getrandbits(32))
+    kernel = (made, channels, *attributes["kernel_shape"])
+    weight = b.constant(generator.integers(-8, 8, kernel).astype(numpy.int8))
+    one, zero = b.constant(numpy.float32(1)), b.constant(numpy.uint8(b.rng.choice((0, 128, 200))))
+    scales = b.constant(generator.choice([0.25, 0.5, 1.0], made).astype(numpy.float32))
+    no_zero = b.constant(numpy.zeros(made, numpy.int8))
+    bias = b.constant(generator.integers(-50, 50, made).astype(numpy.int32))
+    out_scale = b.constant(numpy.float32(b.rng.choice((2, 8))))
+    shape = (value.shape[0], made, *spatial)
+    x = b.hidden("QuantizeLinear", [value, one, zero])
+    ins = [x, one, zero, weight, scales, no_zero, out_scale, zero, bias]
+    y = b.hidden("QLinearConv", ins, **attributes)
+    tame(b, b.add("DequantizeLinear", [y, one, zero], [("f32", shape, True, 255.0)])[0])
 
 
 @family("convolution")
@@ -182,3 +243,36 @@ def one_hot(b: Builder) -> None:
     depth = b.rng.choice((3, 5, 8))
     out = ("f32", (*index.shape, depth), True, 1.0)
     b.add("OneHot", [index, b.constant(numpy.array(depth, numpy.int64)), values], [out], axis=-1)
+
+
+# Rare ones.
+
+
+@family("selection")
+def determinant(b: Builder) -> None:
+    value = b.pick(lambda v: v.dtype == "f32" and v.rank >= 2 and v.shape[-1] == v.shape[-2] <= 4)
+    small = b.like("Tanh", [value], value, exact=False, bound=1.0)
+    b.add("Det", [small], [("f32", value.shape[:-2], False, 24.0)])
+
+
+@family("selection")
+def n_grams(b: Builder) -> None:
+    tokens = b.pick(lambda v: v.dtype in ("i32", "i64") and v.rank in (1, 2))
+    singles = b.rng.sample(range(-3, 4), b.rng.randint(0, 3))
+    pairs = b.rng.sample([(i, j) for i in range(-2, 3) for j in range(-2, 3)], 3)
+    columns = list(range(len(singles) + len(pairs)))
+    b.rng.shuffle(columns)
+    shape = (*tokens.shape[:-1], len(columns))
+    b.add(
+        "TfIdfVectorizer",
+        [tokens],
+        [("f32", shape, True, 12.0 * tokens.shape[-1])],
+        mode=b.rng.choice(("TF", "IDF", "TFIDF")),
+        min_gram_length=b.rng.randint(1, 2),
+        max_gram_length=2,
+        max_skip_count=b.rng.randint(0, 3),
+        ngram_counts=[0, len(singles)],
+        ngram_indexes=columns,
+        pool_int64s=[*singles, *(token for pair in pairs for token in pair)],
+        weights=[float(b.rng.randint(1, 3)) for _ in columns],
+    )

@@ -81,3 +81,19 @@ TEST_CASE("pools partition") {
                {"2x5x4xi64"},
                {"2x5x6xi64"}}});
 }
+
+TEST_CASE("places of maxima partition") {
+  // Tiles too: positions count through the whole plane.
+  checkAll({{"nn.pool_argmax %a kernel [3, 2] strides [2, 1] dilations [1, 2] "
+             "pads [1, 0] [1, 2] : $T",
+             {"3x6x5x4xf64"},
+             {"3x6x3x4xi64"}},
+            {"nn.pool_argmax %a kernel [2, 2] strides [2, 2] dilations [1, 1] "
+             "pads [0, 0] [0, 0] column_major : $T",
+             {"2x3x8x6xf64"},
+             {"2x3x4x3xi64"}},
+            {"nn.pool_argmax %a kernel [2, 2, 3] strides [1, 1, 1] dilations "
+             "[1, 1, 1] pads [0, 1, 0] [0, 0, 0] : $T",
+             {"1x4x3x4x5xi32"},
+             {"1x4x2x4x3xi64"}}});
+}
