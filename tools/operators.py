@@ -44,7 +44,8 @@ OPERATIONS = """
 
 What operators become, with the sharding rule of an example: dimensions with the
 same name are one loop, which can be split; `reduce` leaves partial results,
-`replicate` stays whole, `linear` lets partial sums through.
+`halo` reads borders of its neighbours, `replicate` stays whole, `linear` lets
+partial sums through.
 """
 
 ROW = re.compile(
