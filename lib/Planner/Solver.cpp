@@ -84,20 +84,31 @@ private:
   std::vector<int> scopeOf(int variable,
                            const std::vector<int> &functions) const;
   int64_t work(int variable, const std::vector<int> &scope) const;
+  int64_t workNow(int variable);
   void schedule(int variable);
+  void add(Function function);
+  const std::vector<int> &membersOf(int variable);
   void eliminate(int variable);
   void condition(int variable, const std::vector<int> &incumbent,
                  std::mt19937_64 *random);
   /// The least sum of `members` (and the unary prices) over `variable`.
   void project(int variable, const std::vector<int> &members, bool withUnary,
                std::vector<int> scope);
-  std::vector<std::vector<int>> groups(int variable) const;
+  std::vector<std::vector<int>> groups(int variable,
+                                       std::vector<int> members) const;
 
   const Problem &problem;
   int64_t limit;
   std::vector<int> kept;
   std::vector<Function> functions;
+  /// Functions are struck out where they end and cleared away when they are the
+  /// most: a value that everything reads has as many as there are operations.
+  std::vector<char> ended;
   std::vector<std::vector<int>> functionsOf;
+  std::vector<size_t> numLive;
+  /// Equal to `mark` for the variables that workNow has seen.
+  std::vector<int64_t> marks;
+  int64_t mark = 0;
   std::vector<char> done;
   std::vector<int64_t> priority;
   std::set<std::pair<int64_t, int>> queue;
@@ -110,18 +121,31 @@ private:
 
 Elimination::Elimination(const Problem &problem, int64_t limit)
     : problem(problem), limit(limit), kept(problem.unary.size(), -1),
-      functionsOf(problem.unary.size()), done(problem.unary.size(), 0),
+      functionsOf(problem.unary.size()), numLive(problem.unary.size(), 0),
+      marks(problem.unary.size(), 0), done(problem.unary.size(), 0),
       priority(problem.unary.size(), -1) {
   functions.reserve(problem.edges.size() + problem.unary.size());
-  for (const PriceEdge &edge : problem.edges) {
-    Function function{{edge.first, edge.second},
-                      {edge.table->columns, 1},
-                      edge.table->prices.data(),
-                      nullptr};
-    functionsOf[edge.first].push_back(static_cast<int>(functions.size()));
-    functionsOf[edge.second].push_back(static_cast<int>(functions.size()));
-    functions.push_back(std::move(function));
+  for (const PriceEdge &edge : problem.edges)
+    add({{edge.first, edge.second},
+         {edge.table->columns, 1},
+         edge.table->prices.data(),
+         nullptr});
+}
+
+void Elimination::add(Function function) {
+  for (int variable : function.scope) {
+    functionsOf[variable].push_back(static_cast<int>(functions.size()));
+    ++numLive[variable];
   }
+  functions.push_back(std::move(function));
+  ended.push_back(0);
+}
+
+/// The functions of a variable without those that have ended.
+const std::vector<int> &Elimination::membersOf(int variable) {
+  std::erase_if(functionsOf[variable],
+                [&](int member) { return ended[member]; });
+  return functionsOf[variable];
 }
 
 /// The other variables of some functions, ascending.
@@ -137,13 +161,36 @@ std::vector<int> Elimination::scopeOf(int variable,
   return scope;
 }
 
+/// More entries than any limit lets through.
+static constexpr int64_t tooMuchWork = int64_t(1) << 40;
+
 /// Entries visited to eliminate `variable` into `scope`.
 int64_t Elimination::work(int variable, const std::vector<int> &scope) const {
   int64_t entries = sizeOf(variable);
   for (int other : scope) {
     entries *= sizeOf(other);
-    if (entries > int64_t(1) << 40)
-      return int64_t(1) << 40;
+    if (entries > tooMuchWork)
+      return tooMuchWork;
+  }
+  return entries;
+}
+
+/// The same for its present functions. It looks no further than what is too
+/// much, for it is asked after every step beside the variable.
+int64_t Elimination::workNow(int variable) {
+  marks[variable] = ++mark;
+  int64_t entries = sizeOf(variable);
+  for (int member : functionsOf[variable]) {
+    if (ended[member])
+      continue;
+    for (int other : functions[member].scope) {
+      if (marks[other] == mark)
+        continue;
+      marks[other] = mark;
+      entries *= sizeOf(other);
+      if (entries > tooMuchWork)
+        return tooMuchWork;
+    }
   }
   return entries;
 }
@@ -151,7 +198,9 @@ int64_t Elimination::work(int variable, const std::vector<int> &scope) const {
 void Elimination::schedule(int variable) {
   if (done[variable])
     return;
-  int64_t next = work(variable, scopeOf(variable, functionsOf[variable]));
+  if (functionsOf[variable].size() > 2 * numLive[variable] + 8)
+    membersOf(variable);
+  int64_t next = workNow(variable);
   if (next == priority[variable])
     return;
   if (priority[variable] >= 0)
@@ -162,8 +211,8 @@ void Elimination::schedule(int variable) {
 
 /// Members in groups whose steps fit, large scopes first, each into the first
 /// group that has room.
-std::vector<std::vector<int>> Elimination::groups(int variable) const {
-  std::vector<int> members = functionsOf[variable];
+std::vector<std::vector<int>>
+Elimination::groups(int variable, std::vector<int> members) const {
   std::sort(members.begin(), members.end(), [&](int a, int b) {
     int64_t workA = work(variable, functions[a].scope);
     int64_t workB = work(variable, functions[b].scope);
@@ -245,14 +294,17 @@ void Elimination::project(int variable, const std::vector<int> &members,
                     result->data(), result};
   for (size_t i = scope.size() - 1; i-- > 0;)
     function.strides[i] = function.strides[i + 1] * sizeOf(scope[i + 1]);
-  for (int other : scope)
-    functionsOf[other].push_back(static_cast<int>(functions.size()));
-  functions.push_back(std::move(function));
+  add(std::move(function));
 }
 
 void Elimination::eliminate(int variable) {
-  std::vector<int> members = functionsOf[variable];
+  const std::vector<int> members = membersOf(variable);
   std::vector<int> scope = scopeOf(variable, members);
+  for (int member : members) {
+    ended[member] = 1;
+    for (int other : functions[member].scope)
+      --numLive[other];
+  }
   order.push_back({variable, members});
   done[variable] = 1;
   queue.erase({priority[variable], variable});
@@ -261,25 +313,20 @@ void Elimination::eliminate(int variable) {
   } else {
     wasExact = false;
     bool first = true;
-    for (const std::vector<int> &group : groups(variable)) {
+    for (const std::vector<int> &group : groups(variable, members)) {
       project(variable, group, first, scopeOf(variable, group));
       first = false;
     }
   }
-  for (int other : scope) {
-    std::erase_if(functionsOf[other], [&](int function) {
-      const std::vector<int> &vars = functions[function].scope;
-      return std::find(vars.begin(), vars.end(), variable) != vars.end();
-    });
+  for (int other : scope)
     schedule(other);
-  }
 }
 
 /// Keeps the widest variable around an elimination that does not fit at its
 /// present value, so that its neighbours become independent of it.
 void Elimination::condition(int variable, const std::vector<int> &incumbent,
                             std::mt19937_64 *random) {
-  std::vector<int> scope = scopeOf(variable, functionsOf[variable]);
+  std::vector<int> scope = scopeOf(variable, membersOf(variable));
   std::erase_if(scope, [&](int other) { return kept[other] >= 0; });
   if (kept[variable] < 0)
     scope.push_back(variable);
@@ -288,7 +335,7 @@ void Elimination::condition(int variable, const std::vector<int> &incumbent,
     chosen = scope[(*random)() % scope.size()];
   } else {
     auto weight = [&](int candidate) {
-      return std::make_pair(functionsOf[candidate].size(), sizeOf(candidate));
+      return std::make_pair(numLive[candidate], sizeOf(candidate));
     };
     for (int candidate : scope)
       if (weight(candidate) > weight(chosen))
@@ -296,7 +343,7 @@ void Elimination::condition(int variable, const std::vector<int> &incumbent,
   }
   kept[chosen] = incumbent[chosen];
   wasExact = false;
-  for (int other : scopeOf(chosen, functionsOf[chosen]))
+  for (int other : scopeOf(chosen, membersOf(chosen)))
     schedule(other);
   schedule(chosen);
 }
