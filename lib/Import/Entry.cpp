@@ -131,7 +131,6 @@ void GraphImport::addInput(const onnx::ValueInfoProto &input) {
   }
   checkedBytes(*getDType(element), shape, place);
   auto type = RankedTensorType::get(shape, element);
-  unsigned index = step.getNumArguments();
   SmallVector<NamedAttribute> attributes = {
       builder.getNamedAttr(nn::nameAttrName,
                            builder.getStringAttr(input.name())),
@@ -142,11 +141,11 @@ void GraphImport::addInput(const onnx::ValueInfoProto &input) {
       if (name == input.name())
         attributes.push_back(builder.getNamedAttr(
             nn::rangeAttrName, builder.getStringAttr(range)));
-  (void)step.insertArgument(index, type, builder.getDictionaryAttr(attributes),
-                            NameLoc::get(builder.getStringAttr(input.name())));
+  inputAttributes.push_back(builder.getDictionaryAttr(attributes));
   Imported value;
   value.type = type;
-  value.value = step.getArgument(index);
+  value.value = step.front().addArgument(
+      type, NameLoc::get(builder.getStringAttr(input.name())));
   value.narrow = narrow;
   root.names[input.name()] = value;
 }
@@ -181,9 +180,11 @@ void GraphImport::addOutputs() {
   nameOperations(user);
   origins.pop_back();
   func::ReturnOp::create(builder, builder.getUnknownLoc(), values);
-  step.setFunctionType(builder.getFunctionType(step.getArgumentTypes(), types));
-  for (auto [i, attribute] : llvm::enumerate(attributes))
-    step.setResultAttrs(i, attribute);
+  // All at once: each change makes a new list of them.
+  step.setFunctionType(
+      builder.getFunctionType(step.front().getArgumentTypes(), types));
+  step.setAllArgAttrs(inputAttributes);
+  step.setAllResultAttrs(attributes);
 }
 
 //===----------------------------------------------------------------------===//

@@ -110,6 +110,7 @@ private:
   const ImportOptions &options;
   mlir::OwningOpRef<mlir::ModuleOp> module;
   mlir::func::FuncOp step;
+  llvm::SmallVector<mlir::DictionaryAttr> inputAttributes;
   mlir::Location currentLocation;
 
   std::map<std::string, int> opsets;
@@ -127,7 +128,13 @@ private:
   const Scope *currentScope = nullptr;
   std::vector<Origin> origins;
   int depth = 0;
+  int64_t importedNodes = 0;
 };
+
+/// Checks that all names in the model are text of one line and not too long:
+/// they come to stand in messages, in plans and on command lines. Throws
+/// Failure.
+void checkNames(const onnx::ModelProto &model, const std::string &path);
 
 /// Checks what can be checked without importing: operator sets, duplicate and
 /// dangling names, cycles, recursion of functions. Sorts the nodes of the graph

@@ -294,10 +294,11 @@ Status Localizer::buildClass(unsigned index, const std::vector<int64_t> &ranks) 
       typesOf(body.getTerminator()->getOperands()));
   auto function = func::FuncOp::create(
       builder, entry.getLoc(), "step_class" + std::to_string(index), type);
-  for (unsigned i = 0; i < entry.getNumArguments(); ++i)
-    function.setArgAttrs(i, entry.getArgAttrDict(i));
-  for (unsigned i = 0; i < entry.getNumResults(); ++i)
-    function.setResultAttrs(i, entry.getResultAttrDict(i));
+  SmallVector<DictionaryAttr> arguments, results;
+  entry.getAllArgAttrs(arguments);
+  entry.getAllResultAttrs(results);
+  function.setAllArgAttrs(arguments);
+  function.setAllResultAttrs(results);
   function->setAttr(rt::ranksAttrName, builder.getDenseI64ArrayAttr(ranks));
   Block *block = function.addEntryBlock();
   IRMapping map;

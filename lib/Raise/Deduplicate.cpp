@@ -59,20 +59,33 @@ private:
   }
 };
 
-void addNodes(Operation *to, Operation *from) {
-  llvm::SetVector<Attribute> nodes;
-  for (Operation *op : {to, from})
-    if (auto list = op->getAttrOfType<ArrayAttr>(nodesAttrName))
-      nodes.insert_range(list);
-  to->setAttr(nodesAttrName,
-              ArrayAttr::get(to->getContext(), nodes.getArrayRef()));
-}
+/// The nodes that operations stand for which others were merged into.
+class MergedNodes {
+public:
+  void add(Operation *to, Operation *from) {
+    auto [it, isNew] = nodes.try_emplace(to);
+    for (Operation *op : {to, from})
+      if (auto list = op->getAttrOfType<ArrayAttr>(nodesAttrName);
+          list && (isNew || op == from))
+        it->second.insert_range(list);
+  }
+  /// Writes them down, once: each list is kept for as long as the context.
+  void finish() {
+    for (auto &[op, list] : nodes)
+      op->setAttr(nodesAttrName,
+                  ArrayAttr::get(op->getContext(), list.getArrayRef()));
+  }
+
+private:
+  llvm::DenseMap<Operation *, llvm::SetVector<Attribute>> nodes;
+};
 
 struct Deduplicate : raising::impl::DeduplicateBase<Deduplicate> {
   void runOnOperation() override {
     for (auto function : getOperation().getOps<func::FuncOp>()) {
       removeUnused(function);
       llvm::DenseSet<Operation *, Equal> known;
+      MergedNodes merged;
       for (Operation &op :
            llvm::make_early_inc_range(function.getBody().front())) {
         if (!isPure(&op) || op.getNumResults() == 0)
@@ -80,10 +93,11 @@ struct Deduplicate : raising::impl::DeduplicateBase<Deduplicate> {
         auto [it, isNew] = known.insert(&op);
         if (isNew)
           continue;
-        addNodes(*it, &op);
+        merged.add(*it, &op);
         op.replaceAllUsesWith(*it);
         op.erase();
       }
+      merged.finish();
       removeUnused(function);
     }
     removeUnusedParameters();

@@ -222,22 +222,32 @@ Status partita::attachPlan(ModuleOp module, const Mesh &mesh,
   auto ref = FlatSymbolRefAttr::get(context, "m");
   auto sharding = [&](Type type, const Strategy &strategy, bool isInput) {
     ShardingRule rule = portRule(type, isInput);
-    return dist::ShardingAttr::get(
-        context, ref, mesh,
-        isInput ? resultSharding(rule, strategy, 0)
-                : operandSharding(rule, strategy, 0));
+    return dist::ShardingAttr::get(context, ref, mesh,
+                                   isInput
+                                       ? resultSharding(rule, strategy, 0)
+                                       : operandSharding(rule, strategy, 0));
   };
+  // The attributes of all ports make one list, which is set once.
+  auto annotate = [&](SmallVector<DictionaryAttr> &ports, TypeRange types,
+                      auto &next, bool isInput) {
+    for (auto [port, type] : llvm::zip_equal(ports, types)) {
+      NamedAttrList attributes(port);
+      attributes.set(dist::shardingAttrName, sharding(type, *next++, isInput));
+      port = attributes.getDictionary(context);
+    }
+  };
+  SmallVector<DictionaryAttr> arguments, results;
+  entry.getAllArgAttrs(arguments);
+  entry.getAllResultAttrs(results);
   auto next = strategies.begin();
-  for (unsigned i = 0; i < entry.getNumArguments(); ++i)
-    entry.setArgAttr(i, dist::shardingAttrName,
-                     sharding(entry.getArgumentTypes()[i], *next++, true));
+  annotate(arguments, entry.getArgumentTypes(), next, true);
+  entry.setAllArgAttrs(arguments);
   StrategySpelling spelling(ref, mesh);
   for (Operation &op : body.without_terminator()) {
     PARTITA_TRY(Attribute attr, spelling.of(&op, *next++));
     op.setDiscardableAttr(dist::strategyAttrName, attr);
   }
-  for (unsigned i = 0; i < entry.getNumResults(); ++i)
-    entry.setResultAttr(i, dist::shardingAttrName,
-                        sharding(entry.getResultTypes()[i], *next++, false));
+  annotate(results, entry.getResultTypes(), next, false);
+  entry.setAllResultAttrs(results);
   return ok();
 }
