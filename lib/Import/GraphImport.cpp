@@ -18,6 +18,9 @@ using namespace partita::importer;
 /// are integers, numbers if they are scalars; all others are parameters.
 static constexpr int64_t maxConstantElements = 64;
 
+/// Nodes that are imported, those of bodies and of unrolled loops included.
+static constexpr int64_t maxImportedNodes = 1'000'000;
+
 GraphImport::GraphImport(ModelFile &file, const ImportOptions &options,
                          MLIRContext &context)
     : builder(&context), file(file), options(options),
@@ -106,6 +109,9 @@ static bool isKnown(const NodeImport &node, const onnx::OpSchema *schema) {
 }
 
 void GraphImport::importNode(const onnx::NodeProto &node, Scope &scope) {
+  if (++importedNodes > maxImportedNodes)
+    importer::unsupported("nodes", file.path(), "has more than a million nodes",
+                          "nodes count that functions and loops expand to");
   // Nodes of a body stand for the node whose body it is.
   Origin origin;
   origin.name = nodeName(node);

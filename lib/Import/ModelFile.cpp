@@ -22,6 +22,11 @@ const char importer::supportedTypes[] =
     "booleans, and as weights, inputs and quantised values floats of 4 and 8 "
     "and integers of 2 and 4 bits";
 
+/// As many as views of the runtime have.
+static constexpr size_t maxRank = 16;
+/// What a process can address: sums of many such sizes do not overflow.
+static constexpr int64_t maxTensorBytes = int64_t(1) << 47;
+
 std::optional<DType> importer::dtypeOf(int onnxType) {
   switch (onnxType) {
   case TensorProto::FLOAT:
@@ -64,16 +69,21 @@ std::string importer::onnxTypeName(int onnxType) {
 
 int64_t importer::checkedBytes(DType dtype, const std::vector<int64_t> &shape,
                                const std::string &place) {
+  if (shape.size() > maxRank)
+    unsupported("rank", place,
+                "has " + std::to_string(shape.size()) + " dimensions",
+                "at most " + std::to_string(maxRank) + " are supported");
   std::optional<int64_t> count = checkedNumElements(shape);
   int64_t bytes = 0;
   if (!count ||
-      __builtin_mul_overflow(*count, int64_t(dtypeSize(dtype)), &bytes)) {
+      __builtin_mul_overflow(*count, int64_t(dtypeSize(dtype)), &bytes) ||
+      bytes > maxTensorBytes) {
     std::string text;
     for (int64_t size : shape)
       text += (text.empty() ? "" : ", ") + std::to_string(size);
     invalid("shape", place, "has the impossible shape [" + text + "]",
-            "dimensions must not be negative, and the size in bytes must fit "
-            "in 63 bits");
+            "dimensions must not be negative, and no tensor can have more than "
+            "2^47 bytes");
   }
   return bytes;
 }

@@ -53,8 +53,8 @@ std::optional<DType> dtypeOf(int onnxType);
 /// "FLOAT8E4M3FN", ...; for messages.
 std::string onnxTypeName(int onnxType);
 
-/// Bytes of elements of this type and shape; fails (exit 2) if that does not
-/// fit int64.
+/// Bytes of elements of this type and shape; fails (exit 2) if there cannot be
+/// so many, and for more dimensions than programs have (exit 3).
 int64_t checkedBytes(DType dtype, const std::vector<int64_t> &shape,
                      const std::string &place);
 

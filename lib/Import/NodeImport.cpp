@@ -243,7 +243,13 @@ void NodeImport::set(size_t i, Value value) {
   Imported result;
   result.type = cast<RankedTensorType>(value.getType());
   result.value = value;
-  outputs[i] = std::move(result);
+  output(i) = std::move(result);
+}
+
+std::optional<Imported> &NodeImport::output(size_t i) {
+  if (i >= outputs.size())
+    invalid("output " + std::to_string(i) + " is missing");
+  return outputs[i];
 }
 
 Imported NodeImport::known(HostTensor value) const {

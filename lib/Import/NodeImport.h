@@ -129,12 +129,13 @@ public:
   bool wants(size_t i) const;
   /// What result i was set to.
   const Imported &result(size_t i) const { return *outputs[i]; }
+  /// Fails (exit 2) where the node has no output `i`.
   void set(size_t i, mlir::Value value);
-  void set(size_t i, Imported value) { outputs[i] = std::move(value); }
+  void set(size_t i, Imported value) { output(i) = std::move(value); }
   /// A result whose elements are of a narrow type (or not, if it is null).
   void setNarrow(size_t i, mlir::Value value, const NarrowType *type) {
     set(i, value);
-    outputs[i]->narrow = type;
+    output(i)->narrow = type;
   }
   /// A result that is known: what reads it and constants only is evaluated.
   void setConstant(size_t i, HostTensor value) {
@@ -144,7 +145,7 @@ public:
   Imported known(HostTensor value) const;
   /// Makes the elements of result i known without its operation going away.
   void addElements(size_t i, HostTensor value) {
-    outputs[i]->constant = std::make_shared<HostTensor>(std::move(value));
+    output(i)->constant = std::make_shared<HostTensor>(std::move(value));
   }
 
   // Operations.
@@ -218,6 +219,7 @@ private:
 
   std::vector<Imported> inputs;
   std::vector<std::optional<Imported>> outputs;
+  std::optional<Imported> &output(size_t i);
   std::vector<mlir::Operation *> created;
   mutable std::set<std::string> attributesRead;
 };

@@ -29,6 +29,9 @@ using Nodes = google::protobuf::RepeatedPtrField<onnx::NodeProto>;
 static constexpr int64_t maxNodes = 1'000'000;
 static constexpr int maxCalls = 100;
 static constexpr int oldestOpset = 7;
+/// Inputs of a node, and its outputs: some of what follows is quadratic in
+/// them.
+static constexpr int maxOperands = 10'000;
 
 static std::string describe(const onnx::NodeProto &node) {
   std::string name = node.name();
@@ -326,6 +329,11 @@ private:
   }
 
   void checkNode(onnx::NodeProto &node, const Names &names) {
+    if (std::max(node.input_size(), node.output_size()) > maxOperands)
+      unsupported("operands", describe(node),
+                  "has more than " + std::to_string(maxOperands) +
+                      " inputs or outputs",
+                  "split it into several nodes");
     bool plain = true;
     for (auto &attribute : *node.mutable_attribute()) {
       if (attribute.has_g())
@@ -359,6 +367,7 @@ private:
 } // namespace
 
 void importer::prepareModel(onnx::ModelProto &model, const std::string &path) {
+  checkNames(model, path);
   auto opsets = checkOpsets(model, path);
   inlineFunctions(model, path);
   GraphCheck(path, opsets, int(model.ir_version()))

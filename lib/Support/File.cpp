@@ -141,7 +141,7 @@ Result<InputFile> InputFile::openBeneath(const std::string &directory,
     return systemError("file.open", directory, "cannot be opened", errno);
   struct open_how how = {};
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
   int fd = static_cast<int>(
       ::syscall(SYS_openat2, root, relative.c_str(), &how, sizeof(how)));
   if (fd < 0 && (errno == ENOSYS || errno == EPERM || errno == EINVAL))
@@ -152,7 +152,7 @@ Result<InputFile> InputFile::openBeneath(const std::string &directory,
     return adopt(fd, whole);
   if (number == EXDEV || number == ELOOP)
     return makeError(ExitCode::InvalidInput, "file.outside", relative,
-                     "leads outside " + directory + " by a symbolic link",
+                     "goes by a symbolic link",
                      "copy the file into the model's directory");
   return systemError("file.open", whole, "cannot be opened", number);
 }
