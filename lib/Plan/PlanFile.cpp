@@ -22,10 +22,11 @@
 using namespace partita;
 using Json = nlohmann::ordered_json;
 
-static constexpr size_t maxFileBytes = size_t(256) << 20;
 static constexpr int maxDepth = 32;
 /// Objects that keep their order are searched from the front.
 static constexpr size_t maxKeys = 1 << 16;
+/// Each takes some tens of bytes, however few it has in the file.
+static constexpr size_t maxValues = size_t(4) << 20;
 
 //===----------------------------------------------------------------------===//
 // Writing
@@ -168,14 +169,17 @@ static Status checkDepth(const std::string &text, const std::string &place) {
 
 static Result<Json> parseJson(const std::string &text,
                               const std::string &place) {
-  if (text.size() > maxFileBytes)
-    return syntaxError(place, maxFileBytes, "the file is too large for a plan");
+  if (text.size() > size_t(maxPlanBytes))
+    return syntaxError(place, maxPlanBytes, "the file is too large for a plan");
   PARTITA_CHECK(checkDepth(text, place));
   std::vector<std::set<std::string>> keys;
   struct Refused {
     std::string what;
   };
+  size_t values = 0;
   auto callback = [&](int, Json::parse_event_t event, Json &parsed) {
+    if (++values > maxValues)
+      throw Refused{"the document has too many values"};
     if (event == Json::parse_event_t::object_start) {
       keys.emplace_back();
     } else if (event == Json::parse_event_t::object_end) {
@@ -192,8 +196,7 @@ static Result<Json> parseJson(const std::string &text,
   try {
     return Json::parse(text, callback);
   } catch (const Refused &refused) {
-    return makeError(ExitCode::InvalidInput, "plan.syntax", place,
-                     refused.what,
+    return makeError(ExitCode::InvalidInput, "plan.syntax", place, refused.what,
                      "a plan is the JSON that `partita plan -o FILE` writes");
   } catch (const Json::parse_error &error) {
     return syntaxError(place, error.byte, "this is not JSON");
@@ -279,9 +282,9 @@ public:
       return fail("this must be a list");
     std::vector<T> out;
     for (size_t i = 0; i < json.size(); ++i) {
-      PARTITA_TRY(T item, read(Reader(json[i],
-                                      path + "[" + std::to_string(i) + "]",
-                                      place)));
+      PARTITA_TRY(
+          T item,
+          read(Reader(json[i], path + "[" + std::to_string(i) + "]", place)));
       out.push_back(std::move(item));
     }
     return out;
@@ -308,12 +311,12 @@ private:
 
 static Result<Mesh> readMesh(const Reader &reader) {
   std::string text;
-  PARTITA_CHECK(reader.forEach([&](const std::string &axis,
-                                   const Reader &size) -> Status {
-    PARTITA_TRY(int64_t count, size.integer(1, 1 << 20));
-    text += (text.empty() ? "" : ",") + axis + "=" + std::to_string(count);
-    return ok();
-  }));
+  PARTITA_CHECK(reader.forEach(
+      [&](const std::string &axis, const Reader &size) -> Status {
+        PARTITA_TRY(int64_t count, size.integer(1, 1 << 20));
+        text += (text.empty() ? "" : ",") + axis + "=" + std::to_string(count);
+        return ok();
+      }));
   Result<Mesh> mesh = Mesh::parse(text);
   if (!mesh)
     return reader.fail(mesh.error().message);
@@ -442,10 +445,10 @@ static Result<Plan> readRoot(const Reader &root) {
     return format.fail("'" + name + "' is not 'partita-plan'");
   PARTITA_TRY(Reader version, root.field("version"));
   PARTITA_CHECK(version.integer(1, 1));
-  PARTITA_CHECK(root.onlyFields(
-      {"format", "version", "model", "topology", "mesh", "strategies",
-       "predicted", "bound", "gap", "proved", "pins", "notes", "seed",
-       "effort", "run"}));
+  PARTITA_CHECK(
+      root.onlyFields({"format", "version", "model", "topology", "mesh",
+                       "strategies", "predicted", "bound", "gap", "proved",
+                       "pins", "notes", "seed", "effort", "run"}));
   Plan plan;
   PARTITA_TRY(Reader model, root.field("model"));
   PARTITA_CHECK(readModel(model, plan));
@@ -469,7 +472,11 @@ static Result<Plan> readRoot(const Reader &root) {
 }
 
 Result<Plan> partita::readPlan(const std::string &text,
-                               const std::string &place) {
+                               const std::string &place, std::string *report) {
   PARTITA_TRY(Json json, parseJson(text, place));
+  if (report && json.is_object() && json.contains("report")) {
+    *report = dumped(json["report"], -1);
+    json.erase("report");
+  }
   return readRoot(Reader(json, "", place));
 }

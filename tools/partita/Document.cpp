@@ -204,19 +204,16 @@ std::string tool::writeDocument(const Document &document) {
 Result<Document> tool::readDocument(const std::string &text,
                                     const std::string &place) {
   Document document;
-  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("report")) {
-    PARTITA_TRY(document.plan, readPlan(text, place));
+  std::string report;
+  PARTITA_TRY(document.plan, readPlan(text, place, &report));
+  if (report.empty())
     return document;
-  }
   try {
-    document.report = fromJson(json["report"]);
+    document.report = fromJson(Json::parse(report));
   } catch (const Json::exception &exception) {
     return makeError(ExitCode::InvalidInput, "plan.field", place + ": report",
                      exception.what(),
                      "a plan is the JSON that `partita plan -o FILE` writes");
   }
-  json.erase("report");
-  PARTITA_TRY(document.plan, readPlan(json.dump(), place));
   return document;
 }

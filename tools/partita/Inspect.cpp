@@ -38,7 +38,7 @@ static Result<bool> isExecutable(const std::string &path) {
 static Result<std::string> planText(const std::string &path) {
   PARTITA_TRY(bool executable, isExecutable(path));
   if (!executable)
-    return readFile(path);
+    return readFile(path, maxPlanBytes);
   std::string absolute = std::filesystem::absolute(path);
   PARTITA_TRY(Finished finished, runProcess({{absolute, "--info"}, {}}));
   if (finished.code == 0)

@@ -132,7 +132,7 @@ Status Pipeline::load() {
 /// The plan of a file, for this graph and machine.
 static Result<PlanResult> loadPlan(const std::string &path, const Graph &graph,
                                    const Topology &topology) {
-  PARTITA_TRY(std::string text, readFile(path));
+  PARTITA_TRY(std::string text, readFile(path, maxPlanBytes));
   PARTITA_TRY(Document document, readDocument(text, path));
   const Plan &plan = document.plan;
   if (plan.mesh.numRanks() != topology.numRanks())

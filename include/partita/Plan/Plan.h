@@ -95,18 +95,23 @@ Plan makePlan(const Graph &graph, const PlanOptions &options,
 /// the field of that name, which readPlan() refuses; empty: there is none.
 std::string writePlan(const Plan &plan, const std::string &report = "");
 
-/// Reads JSON, which may be hostile: at most 256 MiB and 32 levels, no key
+/// No plan is longer. Parsed, JSON takes up to 30 times its length.
+inline constexpr int64_t maxPlanBytes = int64_t(64) << 20;
+
+/// Reads JSON, which may be hostile: at most maxPlanBytes and 32 levels, no key
 /// twice, every field of the right type and range, unknown fields refused but
-/// in `run`. `place` names the file. Errors: `plan.syntax`, `plan.field` (2).
-Result<Plan> readPlan(const std::string &text, const std::string &place);
+/// in `run`. `place` names the file. The field `report` becomes `*report`,
+/// again as JSON, and is refused without that. Errors: `plan.syntax`,
+/// `plan.field` (2).
+Result<Plan> readPlan(const std::string &text, const std::string &place,
+                      std::string *report = nullptr);
 
 /// The strategies that a plan gives the operations of `graph`, in their order,
 /// each checked against its rule. Errors: `plan.other-model` (2) if the plan
 /// lacks an operation or has one that the model lacks, `plan.illegal` (2) if a
 /// factor is not the rule's or does not fit it.
-Result<std::vector<Strategy>> strategiesFor(const Plan &plan,
-                                            const Graph &graph,
-                                            const std::string &place);
+Result<std::vector<Strategy>>
+strategiesFor(const Plan &plan, const Graph &graph, const std::string &place);
 
 } // namespace partita
 
