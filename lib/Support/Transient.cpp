@@ -42,7 +42,7 @@ void TransientPath::release() {
   slot = -1;
 }
 
-static void removeAndDie(int signal) {
+void partita::removeTransientPaths() {
   for (std::atomic<char *> &entry : paths) {
     const char *path = entry.load();
     if (!path)
@@ -56,6 +56,10 @@ static void removeAndDie(int signal) {
     if (child > 0)
       ::waitpid(child, &status, 0);
   }
+}
+
+static void removeAndDie(int signal) {
+  removeTransientPaths();
   // The handler is reset by now: this is the death that was asked for.
   ::raise(signal);
 }

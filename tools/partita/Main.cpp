@@ -13,10 +13,13 @@
 
 #include "Commands.h"
 #include "partita/Support/Transient.h"
+#include "llvm/Support/ErrorHandling.h"
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <malloc.h>
+#include <new>
 
 using namespace partita;
 using namespace partita::tool;
@@ -38,6 +41,12 @@ static int report(const Error &error) {
   return static_cast<int>(error.exit);
 }
 
+static Error memoryError() {
+  return makeError(ExitCode::Unsupported, "memory", "partita",
+                   "there is not enough memory",
+                   "raise the memory limit, or use a larger machine");
+}
+
 /// What CLI11 found wrong, as one of our errors.
 static Error usageError(const CLI::App &app, const CLI::ParseError &error) {
   std::string help = "partita";
@@ -50,13 +59,38 @@ static Error usageError(const CLI::App &app, const CLI::ParseError &error) {
                    "try " + help + " --help");
 }
 
+/// What is said where not even a message can be made any more.
+static const std::string outOfMemory = memoryError().str() + "\n";
+
+/// Ends the process where an allocator finds no memory. It cannot throw: most
+/// frames that it is called from are not made for exceptions.
+[[noreturn]] static void dieOutOfMemory() {
+  std::fputs(outOfMemory.c_str(), stderr);
+  removeTransientPaths();
+  std::_Exit(static_cast<int>(ExitCode::Unsupported));
+}
+
+/// mimalloc, where it is linked, looks for no handler of C++ before it aborts.
+extern "C" __attribute__((weak)) void
+mi_register_error(void (*handler)(int, void *), void *argument);
+
+static void dieWhereMemoryEnds() {
+  std::set_new_handler(dieOutOfMemory);
+  llvm::install_bad_alloc_error_handler(
+      [](void *, const char *, bool) { dieOutOfMemory(); });
+  auto handler = [](int number, void *) {
+    if (number == ENOMEM || number == EOVERFLOW)
+      dieOutOfMemory();
+  };
+  if (mi_register_error)
+    mi_register_error(handler, nullptr);
+}
+
 static Result<ExitCode> runGuarded(const Action &action) {
   try {
     return action();
   } catch (const std::bad_alloc &) {
-    return makeError(ExitCode::Unsupported, "memory", "partita",
-                     "there is not enough memory",
-                     "raise the memory limit, or use a larger machine");
+    return memoryError();
   } catch (const std::exception &exception) {
     return makeError(ExitCode::Internal, "internal", "partita",
                      exception.what(),
@@ -104,6 +138,7 @@ int main(int argc, char **argv) {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   removeTransientPathsOnSignals();
+  dieWhereMemoryEnds();
   // Memory that one phase gives back the next one takes: returning it to the
   // system in between is a tenth of the time.
   mallopt(M_TRIM_THRESHOLD, 512 << 20);

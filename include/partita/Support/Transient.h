@@ -45,6 +45,10 @@ private:
   int slot = -1;
 };
 
+/// Removes all listed paths; for a process that is about to end otherwise than
+/// by returning. Allocates nothing.
+void removeTransientPaths();
+
 /// From now on SIGINT, SIGTERM and SIGHUP remove all listed paths before they
 /// end the process. For tools; a library does not take its host's signals.
 void removeTransientPathsOnSignals();
