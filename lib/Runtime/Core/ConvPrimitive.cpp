@@ -113,7 +113,7 @@ runtime::choosePrimitive(const ConvProblem &p,
                          const dnnl::memory::desc &weight, bool winograd) {
   for (const auto *shape : {&p.input, &p.weight, &p.result})
     for (int64_t size : *shape)
-      if (size == 0)
+      if (size == 0 || !fitsOneDNN(size))
         return std::nullopt;
   // What a post-operation reads has its channels last.
   for (size_t i = startsWithBias(epilogues); i < epilogues.size(); ++i)

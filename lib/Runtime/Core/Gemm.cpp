@@ -13,6 +13,7 @@
 
 #include "Gemm.h"
 #include "LibraryImpl.h"
+#include "OneDNN.h"
 #include <algorithm>
 #include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl.hpp>
@@ -97,7 +98,8 @@ PreparedGemm::PreparedGemm(PreparedGemm &&) noexcept = default;
 PreparedGemm::PreparedGemm(const GemmShape &shape)
     : impl(std::make_unique<Impl>()) {
   impl->shape = shape;
-  if (shape.m == 0 || shape.k == 0 || shape.n == 0)
+  if (shape.m == 0 || shape.k == 0 || shape.n == 0 ||
+      !fitsOneDNN(shape.m, shape.k, shape.n))
     return;
   // oneDNN divides the work by the thread count at creation.
   ThreadCount single(1);

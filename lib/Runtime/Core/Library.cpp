@@ -118,7 +118,9 @@ std::string partita::runtime::describeCall(const Command &call) {
 
 Error partita::runtime::callError(const Command &call, std::string message) {
   return makeError(ExitCode::Unsupported, "library.call", describeCall(call),
-                   std::move(message));
+                   std::move(message),
+                   "the library does not compute this: check the shapes and "
+                   "attributes of the operation");
 }
 
 Status partita::runtime::checkCounts(const Command &call, size_t operands,

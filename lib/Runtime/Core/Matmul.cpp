@@ -58,6 +58,9 @@ static Result<PackedShape> packedShape(const Command &call) {
   std::vector<int64_t> packed = intsAttr(call, "packed");
   if (packed.size() != 3 || packed[0] < 1 || packed[1] < 1 || packed[2] < 1)
     return callError(call, "attribute 'packed' is not [m,k,n]");
+  if (!fitsOneDNN(packed[0], packed[1], packed[2]))
+    return callError(call,
+                     "a matrix has more rows or columns than fit 31 bits");
   return PackedShape{packed[0], packed[1], packed[2]};
 }
 
@@ -330,7 +333,7 @@ bool MatmulPlanner::createPrimitive(size_t fused) {
 /// Decides whether to use a primitive, which wants dense A and C.
 void MatmulPlanner::planPrimitive() {
   bool single = plan.c.view.shape.size() == 2;
-  if (!single)
+  if (!single || !fitsOneDNN(plan.m, plan.k, plan.n))
     return;
   const View &b = plan.b.view;
   bool plainB = plan.packed || isDense(b) ||

@@ -14,11 +14,18 @@
 
 #include "Epilogue.h"
 #include "LibraryImpl.h"
+#include <limits>
 #include <oneapi/dnnl/dnnl.hpp>
 
 namespace partita::runtime {
 
 const dnnl::engine &cpuEngine();
+
+/// Whether oneDNN can count so far. Of larger sizes it keeps 32 bits in places,
+/// and divides by what is left.
+template <typename... Sizes> bool fitsOneDNN(Sizes... sizes) {
+  return ((sizes <= std::numeric_limits<int32_t>::max()) && ...);
+}
 
 /// What oneDNN threw, as an error of the call.
 Error onednnError(const Command &call, const dnnl::error &error);
