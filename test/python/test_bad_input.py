@@ -6,7 +6,6 @@ tools.fails checks the message: one, with a code, a place and a hint. What the
 compiled program refuses is in test_bad_run.py.
 """
 
-import itertools
 import os
 import random
 import resource
@@ -80,29 +79,6 @@ def test_damaged_models_never_crash(scratch, seed):
         assert done.code in (0, 2, 3), f"seed {seed}, attempt {attempt}\n{done}"
         if done.code:
             tools.fails(done, done.code)
-
-
-def test_deep_nesting(scratch):
-    """Subgraphs in subgraphs without end, in protobuf and in plans."""
-
-    def field(number: int, content: bytes) -> bytes:
-        size, length = len(content), b""
-        while size > 127:
-            length += bytes([size & 127 | 128])
-            size >>= 7
-        return bytes([number << 3 | 2]) + length + bytes([size]) + content
-
-    graph = field(2, b"inner")
-    for _ in range(2000):
-        attribute = field(1, b"then_branch") + field(6, graph)
-        graph = field(1, field(4, b"If") + field(5, attribute))
-    path = scratch / "m.onnx"
-    path.write_bytes(b"\x08\x0a" + field(7, graph))
-    refused(path, 2, "import.nesting", "m.onnx")
-    plan = scratch / "plan.json"
-    plan.write_text("[" * 100_000)
-    done = tools.partita("inspect", plan)
-    assert tools.fails(done, 2).code == "plan.syntax"
 
 
 # ===----------------------------------------------------------------------===#
@@ -212,40 +188,6 @@ def test_intermediate_shape_past_int64(scratch):
     shapes = {"x": (FLOAT, [1 << 32, 1]), "z": (FLOAT, [1, 1 << 32])}
     model = onnx_models.make_model([node("Add", ["x", "z"], ["y"])], shapes, Y)
     refused_model(scratch, model, 2, "import.shape", "the Add")
-
-
-def bombs():
-    """Few bytes that stand for more elements than anything holds: (nodes, constants)."""
-    names = ["c", *(f"c{i}" for i in range(1, 33))]
-    doubled = [node("Concat", [a, a], [b], axis=0) for a, b in itertools.pairwise(names)]
-    ends = [node("Cast", ["big"], ["f"], to=FLOAT), node("ReduceSum", ["f"], ["s"], keepdims=0)]
-    ends += [node("Add", ["x", "s"], ["y"])]
-    sides = [1 << 20, 1 << 16]
-    return {
-        "Expand": ([node("Expand", ["c", "n"], ["big"]), *ends], {"c": [[3]], "n": sides}),
-        "ConstantOfShape": ([node("ConstantOfShape", ["n"], ["big"]), *ends], {"n": sides}),
-        "Tile": ([node("Tile", ["c", "n"], ["big"]), *ends], {"c": [3, 4], "n": [1 << 40]}),
-        "Range": ([node("Range", ["a", "n", "c"], ["big"]), *ends], {"a": 0, "n": 1 << 40, "c": 1}),
-        "doubling": ([*doubled, node("Identity", ["c32"], ["big"]), *ends], {"c": [1]}),
-    }
-
-
-@pytest.mark.parametrize("bomb", bombs())
-def test_shape_bomb(scratch, bomb):
-    """Planned or refused, but in the time and the memory of a small model."""
-    nodes, constants = bombs()[bomb]
-    inits = [onnx_models.tensor(name, value) for name, value in constants.items()]
-    model = onnx_models.make_model(nodes, X, Y, inits)
-    done = tools.partita(
-        "plan",
-        onnx_models.write(model, scratch / "m.onnx"),
-        *("--topology", "cpu:2"),
-        timeout=60,
-        preexec_fn=tools.limit_memory(1 << 30),
-    )
-    assert done.code in (0, 2, 3), done
-    if done.code:
-        assert tools.fails(done, done.code).code != "memory"
 
 
 def test_unknown_operators_are_named_at_once(scratch):
