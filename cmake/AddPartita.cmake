@@ -9,6 +9,7 @@
 #   add_partita_dialect         a dialect and its TableGen  dialects/x
 #   add_partita_tool            a program in bin/           tools/x
 #   add_partita_unittest        a Catch2 program            test/unit/X
+#   add_partita_fuzzer          a libFuzzer program         test/fuzz/X
 #
 # and sets no flag and no include directory itself.
 #
@@ -33,7 +34,8 @@ option(PARTITA_WERROR "Treat warnings as errors" OFF)
 option(PARTITA_PCH "Use the shared precompiled headers" ON)
 option(PARTITA_CCACHE "Compile through ccache" ON)
 set(PARTITA_SANITIZE "" CACHE STRING
-  "Sanitizers, separated by commas: address,undefined")
+  "Sanitizers, separated by commas: address,undefined; with fuzzer-no-link, \
+the fuzzers can be built as well")
 
 #===----------------------------------------------------------------------===#
 # Flags, the same for every file
@@ -214,6 +216,29 @@ function(add_partita_unittest name)
     Catch2::Catch2WithMain)
   partita_add_sanitizer_defaults(${name})
   set_property(GLOBAL APPEND PROPERTY PARTITA_UNITTESTS ${name})
+endfunction()
+
+# add_partita_fuzzer(NAME [SOURCES file...] [LINK library...] [MLIR])
+#
+# A libFuzzer program in fuzzers/, part of the target `fuzzers`. There is none
+# unless the libraries count coverage: the preset `fuzz` has them do so, with the
+# flags that all targets share.
+function(add_partita_fuzzer name)
+  if(NOT PARTITA_SANITIZE MATCHES "fuzzer-no-link")
+    return()
+  endif()
+  partita_parse(${ARGV})
+  add_executable(${name} EXCLUDE_FROM_ALL ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/fuzzers")
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  partita_configure_target(${name} PRIVATE
+    "${ARG_MLIR}" "${ARG_NO_PCH}" "${ARG_OPTIMIZE}" ${ARG_LINK})
+  partita_add_sanitizer_defaults(${name})
+  if(NOT TARGET fuzzers)
+    add_custom_target(fuzzers)
+  endif()
+  add_dependencies(fuzzers ${name})
 endfunction()
 
 # LLVM's allocators mark their memory for ASan in inline code only. The dylibs

@@ -3,23 +3,24 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # Installs what is missing, builds everything and runs every test there is:
-# the layering rules, the Catch2 programs, the lit tests and the pytest ones.
+# the layering rules, the Catch2 programs, the lit tests, the pytest ones and,
+# for a while, the fuzzers.
 # Its last line is `N passed, N failed, N skipped`; it exits with 0 only if
 # tests ran and none failed.
 #
 #   tools/test.sh                    build/ci: optimised, with assertions
 #   tools/test.sh --preset asan      any preset of CMakePresets.json
 #   tools/test.sh --no-setup         take the machine as it is
-#   tools/test.sh --only lit,unit    some of: layering unit lit pytest
+#   tools/test.sh --only lit,unit    some of: layering unit lit pytest fuzz
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 
-usage() { sed -n '5,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '5,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 preset=ci
 setup=yes
-only=layering,unit,lit,pytest
+only=layering,unit,lit,pytest,fuzz
 while (($#)); do
   case $1 in
   --preset) preset=${2:?--preset needs a name} && shift ;;
@@ -65,6 +66,13 @@ say "build of the preset '$preset'"
 cmake --preset "$preset" || give_up "the configuration failed"
 cmake --build "$build" -- -k 0 || give_up "the build failed"
 
+if wanted fuzz; then
+  say "build of the fuzzers"
+  cmake --preset fuzz || give_up "the configuration of the fuzzers failed"
+  cmake --build build/fuzz --target fuzzers -- -k 0 ||
+    give_up "the build of the fuzzers failed"
+fi
+
 rm -rf "$results"
 mkdir -p "$results"
 export PARTITA_BUILD_DIR=$build PARTITA_PYTHON=$python
@@ -91,6 +99,11 @@ fi
 if wanted pytest && [[ -n $(find test/python -name 'test_*.py' 2>/dev/null) ]]; then
   run_suite pytest junit 3000 "$python" -m pytest -q -p no:cacheprovider \
     --durations 10 --junitxml "$results/pytest.xml" test/python
+fi
+
+if wanted fuzz; then
+  run_suite fuzz junit 900 tools/fuzz.sh --no-build --seconds 45 \
+    --junit "$results/fuzz.xml"
 fi
 
 say "results"
