@@ -96,8 +96,9 @@ Result<int64_t> SizeCache::packed(const runtime::Command &command) {
   return entry->second = *bytes;
 }
 
-Emitter::Emitter(func::FuncOp func, SizeCache &sizes)
-    : func(func), builder(func), sizes(sizes), plan(func.getBody().front()) {}
+Emitter::Emitter(func::FuncOp func, SizeCache &sizes, bool movesInPlace)
+    : func(func), builder(func), sizes(sizes), movesInPlace(movesInPlace),
+      plan(func.getBody().front()) {}
 
 NamedAttribute Emitter::ints(StringRef name, ArrayRef<int64_t> v) {
   return builder.getNamedAttr(name, builder.getDenseI64ArrayAttr(v));
@@ -485,6 +486,45 @@ Status Emitter::makeOperandsContiguous(Operation *op) {
   return ok();
 }
 
+static dist::ShardingAttr permuted(Attribute attr,
+                                   ArrayRef<int64_t> order) {
+  auto sharding = cast<dist::ShardingAttr>(attr);
+  SmallVector<dist::DimAttr> dims(order.size());
+  for (auto [i, dim] : llvm::enumerate(sharding.getDims()))
+    dims[order[i]] = dim;
+  return dist::ShardingAttr::get(attr.getContext(), sharding.getMesh(), dims,
+                                 sharding.getPartial(), sharding.getCombiner());
+}
+
+/// Collectives want dense tensors. One whose channels are stored last is dense
+/// with its dimensions in that order, and so is what becomes of it: the move is
+/// made of that tensor, and nothing is copied on either side.
+Status Emitter::emitMove(Operation *op) {
+  PARTITA_TRY(Place place, placeOf(op->getOperand(0)));
+  if (!movesInPlace || !isChannelsLast(place))
+    return makeOperandsContiguous(op);
+  Permutation order = channelsLast(place.shape.size());
+  Place stored = place;
+  for (auto [i, dim] : llvm::enumerate(order)) {
+    stored.shape[dim] = place.shape[i];
+    stored.strides[dim] = place.strides[i];
+  }
+  if (!isWholeRowMajor(stored)) {
+    Type element = getElementTypeOrSelf(op->getOperand(0).getType());
+    PARTITA_TRY(stored, copied(stored, element));
+  }
+  Value result = op->getResult(0);
+  NamedAttrList attributes(op->getAttrDictionary());
+  for (StringRef end : {"from", "to"})
+    attributes.set(end, permuted(op->getAttr(end), order));
+  OperationState state(op->getLoc(), op->getName(), {viewOf(stored)},
+                       {bufferType(result.getType(), order)}, attributes);
+  Operation *move = builder.create(state);
+  setResult(result, move->getResult(0), permutationsAttr({order}), 0);
+  replaced.insert(op);
+  return ok();
+}
+
 Status Emitter::run() {
   SmallVector<Operation *> ops;
   for (Operation &op : func.getBody().front())
@@ -505,18 +545,21 @@ Status Emitter::emit(Operation *op) {
   if (plan.isCovered(op) || isViewOp(op) ||
       isa<nn::ConstantOp, nn::GetParameterOp>(op))
     return ok();
-  if (isa<CollectiveOp, ShardOp, func::ReturnOp>(op))
+  if (isa<CollectiveOp, ShardOp>(op))
+    return emitMove(op);
+  if (isa<func::ReturnOp>(op))
     return makeOperandsContiguous(op);
   if (isa<nn::ConcatOp, nn::PadOp>(op))
     return emitAlone(op);
   return emitCall(op);
 }
 
-/// All that is left of nn are parameters and constants.
+/// All that is left of nn are parameters and constants, and of moves those that
+/// count.
 Status Emitter::eraseConverted() {
   Block &body = func.getBody().front();
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(body))) {
-    if (!isa<nn::NNDialect>(op.getDialect()))
+    if (!isa<nn::NNDialect>(op.getDialect()) && !replaced.contains(&op))
       continue;
     bool kept = isa<nn::GetParameterOp, nn::ConstantOp>(op);
     if (kept && !op.use_empty())

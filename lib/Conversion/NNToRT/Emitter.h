@@ -42,7 +42,9 @@ private:
 
 class Emitter {
 public:
-  Emitter(mlir::func::FuncOp func, SizeCache &sizes);
+  /// With `movesInPlace` collectives take tensors in the order in which they are
+  /// stored; the classes of a program must agree in that.
+  Emitter(mlir::func::FuncOp func, SizeCache &sizes, bool movesInPlace);
   Status run();
 
 private:
@@ -92,6 +94,7 @@ private:
   Status emitLibraryCall(LibraryOpInterface op);
   Status emitCall(mlir::Operation *op);
   Status makeOperandsContiguous(mlir::Operation *op);
+  Status emitMove(mlir::Operation *op);
   bool canPack(const Product &product) const;
   Status addWeight(Call &call, const Product &product);
   Status addEpilogues(Call &call, const Product &product);
@@ -107,6 +110,7 @@ private:
   mlir::func::FuncOp func;
   mlir::OpBuilder builder;
   SizeCache &sizes;
+  bool movesInPlace;
   Plan plan;
   /// The operation at which the walk is.
   mlir::Operation *current = nullptr;
@@ -118,6 +122,8 @@ private:
   std::map<Key, mlir::Value> views, copies;
   std::map<std::pair<Key, const void *>, mlir::Value> packs;
   llvm::DenseMap<mlir::Attribute, mlir::Value> splats;
+  /// Moves in whose place others stand.
+  llvm::DenseSet<mlir::Operation *> replaced;
 };
 
 /// Gives `to` the id of the last member and the nodes of all of them.

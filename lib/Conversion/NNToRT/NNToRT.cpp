@@ -33,22 +33,62 @@ static Status checkConverted(func::FuncOp func) {
   return ok();
 }
 
+static Status convertAll(ArrayRef<func::FuncOp> functions,
+                         rt::SizeCache &sizes, bool movesInPlace) {
+  for (func::FuncOp func : functions) {
+    rt::normalize(func);
+    PARTITA_CHECK(rt::Emitter(func, sizes, movesInPlace).run());
+    PARTITA_CHECK(checkConverted(func));
+  }
+  return ok();
+}
+
+/// Ranks read each other's memory, each by its own idea of what lies there: the
+/// collectives of all classes must be between the same shardings, dimensions in
+/// the same order.
+static bool sameCollectives(ArrayRef<func::FuncOp> functions) {
+  using Ends = std::pair<Attribute, Attribute>;
+  SmallVector<Ends> first;
+  for (func::FuncOp func : functions) {
+    SmallVector<Ends> ends;
+    for (auto op : func.getBody().front().getOps<rt::CollectiveOp>())
+      ends.push_back({op.getFrom(), op.getTo()});
+    if (func == functions.front())
+      first = ends;
+    else if (ends != first)
+      return false;
+  }
+  return true;
+}
+
 Status partita::convertNNToRT(ModuleOp module, const NNToRTOptions &options) {
   if (options.threads < 1)
     return makeError(ExitCode::Usage, "rt.threads", "threads",
                      "needs at least one thread");
   rt::SizeCache sizes(options.threads);
+  SmallVector<func::FuncOp> functions;
   for (auto func : module.getOps<func::FuncOp>()) {
     if (func.isExternal())
       continue;
     if (!func.getBody().hasOneBlock())
       return makeError(ExitCode::Unsupported, "rt.control-flow",
                        func.getSymName().str(), "has more than one block");
-    rt::normalize(func);
-    PARTITA_CHECK(rt::Emitter(func, sizes).run());
-    PARTITA_CHECK(checkConverted(func));
+    functions.push_back(func);
   }
-  return ok();
+  // With one class there is nobody to disagree with.
+  SmallVector<OwningOpRef<func::FuncOp>> before;
+  if (functions.size() > 1)
+    for (func::FuncOp func : functions)
+      before.push_back(func.clone());
+  PARTITA_CHECK(convertAll(functions, sizes, /*movesInPlace=*/true));
+  if (sameCollectives(functions))
+    return ok();
+  for (auto [func, copy] : llvm::zip_equal(functions, before)) {
+    OpBuilder(func).insert(copy.get());
+    func.erase();
+    func = copy.release();
+  }
+  return convertAll(functions, sizes, /*movesInPlace=*/false);
 }
 
 namespace {

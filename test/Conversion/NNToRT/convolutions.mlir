@@ -1,7 +1,7 @@
 // Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// RUN: %partita-opt --nn-to-rt %s | FileCheck %s
+// RUN: %partita-opt --nn-to-rt --split-input-file %s | FileCheck %s
 
 // A convolution takes bias, addition and activation as epilogues and stores
 // channels last; so does the pool that reads it. The weight is packed at load.
@@ -31,5 +31,35 @@ module {
     %4 = nn.pool "max", %3 kernel [2, 2] strides [2, 2] dilations [1, 1] pads [0, 0] [0, 0]
         : tensor<1x32x6x5xf32>
     return %4 : tensor<1x32x3x2xf32>
+  }
+}
+
+// -----
+
+// A collective takes what lies with channels last as it lies: its shardings have
+// the dimensions in that order.
+// CHECK-LABEL: func.func @moved
+// CHECK: %[[Y:.*]] = rt.call "conv"
+// CHECK-SAME: -> tensor<1x3x5x32xf32>
+// CHECK: %[[H:.*]] = rt.collective "halo_exchange" %[[Y]] axes ["x"] : tensor<1x3x5x32xf32> to
+// CHECK-SAME: tensor<1x4x5x32xf32>
+// CHECK-SAME: from #dist.sharding<@m, [{1}, {6:"x"}, {5}, {32}]>
+// CHECK-SAME: to #dist.sharding<@m, [{1}, {6:"x" halo(6, 1, 1, 3)}, {5}, {32}]>
+// CHECK-NOT: "copy"
+// CHECK: rt.view %[[H]] offset 0 strides [640, 1, 160, 32] : tensor<1x4x5x32xf32> to tensor<1x32x4x5xf32>
+// CHECK: rt.call "conv"
+module {
+  dist.mesh @m {axes = ["x"], sizes = array<i64: 2>}
+  nn.parameter @w : tensor<32x32x3x3xf32> {file = -1 : i64, offset = 0 : i64, length = 36864 : i64}
+  func.func @moved(%x: tensor<1x32x3x5xf32>) -> tensor<1x32x3x5xf32> attributes {rt.ranks = array<i64: 0>} {
+    %w = nn.get_parameter @w : tensor<32x32x3x3xf32>
+    %0 = nn.conv %x, %w strides [1, 1] dilations [1, 1] pads [1, 1] [1, 1]
+        : tensor<1x32x3x5xf32>, tensor<32x32x3x3xf32>
+    %1 = rt.collective "halo_exchange" %0 axes ["x"] : tensor<1x32x3x5xf32> to tensor<1x32x4x5xf32>
+        from #dist.sharding<@m, [{1}, {32}, {6:"x"}, {5}]>
+        to #dist.sharding<@m, [{1}, {32}, {6:"x" halo(6, 1, 1, 3)}, {5}]>
+    %2 = nn.conv %1, %w strides [1, 1] dilations [1, 1] pads [1, 1] [0, 1]
+        : tensor<1x32x4x5xf32>, tensor<32x32x3x3xf32>
+    return %2 : tensor<1x32x3x5xf32>
   }
 }
