@@ -102,7 +102,7 @@ if wanted pytest && [[ -n $(find test/python -name 'test_*.py' 2>/dev/null) ]]; 
 fi
 
 if wanted fuzz; then
-  run_suite fuzz junit 900 tools/fuzz.sh --no-build --seconds 45 \
+  run_suite fuzz junit 900 tools/fuzz.sh --no-build --repeatable \
     --junit "$results/fuzz.xml"
 fi
 

@@ -100,7 +100,7 @@ static void importRope(NodeImport &n) {
   int64_t turning = n.integer("rotary_embedding_dim", 0);
   if (turning == 0)
     turning = shapeOf(x).back();
-  if (2 * shapeOf(cos).back() != turning)
+  if (turning % 2 != 0 || shapeOf(cos).back() != turning / 2)
     n.invalid("its tables do not have one angle for two elements");
   Value turned = rotate(n, x, cos, sin, n.integer("interleaved", 0) != 0);
   n.set(0, flat ? joinHeads(n, turned) : turned);

@@ -146,17 +146,17 @@ static void importClip(NodeImport &n) {
   n.set(0, value);
 }
 
-/// Input 0 as another type; `narrow` may be null.
+/// Input 0 as `narrow`, or where that is null as another type.
 static void setCast(NodeImport &n, Type to, const NarrowType *narrow) {
   bool saturates = n.integer("saturate", 1) != 0;
   const NarrowType *from = n.narrow(0);
-  if (narrow && narrow != from)
+  if (from == narrow && (narrow || to == n.element(0)))
+    return n.set(0, n.imported(0));
+  if (narrow)
     return n.setNarrow(0, castToNarrow(n, n.input(0), *narrow, saturates),
                        narrow);
   if (to != n.element(0))
-    return n.setNarrow(0, n.cast(n.input(0), to), narrow);
-  if (from == narrow)
-    return n.set(0, n.imported(0));
+    return n.set(0, n.cast(n.input(0), to));
   // The type in which it is stored.
   if (const HostTensor *known = n.constant(0))
     return n.setConstant(0, *known);

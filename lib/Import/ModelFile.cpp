@@ -75,7 +75,11 @@ int64_t importer::checkedBytes(DType dtype, const std::vector<int64_t> &shape,
                 "at most " + std::to_string(maxRank) + " are supported");
   std::optional<int64_t> count = checkedNumElements(shape);
   int64_t bytes = 0;
-  if (!count ||
+  // No elements at all do not make a size that can be computed with.
+  bool huge = std::any_of(shape.begin(), shape.end(), [](int64_t size) {
+    return size > maxTensorBytes;
+  });
+  if (!count || huge ||
       __builtin_mul_overflow(*count, int64_t(dtypeSize(dtype)), &bytes) ||
       bytes > maxTensorBytes) {
     std::string text;
