@@ -225,6 +225,10 @@ void NodeImport::refuseUnreadAttributes(const onnx::OpSchema *schema) const {
 }
 
 void NodeImport::reset() {
+  // Constants that became operations for this node are constants again.
+  for (Imported &input : inputs)
+    if (input.value && llvm::is_contained(created, input.value.getDefiningOp()))
+      input.value = {};
   for (Operation *op : llvm::reverse(created))
     op->erase();
   created.clear();
