@@ -74,9 +74,9 @@ static FailureOr<StringAttr> parseAxis(AsmParser &p) {
 /// (positions, stride, before, extent)
 static ParseResult parseHalo(AsmParser &p, SmallVectorImpl<int64_t> &halo) {
   SMLoc loc = p.getCurrentLocation();
-  if (p.parseCommaSeparatedList(
-          AsmParser::Delimiter::Paren,
-          [&] { return p.parseInteger(halo.emplace_back()); }))
+  if (p.parseCommaSeparatedList(AsmParser::Delimiter::Paren, [&] {
+        return p.parseInteger(halo.emplace_back());
+      }))
     return failure();
   if (halo.size() != 4)
     return p.emitError(loc, "expected positions, stride, before and extent");
@@ -430,8 +430,8 @@ struct Ends {
 };
 } // namespace
 
-static FailureOr<Ends> verifyEnds(Operation *op, Value value,
-                                  ShardingAttr from, ShardingAttr to) {
+static FailureOr<Ends> verifyEnds(Operation *op, Value value, ShardingAttr from,
+                                  ShardingAttr to) {
   auto module = op->getParentOfType<ModuleOp>();
   MeshOp mesh = module ? getMesh(module) : nullptr;
   if (!mesh)
@@ -453,6 +453,10 @@ static FailureOr<Ends> verifyEnds(Operation *op, Value value,
       return op->emitOpError() << legal.error().message, failure();
     *out = canonical(*data, ends.mesh);
   }
+  if (ends.from.hasHalo())
+    return op->emitOpError("starts from blocks that overlap: only what an "
+                           "operation reads has halos"),
+           failure();
   return ends;
 }
 
@@ -537,8 +541,7 @@ LogicalResult HaloExchangeOp::verify() {
   FailureOr<Ends> e = verifyEnds(*this);
   if (failed(e))
     return failure();
-  if (e->from.hasHalo() || !e->to.hasHalo() ||
-      e->from != canonical(e->to.withoutHalos(), e->mesh))
+  if (!e->to.hasHalo() || e->from != canonical(e->to.withoutHalos(), e->mesh))
     return emitOpError("must add halos and nothing else");
   return success();
 }
@@ -574,8 +577,7 @@ LogicalResult SoftmaxMergeOp::verify() {
   FailureOr<Ends> out = verifyEnds(*this, getOut(), getFrom(), getTo());
   if (failed(out))
     return failure();
-  FailureOr<Ends> lse =
-      verifyEnds(*this, getLse(), getFromLse(), getToLse());
+  FailureOr<Ends> lse = verifyEnds(*this, getLse(), getFromLse(), getToLse());
   if (failed(lse))
     return failure();
   for (const Ends &ends : {*out, *lse})
@@ -586,6 +588,7 @@ LogicalResult SoftmaxMergeOp::verify() {
   if (outType.getRank() == 0 ||
       outType.getShape().drop_back() !=
           cast<RankedTensorType>(getLse().getType()).getShape())
-    return emitOpError("needs an lse of out's shape without the last dimension");
+    return emitOpError(
+        "needs an lse of out's shape without the last dimension");
   return success();
 }

@@ -198,6 +198,13 @@ Status Validator::checkShards(const Sharding &sharding,
   return checkSharding(sharding, shape, program.mesh, place);
 }
 
+/// Whoever reads shards of overlapping blocks would meet elements twice.
+static Status checkDisjoint(const Command &command) {
+  if (command.from.hasHalo())
+    return invalid(command.id, "starts from blocks that overlap");
+  return ok();
+}
+
 /// A load or a store between a global tensor and the view of a shard.
 Status Validator::checkTransfer(const Command &command,
                                 const Sharding &sharding, const View &view,
@@ -231,6 +238,7 @@ Status Validator::checkCollective(const Command &command) {
   }
   PARTITA_CHECK(checkTensor(command.id, command.operands[0].dtype, shape));
   PARTITA_CHECK(checkShards(command.from, shape, command.id));
+  PARTITA_CHECK(checkDisjoint(command));
   return checkShards(command.to, shape, command.id);
 }
 
@@ -275,6 +283,7 @@ Status Validator::checkCommand(const Command &command,
   case CommandKind::StoreOutput: {
     PARTITA_CHECK(checkIndex(command, program.outputs.size()));
     PARTITA_CHECK(one(command.operands));
+    PARTITA_CHECK(checkDisjoint(command));
     const PortInfo &port = program.outputs[command.index];
     return checkTransfer(command, command.from, command.operands[0], port.dtype,
                          port.shape);

@@ -203,6 +203,31 @@ TEST_CASE("random reshards equal the oracle", "[collective]") {
   }
 }
 
+TEST_CASE("borders of neighbours equal the oracle", "[collective]") {
+  const Halo halos[] = {{24, 1, 1, 3},  {12, 2, 1, 3}, {12, 2, 0, 2},
+                        {24, 1, 6, 13}, {18, 1, 0, 7}, {4, 6, 2, 9}};
+  for (const char *text : {"a=2", "a=3", "a=2,b=2"}) {
+    Mesh mesh = *Mesh::parse(text);
+    for (const Halo &halo : halos)
+      for (size_t dim : {0, 1}) {
+        CollectiveSpec spec;
+        spec.kind = CollectiveKind::HaloExchange;
+        spec.from =
+            Sharding::replicated(dim == 0 ? std::vector<int64_t>{24, 5}
+                                          : std::vector<int64_t>{5, 24});
+        spec.axes =
+            mesh.numAxes() == 2 ? std::vector<int>{0, 1} : std::vector<int>{0};
+        spec.from.dims[dim].factors[0].axes = spec.axes;
+        spec.to = spec.from;
+        spec.to.dims[dim].factors[0].halo = halo;
+        INFO(text << " " << spec.from.str(mesh) << " -> " << spec.to.str(mesh));
+        Shards shards = oracle(spec, mesh);
+        REQUIRE(runOn(spec, mesh, true, shards) == "");
+        REQUIRE(runOn(spec, mesh, false, shards) == "");
+      }
+  }
+}
+
 TEST_CASE("all-reduce of any length, in place too", "[collective]") {
   for (const char *text : {"a=2", "a=3", "a=5", "a=2,b=2"}) {
     Mesh mesh = *Mesh::parse(text);
@@ -251,6 +276,15 @@ TEST_CASE("a group that does not own the result is refused", "[collective]") {
   spec.from = Sharding::replicated({8});
   spec.to.partialAxes = {0};
   spec.to.combiner = Combiner::Sum;
+  CHECK_FALSE(planExchange(spec, mesh, 0));
+}
+
+TEST_CASE("blocks that overlap are no beginning", "[collective]") {
+  Mesh mesh = *Mesh::parse("a=2");
+  CollectiveSpec spec;
+  spec.to = spec.from = Sharding::replicated({8});
+  spec.from.dims[0].factors[0] = {8, {0}, Halo{8, 1, 1, 3}};
+  spec.axes = {0};
   CHECK_FALSE(planExchange(spec, mesh, 0));
 }
 

@@ -175,3 +175,24 @@ TEST_CASE("views outside their memory are refused", "[program]") {
   refused([](Command &, Program &p) { p.classOfRank[1] = 1; });
   refused([](Command &, Program &p) { p.mesh.axisSizes[1] = 3; });
 }
+
+TEST_CASE("blocks that overlap are read, not moved or stored", "[program]") {
+  Program p = sampleProgram();
+  Command &load = p.classes[0].step[0], &reduce = p.classes[0].step[2],
+          &store = p.classes[0].step[4];
+  FactorSharding halo{2, {1}, Halo{2, 1, 1, 3}};
+  SECTION("an input is loaded with the borders of its neighbours") {
+    load.to = Sharding::replicated({2, 8});
+    load.to.dims[0].factors[0] = halo;
+    CHECK(validate(p));
+  }
+  SECTION("a collective starts from them") {
+    reduce.from.partialAxes.clear();
+    reduce.from.dims[0].factors[0] = halo;
+    CHECK_FALSE(validate(p));
+  }
+  SECTION("an output is stored from them") {
+    store.from.dims[0].factors[0] = halo;
+    CHECK_FALSE(validate(p));
+  }
+}
