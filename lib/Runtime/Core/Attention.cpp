@@ -146,9 +146,12 @@ static Result<AttentionShape> shapeOf(const Command &call) {
         a.lse.dtype != a.q.dtype)
       return callError(call, "lse is shaped [b,h,s]");
   }
-  // A block of scores stays in the second-level cache.
-  a.queryBlock = std::min<int64_t>(a.queries, 128);
+  // A block of scores stays in the second-level cache. Few blocks of queries
+  // are better: the products pack the keys and values for each.
+  constexpr int64_t maxScores = 128 * 512;
   a.keyBlock = std::min<int64_t>(a.keys, 512);
+  a.queryBlock = std::min<int64_t>(
+      a.queries, maxScores / std::max<int64_t>(a.keyBlock, 1));
   auto round = [](int64_t elements) { return (elements + 15) / 16 * 16; };
   a.scores = round(a.queryBlock * a.keyBlock);
   a.accumulator = a.out.strides[3] == 1 ? 0 : round(a.queryBlock * a.outDepth);
