@@ -16,6 +16,7 @@ USAGE = 1
 INVALID_INPUT = 2
 UNSUPPORTED = 3  # A missing package counts as an unsupported environment.
 MISMATCH = 5
+INTERRUPTED = 130  # As a shell counts a process that SIGINT ended.
 
 
 class UserError(Exception):
@@ -37,7 +38,7 @@ def missing_package(package: str, what_for: str, pip_line: str) -> UserError:
 
 
 def run_command(name: str, body: Callable[[], None]) -> int:
-    """Runs body and returns the exit code, having reported any UserError."""
+    """Runs body and returns the exit code, having reported any UserError or Ctrl-C."""
     try:
         body()
     except UserError as error:
@@ -48,4 +49,7 @@ def run_command(name: str, body: Callable[[], None]) -> int:
     except OSError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
         return INVALID_INPUT
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return INTERRUPTED
     return OK

@@ -62,6 +62,18 @@ def test_without_a_compiler(capsys):
     assert "hint: build it" in capsys.readouterr().err
 
 
+def test_an_interrupted_run_says_what_it_has_seen(capsys, monkeypatch, compiler):
+    def interrupted(futures):
+        yield next(iter(futures))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line.concurrent.futures, "as_completed", interrupted)
+    assert command_line.main(["--seed", "7", "--count", "3"]) == 130
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[-1] == "1 passed, 0 failed, 0 unsupported"
+    assert captured.err == "partita.randomtest: interrupted\n"
+
+
 def test_the_same_seed_is_the_same_case():
     first, second = (minimise.whole(generate.generate(7)) for _ in range(2))
     assert first.model == second.model

@@ -51,14 +51,17 @@ def run(options: argparse.Namespace, counts: dict[str, int]) -> None:
             pool.submit(run_case, partita, seed, options.family, options.keep)
             for seed in range(options.seed, options.seed + options.count)
         ]
-        for future in concurrent.futures.as_completed(futures):
-            seed, verdict, command = future.result()
-            counts["failed" if verdict.failed else verdict.kind] += 1
-            if verdict.kind != "passed":
-                print(f"seed {seed}: {verdict.kind}\n  {verdict.text}", flush=True)
-            if command:
-                print(f"  {command}", flush=True)
-    print(", ".join(f"{count} {kind}" for kind, count in counts.items()))
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                seed, verdict, command = future.result()
+                counts["failed" if verdict.failed else verdict.kind] += 1
+                if verdict.kind != "passed":
+                    print(f"seed {seed}: {verdict.kind}\n  {verdict.text}", flush=True)
+                if command:
+                    print(f"  {command}", flush=True)
+        finally:  # an interrupted run says what it has seen
+            pool.shutdown(wait=False, cancel_futures=True)
+            print(", ".join(f"{count} {kind}" for kind, count in counts.items()), flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
