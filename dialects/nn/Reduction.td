@@ -44,12 +44,10 @@ def NN_CumSumOp : NN_Op<"cumsum", [SameOperandsAndResultType,
 
 def NN_SoftmaxOp : NN_Op<"softmax", [SameOperandsAndResultType]> {
   let summary = "e^x over its sum along a dimension";
-  let description = [{ With `log`, its logarithm. The dimension stays whole. }];
-  let arguments = (ins NN_Tensor:$input, I64Attr:$axis, UnitAttr:$log);
+  let description = [{ The dimension stays whole. }];
+  let arguments = (ins NN_Tensor:$input, I64Attr:$axis);
   let results = (outs NN_Tensor:$result);
-  let assemblyFormat = [{
-    $input `axis` $axis (`log` $log^)? attr-dict `:` type($result)
-  }];
+  let assemblyFormat = "$input `axis` $axis attr-dict `:` type($result)";
   let hasVerifier = 1;
 }
 

@@ -100,9 +100,6 @@ static Value expand(nn::SoftmaxOp op) {
   Value shifted = b.make<nn::SubOp>(x, b.spread(b.reduce("max", x)));
   Value e = b.make<nn::ExpOp>(shifted);
   Value sum = b.reduce("sum", e);
-  if (op.getLog())
-    return b.narrowed(
-        b.make<nn::SubOp>(shifted, b.spread(b.make<nn::LogOp>(sum))));
   Value inverse = b.make<nn::ReciprocalOp>(sum);
   return b.narrowed(b.make<nn::MulOp>(e, b.spread(inverse)));
 }

@@ -54,8 +54,7 @@ static Value chooseExperts(NodeImport &n, Value scores, int64_t k,
     scores = n.create<SelectOp>(
         scores.getType(), chosen, scores,
         n.splatLike(scores, -std::numeric_limits<double>::infinity()));
-  Value weights = n.create<SoftmaxOp>(scores.getType(), scores, uint64_t(1),
-                                      /*log=*/false);
+  Value weights = n.create<SoftmaxOp>(scores.getType(), scores, uint64_t(1));
   return n.create<SelectOp>(weights.getType(), chosen, weights,
                             n.splatLike(weights, 0));
 }

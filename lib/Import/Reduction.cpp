@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/nn/Recurrent.h"
 #include "NodeImport.h"
+#include "dialects/nn/Recurrent.h"
 
 using namespace mlir;
 using namespace partita;
@@ -70,15 +70,26 @@ static void importReduceLogSum(NodeImport &n) {
                n.reduce("sum", n.input(0), reducedAxes(n), keepsDims(n))));
 }
 
+namespace {
+/// log(sum of e^x) along axes = log + top; `shifted` is x - top, of x's shape.
+struct LogSumExp {
+  Value top, shifted, log;
+};
+} // namespace
+
 /// The maximum is taken out, so that no exponential overflows.
-static void importReduceLogSumExp(NodeImport &n) {
-  Value x = n.input(0);
-  std::vector<int64_t> axes = reducedAxes(n);
+static LogSumExp logSumExp(NodeImport &n, Value x,
+                           const std::vector<int64_t> &axes) {
   Value top = n.reduce("max", x, axes, true);
-  Value shifted = n.binary<SubOp>(x, n.broadcast(top, n.shape(0)));
-  Value log =
-      n.unary<LogOp>(n.reduce("sum", n.unary<ExpOp>(shifted), axes, true));
-  Value result = n.binary<AddOp>(log, top);
+  Value shifted = n.binary<SubOp>(x, n.broadcast(top, shapeOf(x)));
+  return {top, shifted,
+          n.unary<LogOp>(n.reduce("sum", n.unary<ExpOp>(shifted), axes, true))};
+}
+
+static void importReduceLogSumExp(NodeImport &n) {
+  std::vector<int64_t> axes = reducedAxes(n);
+  LogSumExp parts = logSumExp(n, n.input(0), axes);
+  Value result = n.binary<AddOp>(parts.log, parts.top);
   Shape shape;
   for (int64_t d = 0; d < n.rank(0); ++d)
     if (!llvm::is_contained(axes, d))
@@ -86,22 +97,36 @@ static void importReduceLogSumExp(NodeImport &n) {
   n.set(0, keepsDims(n) ? result : n.reshape(result, shape));
 }
 
+static Value softmax(NodeImport &n, Value x, int64_t axis) {
+  return n.create<SoftmaxOp>(x.getType(), x, axis);
+}
+
+/// Made of sums and maxima, so that the dimension can be split: it is the
+/// vocabulary in the loss of a language model.
+static Value logSoftmax(NodeImport &n, Value x, int64_t axis) {
+  Type element = getElementTypeOrSelf(x);
+  bool narrow = element.getIntOrFloatBitWidth() < 32;
+  LogSumExp parts =
+      logSumExp(n, narrow ? n.cast(x, n.builder.getF32Type()) : x, {axis});
+  Value result =
+      n.binary<SubOp>(parts.shifted, n.broadcast(parts.log, shapeOf(x)));
+  return narrow ? n.cast(result, element) : result;
+}
+
 /// Before version 13, softmax treats its input as a matrix whose columns begin
 /// at the axis.
-static ImportFunction softmax(bool log) {
-  return [log](NodeImport &n) {
-    bool flattens = n.version < 13;
-    int64_t axis = n.axis(n.integer("axis", flattens ? 1 : -1), n.rank(0));
-    Shape shape = n.shape(0);
-    Value x = n.input(0);
-    if (!flattens || axis + 1 == n.rank(0))
-      return n.set(0, n.create<SoftmaxOp>(x.getType(), x, axis, log));
-    int64_t rows = 1, columns = 1;
-    for (int64_t d = 0; d < n.rank(0); ++d)
-      (d < axis ? rows : columns) *= shape[d];
-    x = n.reshape(x, {rows, columns});
-    n.set(0, n.reshape(n.create<SoftmaxOp>(x.getType(), x, 1, log), shape));
-  };
+template <Value (*make)(NodeImport &, Value, int64_t)>
+static void importSoftmax(NodeImport &n) {
+  bool flattens = n.version < 13;
+  int64_t axis = n.axis(n.integer("axis", flattens ? 1 : -1), n.rank(0));
+  Shape shape = n.shape(0);
+  Value x = n.input(0);
+  if (!flattens || axis + 1 == n.rank(0))
+    return n.set(0, make(n, x, axis));
+  int64_t rows = 1, columns = 1;
+  for (int64_t d = 0; d < n.rank(0); ++d)
+    (d < axis ? rows : columns) *= shape[d];
+  n.set(0, n.reshape(make(n, n.reshape(x, {rows, columns}), 1), shape));
 }
 
 template <typename Op> static void importRunning(NodeImport &n) {
@@ -162,8 +187,8 @@ void importer::addReduction(ImportTable &table) {
   table.add("ReduceL2", 1, importReduceL2);
   table.add("ReduceLogSum", 1, importReduceLogSum);
   table.add("ReduceLogSumExp", 1, importReduceLogSumExp);
-  table.add("Softmax", 1, softmax(false));
-  table.add("LogSoftmax", 1, softmax(true));
+  table.add("Softmax", 1, importSoftmax<softmax>);
+  table.add("LogSoftmax", 1, importSoftmax<logSoftmax>);
   table.add("CumSum", 11, importRunning<CumSumOp>);
   table.add("CumProd", 26, importRunning<CumProdOp>);
   table.add("ArgMax", 1, argReduceBy("max"));

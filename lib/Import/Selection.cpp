@@ -27,6 +27,55 @@ using namespace partita::nn;
 // TopK
 //===----------------------------------------------------------------------===//
 
+/// Into how many equal parts the first of two rounds cuts a dimension: as many
+/// as many powers of two divide, at most 64, so that ranks can share them; the
+/// second round chooses from at most a quarter. 1: one round.
+static int64_t topKParts(int64_t size, int64_t k) {
+  constexpr int64_t smallest = 1024, most = 64;
+  if (size < smallest || k == 0)
+    return 1;
+  auto rank = [](int64_t parts) { return std::pair(parts & -parts, parts); };
+  int64_t best = 1;
+  for (int64_t parts = 2; parts <= most && k <= size / (4 * parts); ++parts)
+    if (size % parts == 0 && rank(parts) > rank(best))
+      best = parts;
+  return best;
+}
+
+/// The first k of `x` along an axis, and their indices. A long dimension takes
+/// two rounds, of its parts and of what those choose: parts are a dimension
+/// that can be split, a vocabulary over ranks for one, and only the chosen
+/// move. Equal elements go by their indices in both rounds, so that the result
+/// is that of one.
+static std::pair<Value, Value> topK(NodeImport &n, Value x, int64_t axis,
+                                    int64_t k, bool largest) {
+  auto oneRound = [&](Value from, int64_t along) {
+    Shape shape = shapeOf(from);
+    shape[along] = k;
+    auto top = n.createOp<TopKOp>(n.makeType(shape, getElementTypeOrSelf(x)),
+                                  n.makeType(shape, n.builder.getI64Type()),
+                                  from, along, largest);
+    return std::pair<Value, Value>(top.getValues(), top.getIndices());
+  };
+  Shape shape = shapeOf(x);
+  int64_t parts = topKParts(shape[axis], k);
+  if (parts == 1)
+    return oneRound(x, axis);
+  int64_t each = shape[axis] / parts;
+  shape[axis] = parts;
+  shape.insert(shape.begin() + axis + 1, each);
+  auto [values, indices] = oneRound(n.reshape(x, shape), axis + 1);
+  Value first =
+      n.iota(cast<RankedTensorType>(indices.getType()), axis, 0, each);
+  indices = n.binary<AddOp>(indices, first);
+  shape[axis] = parts * k;
+  shape.erase(shape.begin() + axis + 1);
+  indices = n.reshape(indices, shape);
+  auto [best, places] = oneRound(n.reshape(values, shape), axis);
+  return {best, n.create<GatherElementsOp>(places.getType(), indices, places,
+                                           uint64_t(axis), Attribute())};
+}
+
 static void importTopK(NodeImport &n) {
   int64_t axis = n.axis(n.integer("axis", -1), n.rank(0));
   int64_t k = n.version < 10 ? n.integer("k", 0) : n.scalarInt(1);
@@ -34,14 +83,12 @@ static void importTopK(NodeImport &n) {
   if (k < 0 || k > shape[axis])
     n.invalid("takes " + std::to_string(k) + " of " +
               std::to_string(shape[axis]) + " elements");
-  shape[axis] = k;
   // In order is any order.
   n.integer("sorted", 1);
-  auto top = n.createOp<TopKOp>(n.makeType(shape, n.element(0)),
-                                n.makeType(shape, n.builder.getI64Type()),
-                                n.input(0), axis, n.integer("largest", 1) != 0);
-  n.set(0, top.getValues());
-  n.set(1, top.getIndices());
+  auto [values, indices] =
+      topK(n, n.input(0), axis, k, n.integer("largest", 1) != 0);
+  n.set(0, values);
+  n.set(1, indices);
 }
 
 //===----------------------------------------------------------------------===//

@@ -107,8 +107,7 @@ Result<Tensors> softmax(SoftmaxOp op, Operands in, const RankPlace &) {
                   sum += std::exp(x[first + i * stride] - highest);
                 for (int64_t i = 0; i < size; ++i) {
                   double &value = x[first + i * stride];
-                  value = op.getLog() ? value - highest - std::log(sum)
-                                      : std::exp(value - highest) / sum;
+                  value = std::exp(value - highest) / sum;
                 }
               });
   return single(store(in[0].dtype(), in[0].shape(), x));

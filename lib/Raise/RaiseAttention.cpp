@@ -156,7 +156,7 @@ std::optional<Parts> matchAttention(MatMulOp root) {
   Value p = stripFloatCasts(root.getLhs(), parts.covered);
   p = stripNaNGuard(p, parts.covered);
   auto softmax = p.getDefiningOp<SoftmaxOp>();
-  if (!softmax || softmax.getLog() || !root.getLhs().hasOneUse() ||
+  if (!softmax || !root.getLhs().hasOneUse() ||
       !isReadOnlyHere(softmax, root.getLhs()) ||
       softmax.getAxis() + 1 != shapeOf(p).size())
     return std::nullopt;

@@ -76,7 +76,7 @@ static void normalizeSoftmax(OpBuilder &builder, nn::SoftmaxOp op) {
     back[from] = to;
   Value input = transposed(builder, op, op.getInput(), order);
   auto last = nn::SoftmaxOp::create(builder, op.getLoc(), input.getType(),
-                                    input, rank - 1, op.getLog());
+                                    input, rank - 1);
   nn::copyIdentity(op, last);
   op.getResult().replaceAllUsesWith(transposed(builder, op, last, back));
   op.erase();

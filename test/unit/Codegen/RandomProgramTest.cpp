@@ -186,8 +186,7 @@ void ProgramWriter::alongRows() {
   switch (below(3)) {
   case 0:
     add("nn.softmax " + x.name + " axis " +
-            std::to_string(below(x.dims.size())) + (below(4) ? "" : " log") +
-            " : " + t,
+            std::to_string(below(x.dims.size())) + " : " + t,
         x.dims);
     return;
   case 1: {
