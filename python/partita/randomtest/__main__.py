@@ -60,7 +60,7 @@ def run(options: argparse.Namespace, counts: dict[str, int]) -> None:
                 if command:
                     print(f"  {command}", flush=True)
         finally:  # an interrupted run says what it has seen
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
             print(", ".join(f"{count} {kind}" for kind, count in counts.items()), flush=True)
 
 
