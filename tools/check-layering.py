@@ -34,6 +34,7 @@ PLAIN_LIBRARIES = {
     "Reshard": {"Support", "Topology", "Cost"},
     "Cost": {"Support", "Topology", "Reshard"},
     "Planner": {"Support", "Topology", "Reshard", "Cost"},
+    "Solve": {"Support"},
     "Runtime": {"Support"},
 }
 

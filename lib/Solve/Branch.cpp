@@ -1,0 +1,156 @@
+//===- Branch.cpp - Branch and bound over memory and values ---------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Branch.h"
+#include <algorithm>
+#include <cmath>
+
+using namespace partita;
+using namespace partita::solve;
+
+Branch::Branch(const Dual &root, Incumbent &incumbent, int passes)
+    : incumbent(incumbent), state(root.model()), passes(passes),
+      passWork(root.passWork()) {
+  open.push_back({root, root.best(), 0, -1, {}});
+}
+
+bool Branch::isPruned(double bound) const {
+  return incumbent.exists() && bound > incumbent.limit();
+}
+
+void Branch::tryValues(const std::vector<int> &values) {
+  state.set(values);
+  if (!state.fits() && !state.repair(60))
+    return;
+  state.descend();
+  incumbent.offer(state);
+}
+
+double Branch::bound() const {
+  double least = double(incumbent.price);
+  for (const Node &node : open)
+    least = std::min(least, node.bound);
+  return least;
+}
+
+/// Sets what to halve: by the range of what the values that the passes chose
+/// pay for memory, else by the number of those values.
+void Branch::chooseSplit(Node &node,
+                         const std::vector<std::vector<char>> &seen) {
+  const Model &model = node.dual.model();
+  double bestRange = 0;
+  auto payment = [&](int v, int k) {
+    return node.dual.priced(v)[k] - double(model.unary[v][k]);
+  };
+  double cut = 0;
+  for (int v = 0; v < model.numVariables(); ++v) {
+    double least = 1e300, most = -1e300;
+    for (int k = 0; k < model.size(v); ++k)
+      if (seen[v][k] && node.dual.allowed(v, k)) {
+        least = std::min(least, payment(v, k));
+        most = std::max(most, payment(v, k));
+      }
+    if (most - least > bestRange) {
+      bestRange = most - least;
+      node.variable = v;
+      cut = (least + most) / 2;
+    }
+  }
+  if (node.variable >= 0) {
+    node.low.assign(model.size(node.variable), 0);
+    for (int k = 0; k < model.size(node.variable); ++k)
+      node.low[k] = payment(node.variable, k) <= cut;
+    return;
+  }
+  int most = 1;
+  for (int v = 0; v < model.numVariables(); ++v) {
+    int count = static_cast<int>(std::count(seen[v].begin(), seen[v].end(), 1));
+    if (count > most ||
+        (most == 1 && node.dual.numAllowed(v) > 1 && node.variable < 0)) {
+      most = std::max(most, count);
+      node.variable = v;
+    }
+  }
+  if (node.variable < 0)
+    return;
+  node.low.assign(model.size(node.variable), 0);
+  node.low[node.dual.values()[node.variable]] = 1;
+}
+
+/// Passes on the node. False if it is closed.
+bool Branch::process(Node &node, int passes) {
+  ++count;
+  const Model &model = node.dual.model();
+  std::vector<std::vector<char>> seen(model.numVariables());
+  for (int v = 0; v < model.numVariables(); ++v)
+    seen[v].assign(model.size(v), 0);
+  double open = incumbent.exists() ? double(incumbent.price) - node.bound
+                                   : std::abs(node.bound) / 4;
+  double delta = std::max(1.0, open / 4);
+  double last = node.bound;
+  double settled = -1e300;
+  for (int i = 0; i < passes; ++i) {
+    if (incumbent.exists())
+      node.dual.setLimit(incumbent.limit());
+    node.dual.pass();
+    spent += passWork;
+    if (node.dual.empty())
+      return false;
+    node.bound = std::max(node.bound, node.dual.bound());
+    if (isPruned(node.bound))
+      return false;
+    if (2 * i >= passes)
+      for (int v = 0; v < model.numVariables(); ++v)
+        seen[v][node.dual.values()[v]] = 1;
+    if (i % 5 == 4 || node.dual.fits())
+      tryValues(node.dual.values());
+    settled = std::max(settled, node.dual.bound());
+    if (i % 8 == 7) {
+      if (settled - last < delta * 0.1)
+        delta *= 0.5;
+      last = settled;
+    }
+    node.dual.movePrices(settled + delta);
+  }
+  chooseSplit(node, seen);
+  return node.variable >= 0;
+}
+
+void Branch::expand(Node node) {
+  std::vector<Node> children;
+  for (char half : {1, 0}) {
+    Node child{node.dual, node.bound, node.depth + 1, -1, {}};
+    for (size_t k = 0; k < node.low.size(); ++k)
+      if (node.low[k] != half)
+        child.dual.forbid(node.variable, static_cast<int>(k));
+    if (!child.dual.empty() && process(child, passes))
+      children.push_back(std::move(child));
+  }
+  std::sort(children.begin(), children.end(),
+            [](const Node &a, const Node &b) { return a.bound > b.bound; });
+  for (Node &child : children)
+    open.push_back(std::move(child));
+}
+
+void Branch::run(int64_t work) {
+  spent = 0;
+  if (count == 0 && !process(open[0], 4 * passes))
+    open.clear();
+  while (!open.empty() && spent < work) {
+    // The newest, and every fourth time the one that holds the bound down.
+    auto at = turn++ % 4 == 3
+                  ? std::min_element(open.begin(), open.end(),
+                                     [](const Node &a, const Node &b) {
+                                       return a.bound < b.bound;
+                                     })
+                  : std::prev(open.end());
+    Node node = std::move(*at);
+    open.erase(at);
+    if (!isPruned(node.bound))
+      expand(std::move(node));
+  }
+}
