@@ -88,6 +88,7 @@ longest() {
   case $1 in
   Import) echo 8192 ;;
   Topology) echo 256 ;;
+  Instance) echo 1024 ;;
   *) echo 4096 ;;
   esac
 }
@@ -99,6 +100,7 @@ enough() {
   Import) echo 30000 ;;
   Topology) echo 50000 ;;
   PlanFile) echo 150000 ;;
+  Instance) echo 10000 ;;
   *) echo 1000000 ;;
   esac
 }

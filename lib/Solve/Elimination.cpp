@@ -171,7 +171,7 @@ void Elimination::goBack() {
 }
 
 double Elimination::run(const std::vector<int> &current, int64_t limit,
-                        std::mt19937_64 &random) {
+                        int64_t budget, std::mt19937_64 &random) {
   int n = static_cast<int>(unary.size());
   std::vector<int> scope;
   for (int v = 0; v < n; ++v)
@@ -181,6 +181,8 @@ double Elimination::run(const std::vector<int> &current, int64_t limit,
     for (int v = 0; v < n; ++v)
       if (!done[v] && (next < 0 || entries[v] < entries[next]))
         next = v;
+    if (visited > budget)
+      limit = std::min(limit, smallLimit);
     if (measure(next, scope) <= double(limit) || scope.empty()) {
       eliminate(next, scope);
       continue;

@@ -35,9 +35,11 @@ public:
               std::vector<Function> functions);
 
   /// The least sum over all assignments in which whatever is kept has its value
-  /// in `current`. No step visits more than `limit` entries of a sum.
-  double run(const std::vector<int> &current, int64_t limit,
+  /// in `current`. No step visits more than `limit` entries of a sum; once all
+  /// of them have visited `budget`, no more than `smallLimit`.
+  double run(const std::vector<int> &current, int64_t limit, int64_t budget,
              std::mt19937_64 &random);
+  static constexpr int64_t smallLimit = 1 << 10;
   /// By variable.
   const std::vector<int> &values() const { return found; }
   /// Entries visited.

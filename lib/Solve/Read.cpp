@@ -239,10 +239,17 @@ void Reader::checkNodes() {
     result.begins.push_back(bounds[2 * i]);
     result.ends.push_back(bounds[2 * i + 1]);
   }
-  for (size_t v = 0; v < result.costs.size(); ++v)
+  // All of them together fit 64 bits, with room for differences.
+  __int128 use = 0;
+  for (size_t v = 0; v < result.costs.size(); ++v) {
     if (result.costs[v] < 0 || result.costs[v] > infinity ||
         result.usages[v] < 0)
       return in.fail("a node has a price or a use of memory out of range");
+    use += result.usages[v];
+  }
+  if (use > INT64_MAX / 4 || result.usageLimit < 0 ||
+      result.usageLimit > INT64_MAX / 4)
+    return in.fail("the use of memory or its limit is out of range");
 }
 
 void Reader::checkEdges() {

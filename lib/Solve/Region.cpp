@@ -170,9 +170,11 @@ bool Region::improve(State &state, const RowPrices &prices,
   int64_t before = state.price();
   double ours = priceOf(current);
   bool better = false;
-  for (int step = 0; step < options.priceSteps; ++step) {
+  for (int step = 0; step < options.priceSteps && visited < options.budget;
+       ++step) {
     Elimination elimination(pricedUnary(), functions);
-    double least = elimination.run(current, options.tableLimit, random);
+    double least = elimination.run(current, options.tableLimit,
+                                   options.budget - visited, random);
     visited += elimination.work();
     found = elimination.values();
     put(state, found);

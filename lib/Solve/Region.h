@@ -30,6 +30,8 @@ public:
     /// Entries of the largest step of an elimination.
     int64_t tableLimit = 1 << 14;
     int priceSteps = 14;
+    /// Entries to visit, roughly.
+    int64_t budget = int64_t(1) << 24;
   };
   /// Tries to better `state`, which fits; it fits afterwards, and costs no
   /// more. `prices` are those of the whole model. True if it costs less.

@@ -80,6 +80,8 @@ void Improver::run(int64_t work, Incumbent &incumbent,
                    const RowPrices &prices) {
   if (!incumbent.exists() || model.numVariables() == 0)
     return;
+  // So much more than its work a round may take.
+  constexpr int64_t leastBudget = int64_t(1) << 22;
   state.set(incumbent.values);
   while (work > 0) {
     double sum = 0;
@@ -90,6 +92,7 @@ void Improver::run(int64_t work, Incumbent &incumbent,
     while (drawn + 1 < kinds.size() && (at -= kinds[drawn].rate()) > 0)
       ++drawn;
     Kind &kind = kinds[drawn];
+    kind.options.budget = std::max(work, leastBudget);
     bool better = region.improve(state, prices, kind.options);
     work -= region.work();
     kind.hits += better;
@@ -114,6 +117,8 @@ namespace {
 class Prover {
 public:
   Prover(const Model &model, uint64_t seed);
+  /// A first plan, whatever it costs.
+  void start(Incumbent &incumbent);
   void run(int64_t work, Incumbent &incumbent);
   /// No plan is better than the incumbent.
   bool isDone() const { return done; }
@@ -144,6 +149,12 @@ Prover::Prover(const Model &model, uint64_t seed)
     : model(model), dual(std::make_shared<DualTables>(model)), state(model),
       improver(model, seed + 1) {}
 
+void Prover::start(Incumbent &incumbent) {
+  state.setLeast();
+  if (state.fits() || state.repair(model.numVariables()))
+    incumbent.offer(state);
+}
+
 void Prover::tryValues(Incumbent &incumbent) {
   state.set(dual.values());
   if (!state.fits() && !state.repair(60 + model.numVariables() / 20))
@@ -154,12 +165,10 @@ void Prover::tryValues(Incumbent &incumbent) {
 
 void Prover::passOnce(Incumbent &incumbent) {
   constexpr int window = 25, patience = 6;
-  if (iteration == 0) {
-    state.setLeast();
-    if (state.fits() || state.repair(model.numVariables())) {
-      state.descend();
-      incumbent.offer(state);
-    }
+  if (iteration == 0 && incumbent.exists()) {
+    state.set(incumbent.values);
+    state.descend();
+    incumbent.offer(state);
   }
   if (incumbent.exists())
     dual.setLimit(incumbent.limit());
@@ -329,7 +338,9 @@ Result<Answer> Search::run() {
                            std::to_string(-capacity) +
                            " more than the limit at some time",
                        "raise the usage limit");
-  // Short rounds at first, so that a first plan comes soon.
+  prover.start(proven);
+  improved = proven;
+  report();
   int64_t work = int64_t(1) << 20;
   std::optional<StoppedBy> reason;
   while (!(reason = stop())) {

@@ -15,6 +15,7 @@
 #define PARTITA_LIB_SOLVE_STATE_H
 
 #include "Model.h"
+#include <algorithm>
 
 namespace partita::solve {
 
@@ -74,20 +75,24 @@ private:
   /// A sum of prices, or a difference of such sums: how many infinite ones, and
   /// the others.
   struct Change {
-    int64_t finite = 0;
+    /// May be more than 64 bits hold: a sum of many prices just below infinity.
+    __int128 finite = 0;
     int infinite = 0;
     void add(int64_t price, int sign) {
       if (price >= infinity)
         infinite += sign;
       else
-        finite += sign * price;
+        finite += sign * static_cast<__int128>(price);
     }
     void add(const Change &other) {
       finite += other.finite;
       infinite += other.infinite;
     }
     int64_t price() const {
-      return infinite > 0 ? infinity : infinite < 0 ? -infinity : finite;
+      if (infinite != 0)
+        return infinite > 0 ? infinity : -infinity;
+      return static_cast<int64_t>(
+          std::clamp<__int128>(finite, -infinity, infinity));
     }
   };
   Change change(int variable, int value) const;

@@ -214,7 +214,33 @@ def words():
         yield str(number), text.encode()
 
 
-TARGETS = {"Import": models, "PlanFile": plans, "Npy": arrays, "Topology": words}
+def instances():
+    def made(nodes, ends, tables, limit):
+        intervals, costs, usages = zip(*nodes, strict=True)
+        nodes = {"intervals": intervals, "costs": costs, "usages": usages}
+        edges = {"nodes": ends, "costs": tables}
+        problem = {"name": "x", "nodes": nodes, "edges": edges, "usage_limit": limit}
+        return json.dumps({"problem": problem}, separators=(",", ":")).encode()
+
+    never = 10**18
+    one = [[0, 2], [3], [1]]
+    two = [[1, 3], [5, 7], [2, 0]]
+    three = [[2, 2], [1, 0, 4], [6, 5, 4]]
+    yield "one", made([one], [], [], 1)
+    yield "pair", made([two, two], [[0, 1]], [[0, never, never, 4]], 3)
+    yield "loop", made([two, three], [[1, 1], [0, 1], [1, 0]], [[1] * 9, [2] * 6, [3] * 6], 9)
+    yield "infeasible", made([one, one], [], [], 1)
+    large = [[0, 9], [never - 1] * 2, [2**40, 0]]
+    yield "large", made([large] * 3, [[0, 2]], [[never - 1] * 4], 2**41)
+
+
+TARGETS = {
+    "Import": models,
+    "PlanFile": plans,
+    "Npy": arrays,
+    "Topology": words,
+    "Instance": instances,
+}
 
 
 def main() -> None:

@@ -596,6 +596,12 @@ def test_arrays_that_crashed(executable, path):
     run_on(executable, path)
 
 
+@pytest.mark.parametrize("path", crashers("Instance"), ids=lambda path: path.name)
+def test_instances_that_crashed(compiler, path):
+    done = tools.start(tools.PARTITA.parent / "partita-solve", path, "--effort", "2", timeout=10)
+    assert done.code in (0, 2, 4), done
+
+
 @pytest.mark.parametrize("path", crashers("Topology"), ids=lambda path: path.name)
 def test_words_that_crashed(scratch, path):
     model = onnx_models.write(onnx_models.linear(), scratch / "m.onnx")

@@ -1,6 +1,4 @@
-//===- Topology.cpp - Any text as a machine, a mesh and a pin
-//---------------===//
-//---------------===//
+//===- Topology.cpp - Any text as a machine, a mesh and a pin --------------===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -199,7 +199,7 @@ TEST_CASE("elimination is exact, but for what is kept", "[solve]") {
     }
     for (int64_t limit : {1 << 20, 4}) {
       Elimination elimination(unary, functions);
-      double least = elimination.run(current, limit, random);
+      double least = elimination.run(current, limit, 1 << 30, random);
       REQUIRE(price(elimination.values()) == least);
       REQUIRE(least >= best);
       REQUIRE(least <= price(current));
