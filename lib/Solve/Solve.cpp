@@ -127,6 +127,7 @@ public:
 
 private:
   void passOnce(Incumbent &incumbent);
+  void adapt();
   void tryValues(Incumbent &incumbent);
 
   const Model &model;
@@ -135,9 +136,7 @@ private:
   Improver improver;
   std::optional<Branch> branch;
   int64_t iteration = 0, passes = 0;
-  /// How far above the best bound the next move aims; halved where a window
-  /// brings little.
-  double delta = 0, windowStart = 0;
+  double delta = 0, windowStart = 0, longWindowStart = 0;
   int poorWindows = 0;
   double best = -1;
   bool done = false, settled = false;
@@ -164,7 +163,6 @@ void Prover::tryValues(Incumbent &incumbent) {
 }
 
 void Prover::passOnce(Incumbent &incumbent) {
-  constexpr int window = 25, patience = 6;
   if (iteration == 0 && incumbent.exists()) {
     state.set(incumbent.values);
     state.descend();
@@ -183,24 +181,36 @@ void Prover::passOnce(Incumbent &incumbent) {
   if (!incumbent.exists() ||
       (state.work() < passes / 5 && (dual.fits() || iteration % 10 == 9)))
     tryValues(incumbent);
+  adapt();
+  if (dual.bound() < dual.best() - 3 * delta)
+    dual.restoreBest();
+  else
+    dual.movePrices(dual.best() + delta);
+}
+
+/// How far above the best bound the next move of prices aims: less where the
+/// last passes brought little, more where they brought much. The prices have
+/// settled when nothing has come for long.
+void Prover::adapt() {
+  constexpr int window = 5, longWindow = 25, patience = 6;
   if (iteration == 0) {
     delta = std::max(1.0, std::abs(dual.bound()) * 0.01);
-    windowStart = dual.best();
+    windowStart = longWindowStart = dual.best();
   }
   if (++iteration % window == 0) {
     double gained = dual.best() - windowStart;
     windowStart = dual.best();
     if (gained < delta * 0.1)
-      delta *= 0.6;
-    else if (gained > delta * 0.8)
-      delta *= 1.3;
+      delta *= 0.85;
+    else if (gained > delta * 0.5)
+      delta *= 1.5;
+  }
+  if (iteration % longWindow == 0) {
+    double gained = dual.best() - longWindowStart;
+    longWindowStart = dual.best();
     poorWindows = gained <= 2e-5 * std::abs(dual.best()) ? poorWindows + 1 : 0;
     settled = poorWindows >= patience;
   }
-  if (dual.bound() < dual.best() - 3 * delta)
-    dual.restoreBest();
-  else
-    dual.movePrices(dual.best() + delta);
 }
 
 void Prover::run(int64_t work, Incumbent &incumbent) {
