@@ -102,6 +102,24 @@ def test_interrupted_it_keeps_the_best(instance):
     assert judge(made, line["assignment"]) == (line["cost"], True)
 
 
+def test_a_full_disk(instance):
+    _, path = instance(3)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [SOLVE, path, "--quiet"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2 and "output.write" in done.stderr
+
+
+def test_memory_ends(instance):
+    _, path = instance(4000, usage_limit=450)
+    limit = tools.limit_memory(12 << 20)
+    if limit is None:
+        pytest.skip("sanitizers look after memory themselves")
+    done = tools.start(SOLVE, path, "--quiet", "--time-limit", "1", preexec_fn=limit)
+    assert tools.fails(done, 3).code == "memory"
+
+
 def test_what_cannot_be_solved(instance, scratch):
     _, path = instance(3, usage_limit=1)
     message = tools.fails(tools.start(SOLVE, path, "--quiet"), 4)

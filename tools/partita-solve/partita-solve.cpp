@@ -15,8 +15,11 @@
 #include "partita/Solve/Solve.h"
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
+#include <new>
 #include <nlohmann/json.hpp>
 
 using namespace partita;
@@ -26,6 +29,14 @@ static std::atomic<bool> interrupted = false;
 static int fail(const Error &error) {
   std::fprintf(stderr, "%s\n", error.str().c_str());
   return static_cast<int>(error.exit);
+}
+
+/// In whichever thread it happens.
+[[noreturn]] static void dieOutOfMemory() {
+  std::fputs("error[memory]: partita-solve: there is not enough memory\n"
+             "  hint: raise the memory limit, or use a larger machine\n",
+             stderr);
+  std::_Exit(static_cast<int>(ExitCode::Unsupported));
 }
 
 static void report(const solve::Progress &progress) {
@@ -64,6 +75,10 @@ static Status run(const std::string &path, const solve::Options &options) {
       {"assignment", answer.assignment}};
   std::printf("{\"cost\":%s,%s\n", text(verdict.cost).c_str(),
               line.dump().c_str() + 1);
+  if (std::fflush(stdout) != 0)
+    return makeError(ExitCode::InvalidInput, "output.write", "stdout",
+                     std::string("cannot be written: ") + std::strerror(errno),
+                     "make room, or write to another place");
   return ok();
 }
 
@@ -99,8 +114,9 @@ int main(int argc, char **argv) {
       ->check(CLI::Range(0.0, 1.0))
       ->type_name("G");
   app.add_flag("--quiet", quiet, "No progress");
-  app.footer("\nExit codes: 0 ok, 1 usage, 2 invalid input, 4 infeasible, 70 "
-             "internal.");
+  app.footer(
+      "\nExit codes: 0 ok, 1 usage, 2 invalid input, 3 not enough memory,\n"
+      "4 infeasible, 70 internal.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError &error) {
@@ -111,6 +127,7 @@ int main(int argc, char **argv) {
     options.seconds = std::numeric_limits<double>::infinity();
   if (!quiet)
     options.progress = report;
+  std::set_new_handler(dieOutOfMemory);
   std::signal(SIGINT, [](int) { interrupted = true; });
   options.interrupted = [] { return interrupted.load(); };
   if (Status status = run(path, options); !status)
