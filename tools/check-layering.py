@@ -33,7 +33,7 @@ PLAIN_LIBRARIES = {
     "Topology": {"Support"},
     "Reshard": {"Support", "Topology", "Cost"},
     "Cost": {"Support", "Topology", "Reshard"},
-    "Planner": {"Support", "Topology", "Reshard", "Cost"},
+    "Planner": {"Support", "Topology", "Reshard", "Cost", "Solve"},
     "Solve": {"Support"},
     "Runtime": {"Support"},
 }

@@ -60,7 +60,7 @@ Status PlanSearch::choose(const Model &model, PlanResult &result) {
   SolverOptions solver;
   solver.rounds = options.effort;
   solver.seed = options.seed;
-  Solution solution = solve(model.objective, solver);
+  Solution solution = solveProblem(model.objective, solver);
   PARTITA_CHECK(verify(model.objective, solution));
   if (solution.price >= forbidden)
     return makeError(ExitCode::Infeasible, "plan.infeasible",
@@ -71,8 +71,7 @@ Status PlanSearch::choose(const Model &model, PlanResult &result) {
     result.strategies.push_back(
         model.candidates[o]->candidates[solution.values[o]].strategy);
   result.proved = solution.proved;
-  solver.rounds = 0;
-  Solution fastest = solve(model.time, solver);
+  Solution fastest = solveProblem(model.time, solver);
   PARTITA_CHECK(verify(model.time, fastest));
   result.bound =
       std::max(fastest.bound, cheapestTimes(model, graph.ops.size()));

@@ -1,4 +1,4 @@
-//===- Solver.cpp - Elimination, exact or bounded -------------------------===//
+//===- Solver.cpp - Exact elimination, else search and bound --------------===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -12,22 +12,18 @@
 // visited, so the variable with the cheapest step goes first; long models fall
 // to pieces of a few variables and depth costs linearly.
 //
-// Where a step is too large there are two ways on, and both are taken:
-//   - *relaxed*: the functions are put into groups that fit, each with a least
-//     value of its own. The sum of the groups is at most the function, so what
-//     remains is a lower bound.
-//   - *conditioned*: a variable of the step keeps the value that it has in the
-//     best assignment so far, and the rest is eliminated exactly. That never
-//     loses, and often improves; rounds differ in which variables are kept.
+// Where a step is too large, as with three axes and wide graphs, the problem
+// goes to the solver for such problems (partita/Solve), which ends with a bound
+// and most of the time with a proof.
 //
 //===----------------------------------------------------------------------===//
 
 #include "Dominance.h"
 #include "partita/Planner/Problem.h"
+#include "partita/Solve/Solve.h"
 #include <algorithm>
 #include <limits>
 #include <numeric>
-#include <random>
 #include <set>
 
 using namespace partita;
@@ -51,22 +47,14 @@ struct Function {
   }
 };
 
-/// One pass of elimination over a problem, optionally with some variables kept
-/// at given values.
+/// One pass of elimination over a problem.
 class Elimination {
 public:
   Elimination(const Problem &problem, int64_t limit);
 
-  /// Keeps `variable` at `value`. Before run() only.
-  void keep(int variable, int value) { kept[variable] = value; }
+  /// Eliminates everything. False as soon as a step does not fit.
+  bool run();
 
-  /// Eliminates everything; where a step does not fit, relaxes it, or keeps
-  /// variables at their values in `*incumbent` if that is given.
-  void run(const std::vector<int> *incumbent, std::mt19937_64 *random);
-
-  /// The constant that remains: the least price if exact(), else a bound.
-  int64_t constant() const { return rest; }
-  bool exact() const { return wasExact; }
   /// Values in reverse order of elimination, each the best given those after.
   std::vector<int> values() const;
 
@@ -77,29 +65,21 @@ private:
   };
 
   int64_t sizeOf(int variable) const {
-    return kept[variable] >= 0
-               ? 1
-               : static_cast<int64_t>(problem.unary[variable].size());
+    return static_cast<int64_t>(problem.unary[variable].size());
   }
   std::vector<int> scopeOf(int variable,
                            const std::vector<int> &functions) const;
-  int64_t work(int variable, const std::vector<int> &scope) const;
   int64_t workNow(int variable);
   void schedule(int variable);
   void add(Function function);
   const std::vector<int> &membersOf(int variable);
   void eliminate(int variable);
-  void condition(int variable, const std::vector<int> &incumbent,
-                 std::mt19937_64 *random);
-  /// The least sum of `members` (and the unary prices) over `variable`.
-  void project(int variable, const std::vector<int> &members, bool withUnary,
-               std::vector<int> scope);
-  std::vector<std::vector<int>> groups(int variable,
-                                       std::vector<int> members) const;
+  /// The least sum of `members` and the unary prices over `variable`.
+  void project(int variable, const std::vector<int> &members,
+               const std::vector<int> &scope);
 
   const Problem &problem;
   int64_t limit;
-  std::vector<int> kept;
   std::vector<Function> functions;
   /// Functions are struck out where they end and cleared away when they are the
   /// most: a value that everything reads has as many as there are operations.
@@ -113,17 +93,14 @@ private:
   std::vector<int64_t> priority;
   std::set<std::pair<int64_t, int>> queue;
   std::vector<Bucket> order;
-  int64_t rest = 0;
-  bool wasExact = true;
 };
 
 } // namespace
 
 Elimination::Elimination(const Problem &problem, int64_t limit)
-    : problem(problem), limit(limit), kept(problem.unary.size(), -1),
-      functionsOf(problem.unary.size()), numLive(problem.unary.size(), 0),
-      marks(problem.unary.size(), 0), done(problem.unary.size(), 0),
-      priority(problem.unary.size(), -1) {
+    : problem(problem), limit(limit), functionsOf(problem.unary.size()),
+      numLive(problem.unary.size(), 0), marks(problem.unary.size(), 0),
+      done(problem.unary.size(), 0), priority(problem.unary.size(), -1) {
   functions.reserve(problem.edges.size() + problem.unary.size());
   for (const PriceEdge &edge : problem.edges)
     add({{edge.first, edge.second},
@@ -164,19 +141,8 @@ std::vector<int> Elimination::scopeOf(int variable,
 /// More entries than any limit lets through.
 static constexpr int64_t tooMuchWork = int64_t(1) << 40;
 
-/// Entries visited to eliminate `variable` into `scope`.
-int64_t Elimination::work(int variable, const std::vector<int> &scope) const {
-  int64_t entries = sizeOf(variable);
-  for (int other : scope) {
-    entries *= sizeOf(other);
-    if (entries > tooMuchWork)
-      return tooMuchWork;
-  }
-  return entries;
-}
-
-/// The same for its present functions. It looks no further than what is too
-/// much, for it is asked after every step beside the variable.
+/// Entries visited to eliminate `variable`. It looks no further than what is
+/// too much, for it is asked after every step beside the variable.
 int64_t Elimination::workNow(int variable) {
   marks[variable] = ++mark;
   int64_t entries = sizeOf(variable);
@@ -209,58 +175,23 @@ void Elimination::schedule(int variable) {
   queue.insert({next, variable});
 }
 
-/// Members in groups whose steps fit, large scopes first, each into the first
-/// group that has room.
-std::vector<std::vector<int>>
-Elimination::groups(int variable, std::vector<int> members) const {
-  std::sort(members.begin(), members.end(), [&](int a, int b) {
-    int64_t workA = work(variable, functions[a].scope);
-    int64_t workB = work(variable, functions[b].scope);
-    return workA != workB ? workA > workB : a < b;
-  });
-  std::vector<std::vector<int>> groups;
-  for (int member : members) {
-    bool placed = false;
-    for (std::vector<int> &group : groups) {
-      group.push_back(member);
-      if (work(variable, scopeOf(variable, group)) <= limit) {
-        placed = true;
-        break;
-      }
-      group.pop_back();
-    }
-    if (!placed)
-      groups.push_back({member});
-  }
-  return groups;
-}
-
 void Elimination::project(int variable, const std::vector<int> &members,
-                          bool withUnary, std::vector<int> scope) {
-  // Kept variables are constants: they enter by offsets and not by scope.
-  std::erase_if(scope, [&](int other) { return kept[other] >= 0; });
+                          const std::vector<int> &scope) {
   std::vector<const int64_t *> bases;
   std::vector<int64_t> inner; // strides of the eliminated variable
   std::vector<std::vector<int64_t>> outer(scope.size());
   for (int member : members) {
     const Function &function = functions[member];
-    const int64_t *base = function.data;
-    for (size_t i = 0; i < function.scope.size(); ++i)
-      if (kept[function.scope[i]] >= 0)
-        base += function.strides[i] * kept[function.scope[i]];
-    bases.push_back(base);
-    inner.push_back(kept[variable] >= 0 ? 0 : function.strideOf(variable));
+    bases.push_back(function.data);
+    inner.push_back(function.strideOf(variable));
     for (size_t i = 0; i < scope.size(); ++i)
       outer[i].push_back(function.strideOf(scope[i]));
   }
   int64_t entries = 1;
   for (int other : scope)
     entries *= sizeOf(other);
-  size_t first = kept[variable] >= 0 ? kept[variable] : 0;
-  size_t values = static_cast<size_t>(sizeOf(variable));
-  std::vector<int64_t> none(values, 0);
-  const int64_t *unary =
-      withUnary ? problem.unary[variable].data() + first : none.data();
+  const std::vector<int64_t> &unary = problem.unary[variable];
+  size_t values = unary.size();
 
   auto result = std::make_shared<std::vector<int64_t>>(entries);
   std::vector<int64_t> index(scope.size(), 0);
@@ -286,10 +217,8 @@ void Elimination::project(int variable, const std::vector<int> &members,
         bases[m] -= outer[i][m] * (size - 1);
     }
   }
-  if (scope.empty()) {
-    rest = addPrices(rest, (*result)[0]);
+  if (scope.empty())
     return;
-  }
   Function function{scope, std::vector<int64_t>(scope.size(), 1),
                     result->data(), result};
   for (size_t i = scope.size() - 1; i-- > 0;)
@@ -308,67 +237,27 @@ void Elimination::eliminate(int variable) {
   order.push_back({variable, members});
   done[variable] = 1;
   queue.erase({priority[variable], variable});
-  if (work(variable, scope) <= limit) {
-    project(variable, members, true, scope);
-  } else {
-    wasExact = false;
-    bool first = true;
-    for (const std::vector<int> &group : groups(variable, members)) {
-      project(variable, group, first, scopeOf(variable, group));
-      first = false;
-    }
-  }
+  project(variable, members, scope);
   for (int other : scope)
     schedule(other);
 }
 
-/// Keeps the widest variable around an elimination that does not fit at its
-/// present value, so that its neighbours become independent of it.
-void Elimination::condition(int variable, const std::vector<int> &incumbent,
-                            std::mt19937_64 *random) {
-  std::vector<int> scope = scopeOf(variable, membersOf(variable));
-  std::erase_if(scope, [&](int other) { return kept[other] >= 0; });
-  if (kept[variable] < 0)
-    scope.push_back(variable);
-  int chosen = scope[0];
-  if (random && (*random)() % 2) {
-    chosen = scope[(*random)() % scope.size()];
-  } else {
-    auto weight = [&](int candidate) {
-      return std::make_pair(numLive[candidate], sizeOf(candidate));
-    };
-    for (int candidate : scope)
-      if (weight(candidate) > weight(chosen))
-        chosen = candidate;
-  }
-  kept[chosen] = incumbent[chosen];
-  wasExact = false;
-  for (int other : scopeOf(chosen, membersOf(chosen)))
-    schedule(other);
-  schedule(chosen);
-}
-
-void Elimination::run(const std::vector<int> *incumbent,
-                      std::mt19937_64 *random) {
+bool Elimination::run() {
   for (size_t variable = 0; variable < done.size(); ++variable)
     schedule(static_cast<int>(variable));
   while (!queue.empty()) {
     auto [entries, variable] = *queue.begin();
-    if (incumbent && entries > limit)
-      condition(variable, *incumbent, random);
-    else
-      eliminate(variable);
+    if (entries > limit)
+      return false;
+    eliminate(variable);
   }
+  return true;
 }
 
 std::vector<int> Elimination::values() const {
   std::vector<int> values(problem.unary.size(), 0);
   for (size_t i = order.size(); i-- > 0;) {
     int variable = order[i].variable;
-    if (kept[variable] >= 0) {
-      values[variable] = kept[variable];
-      continue;
-    }
     int64_t best = std::numeric_limits<int64_t>::max();
     for (size_t value = 0; value < problem.unary[variable].size(); ++value) {
       int64_t sum = problem.unary[variable][value];
@@ -406,45 +295,58 @@ static int64_t priceOf(const Problem &problem, const std::vector<int> &values) {
   return price;
 }
 
-/// Solves a problem without presolve.
-static Solution solveReduced(const Problem &problem,
-                             const SolverOptions &options) {
-  Solution solution;
-  Elimination pass(problem, options.bucketLimit);
-  pass.run(nullptr, nullptr);
-  solution.values = pass.values();
-  solution.price = priceOf(problem, solution.values);
-  solution.bound = pass.constant();
-  std::mt19937_64 random(options.seed);
-  for (int64_t round = 0;
-       round < options.rounds && solution.bound < solution.price; ++round) {
-    Elimination conditioned(problem, options.bucketLimit / 4);
-    // All but the first round keep a random part of the variables, so that
-    // different ones get the limited room.
-    if (round > 0)
-      for (size_t v = 0; v < solution.values.size(); ++v)
-        if (random() % 4 == 0)
-          conditioned.keep(static_cast<int>(v), solution.values[v]);
-    conditioned.run(&solution.values, round ? &random : nullptr);
-    std::vector<int> values = conditioned.values();
-    int64_t price = priceOf(problem, values);
-    if (price < solution.price) {
-      solution.price = price;
-      solution.values = std::move(values);
-    }
+/// The same problem for the solver of large ones: nothing uses memory.
+static solve::Instance asInstance(const Problem &problem) {
+  solve::Instance instance;
+  instance.firstValue = {0};
+  for (const std::vector<int64_t> &prices : problem.unary) {
+    instance.begins.push_back(0);
+    instance.ends.push_back(0);
+    instance.costs.insert(instance.costs.end(), prices.begin(), prices.end());
+    instance.firstValue.push_back(static_cast<int64_t>(instance.costs.size()));
   }
-  solution.bound = std::min(solution.bound, solution.price);
-  solution.proved = solution.bound == solution.price;
+  instance.usages.assign(instance.costs.size(), 0);
+  for (const PriceEdge &edge : problem.edges) {
+    instance.edges.push_back({edge.first, edge.second,
+                              static_cast<int64_t>(instance.tables.size())});
+    instance.tables.insert(instance.tables.end(), edge.table->prices.begin(),
+                           edge.table->prices.end());
+  }
+  return instance;
+}
+
+static Solution search(const Problem &problem, const SolverOptions &options) {
+  static_assert(forbidden == solve::infinity);
+  solve::Options search;
+  search.rounds = std::max<int64_t>(options.rounds, 1);
+  search.seed = options.seed;
+  Solution solution;
+  // Without memory something always fits.
+  Result<solve::Answer> answer = solve::solve(asInstance(problem), search);
+  solution.values =
+      answer ? answer->assignment : std::vector<int>(problem.unary.size(), 0);
+  solution.price = priceOf(problem, solution.values);
+  solution.bound = answer ? std::min(answer->bound, solution.price) : 0;
   return solution;
 }
 
-Solution partita::solve(const Problem &problem, const SolverOptions &options) {
+Solution partita::solveProblem(const Problem &problem,
+                               const SolverOptions &options) {
   for (const std::vector<int64_t> &domain : problem.unary)
     if (domain.empty())
       return {std::vector<int>(problem.unary.size(), 0), forbidden, forbidden,
               false};
   Reduction reduction = removeDominated(problem);
-  Solution solution = solveReduced(reduction.problem, options);
+  Solution solution;
+  Elimination elimination(reduction.problem, options.bucketLimit);
+  if (elimination.run()) {
+    solution.values = elimination.values();
+    solution.price = priceOf(reduction.problem, solution.values);
+    solution.bound = solution.price;
+  } else {
+    solution = search(reduction.problem, options);
+  }
+  solution.proved = solution.bound == solution.price;
   for (size_t v = 0; v < solution.values.size(); ++v)
     solution.values[v] = reduction.values[v][solution.values[v]];
   return solution;

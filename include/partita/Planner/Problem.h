@@ -66,18 +66,19 @@ struct Solution {
 };
 
 struct SolverOptions {
-  /// Entries visited to eliminate one variable: above it, the elimination is
-  /// relaxed for the bound and conditioned for the solution.
+  /// Entries visited to eliminate one variable: above it, the problem is
+  /// searched.
   int64_t bucketLimit = int64_t(1) << 22;
-  /// Rounds of conditioned elimination where the first pass was not exact.
+  /// Of the search (partita/Solve/Solve.h).
   int64_t rounds = 32;
   uint64_t seed = 0;
 };
 
 /// Eliminates variables one after another, cheapest first. Exact where every
-/// step fits; else the best assignment found, with a lower bound that holds.
-/// Deterministic. A solution of price `forbidden` means that none was found.
-Solution solve(const Problem &problem, const SolverOptions &options);
+/// step fits; else the best assignment that a search finds, with a lower bound
+/// that holds. Deterministic. A solution of price `forbidden` means that none was
+/// found.
+Solution solveProblem(const Problem &problem, const SolverOptions &options);
 
 /// Checks a solution from the problem alone: values in range, the price summed
 /// again, the bound no greater than it. Errors: `solve.verify` (70).
