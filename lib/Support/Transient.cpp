@@ -47,7 +47,9 @@ void partita::removeTransientPaths() {
     const char *path = entry.load();
     if (!path)
       continue;
-    pid_t child = ::fork();
+    // Not fork(): that takes the locks of allocators, one of which the signal may
+    // have found held.
+    pid_t child = ::_Fork();
     if (child == 0) {
       ::execl("/bin/rm", "rm", "-rf", "--", path, static_cast<char *>(nullptr));
       ::_exit(127);
