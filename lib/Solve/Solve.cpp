@@ -257,6 +257,11 @@ private:
   void report();
   std::optional<StoppedBy> stop() const;
   int64_t bound() const;
+  /// With what no plan avoids. Infinite where it would be more than that: of
+  /// such sums no more is known than that they are infinite.
+  int64_t total(int64_t price) const {
+    return addPrices(presolved.constant, std::min(price, infinity));
+  }
 
   using Clock = std::chrono::steady_clock;
   Clock::time_point start = Clock::now();
@@ -311,9 +316,9 @@ void Search::round(int64_t work) {
 }
 
 void Search::report() {
-  Progress progress{seconds(), std::nullopt, presolved.constant + bound()};
+  Progress progress{seconds(), std::nullopt, total(bound())};
   if (proven.exists())
-    progress.cost = presolved.constant + proven.price;
+    progress.cost = total(proven.price);
   if (progress.cost == toldCost && progress.bound <= toldBound)
     return;
   toldCost = progress.cost;
@@ -325,9 +330,8 @@ void Search::report() {
 std::optional<StoppedBy> Search::stop() const {
   if (prover.isDone())
     return StoppedBy::Gap;
-  if (proven.exists() &&
-      double(proven.price - bound()) <=
-          options.gap * double(presolved.constant + proven.price))
+  if (proven.exists() && double(proven.price - bound()) <=
+                             options.gap * double(total(proven.price)))
     return StoppedBy::Gap;
   if (rounds >= options.rounds)
     return StoppedBy::Rounds;
@@ -365,11 +369,11 @@ Result<Answer> Search::run() {
                      "raise the usage limit");
   Answer answer;
   answer.stoppedBy = *reason;
-  answer.bound = presolved.constant + bound();
+  answer.bound = total(bound());
   answer.seconds = seconds();
   answer.rounds = rounds;
   if (proven.exists()) {
-    answer.cost = presolved.constant + proven.price;
+    answer.cost = total(proven.price);
     answer.assignment = presolved.assignment(proven.values);
   }
   return answer;
