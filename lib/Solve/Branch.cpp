@@ -142,13 +142,14 @@ void Branch::run(int64_t work) {
   if (count == 0 && !process(open[0], 4 * passes))
     open.clear();
   while (!open.empty() && spent < work) {
-    // The newest, and every fourth time the one that holds the bound down, which
-    // leaves more open: not where they are many.
+    // The newest, and every fourth time the one that holds the bound down,
+    // which leaves more open: not where they are many.
     auto at = turn++ % 4 == 3 && open.size() < maxOpen
-                  ? std::min_element(open.begin(), open.end(),
-                                     [](const Node &a, const Node &b) {
-                                       return a.bound < b.bound;
-                                     })
+                  ? std::min_element(
+                        open.begin(), open.end(),
+                        [](const Node &a, const Node &b) {
+                          return a.bound < b.bound;
+                        })
                   : std::prev(open.end());
     Node node = std::move(*at);
     open.erase(at);

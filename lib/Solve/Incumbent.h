@@ -23,9 +23,11 @@ struct Incumbent {
 
   bool exists() const { return price != std::numeric_limits<int64_t>::max(); }
   /// No plan is better if its bound is above this: prices are integers, so that
-  /// the next better one is better by one, and half of that is left for what
-  /// sums in double precision are off.
-  double limit() const { return double(price) - 0.5; }
+  /// the next better one is better by one, and half of that, or a part of large
+  /// prices, is left for what sums in double precision are off.
+  double limit() const {
+    return double(price) - 1 + std::max(0.5, 1e-12 * double(price));
+  }
   bool offer(const State &state) {
     if (!state.fits() || state.price() >= price)
       return false;

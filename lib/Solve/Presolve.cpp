@@ -26,7 +26,6 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
-#include <unordered_map>
 
 using namespace partita;
 using namespace partita::solve;
@@ -59,13 +58,6 @@ public:
   Presolved run();
 
 private:
-  /// An edge of the instance between groups, or within one (`first == second`).
-  struct Edge {
-    int number;
-    bool done = false;
-  };
-
-  int groupOf(int node) const { return group[node]; }
   int64_t entry(int edge, int k, int l) const;
   int numValues(int g) const { return static_cast<int>(unary[g].size()); }
 

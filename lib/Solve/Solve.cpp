@@ -9,7 +9,6 @@
 #include "Branch.h"
 #include "Region.h"
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <thread>
@@ -35,6 +34,9 @@ namespace {
 
 /// Branch and bound takes over where presolve leaves fewer variables.
 constexpr int maxBranchVariables = 1000;
+
+/// Bounds take sums beyond this for infinite (Dual.cpp), and prove no more.
+constexpr int64_t mostProven = infinity / 5;
 
 //===----------------------------------------------------------------------===//
 // Neighbourhoods
@@ -293,8 +295,8 @@ int64_t Search::bound() const {
   double sure = prover.bound() - 1e-12 * std::abs(prover.bound());
   int64_t whole = static_cast<int64_t>(std::ceil(std::max(0.0, sure) - 0.01));
   if (prover.isDone() || whole > proven.price)
-    return proven.price;
-  return whole;
+    whole = proven.price;
+  return std::min(whole, mostProven);
 }
 
 void Search::round(int64_t work) {
@@ -365,7 +367,7 @@ Result<Answer> Search::run() {
   }
   if (prover.isDone() && !proven.exists())
     return makeError(ExitCode::Infeasible, "solve.infeasible", "memory",
-                     "nothing fits: every choice was shown to overflow",
+                     "nothing fits, or only at an infinite price",
                      "raise the usage limit");
   Answer answer;
   answer.stoppedBy = *reason;

@@ -24,26 +24,29 @@ namespace partita::solve {
 
 class RandomInstance {
 public:
-  explicit RandomInstance(uint64_t seed) : random(seed) {}
+  /// Prices are at most `most`, or of a size by chance.
+  explicit RandomInstance(uint64_t seed, int64_t most = 0)
+      : random(seed), most(most) {}
 
   Instance make() {
     int nodes = 2 + below(7);
     scale = below(3) ? 100 : 1'000'000'000'000;
+    scale = most ? most : scale;
     result.firstValue = {0};
     for (int i = 0; i < nodes; ++i)
       addNode();
     for (int e = below(2 * nodes); e > 0; --e)
       addEdge(below(nodes), below(nodes));
-    int64_t most = 0;
+    int64_t all = 0;
     for (int64_t usage : result.usages)
-      most += usage;
-    result.usageLimit = below(4) ? below(static_cast<int>(most / 2) + 2) : most;
+      all += usage;
+    result.usageLimit = below(4) ? below(static_cast<int>(all / 2) + 2) : all;
     return std::move(result);
   }
 
 private:
   int below(int n) { return static_cast<int>(random() % n); }
-  int64_t price() { return below(4) ? int64_t(below(20)) * scale / 20 : 0; }
+  int64_t price() { return below(4) ? below(20) * (scale / 20) : 0; }
 
   void addNode() {
     int values = below(5) ? 2 + below(3) : 1;
@@ -74,7 +77,7 @@ private:
   }
 
   std::mt19937_64 random;
-  int64_t scale = 1;
+  int64_t most, scale = 1;
   Instance result;
 };
 

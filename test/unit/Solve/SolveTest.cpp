@@ -101,6 +101,25 @@ TEST_CASE("a bound is below the best after every round", "[solve]") {
   }
 }
 
+TEST_CASE("bounds of prices near infinity hold", "[solve]") {
+  for (int64_t most : {int64_t(1) << 58, infinity / 2, infinity})
+    for (uint64_t seed = 50000; seed < 52000; ++seed) {
+      INFO("seed " << seed << " most " << most);
+      Instance instance = RandomInstance(seed, most).make();
+      std::optional<__int128> best = bruteForce(instance);
+      Options options;
+      options.threads = 1;
+      options.rounds = 6;
+      Result<Answer> answer = solve::solve(instance, options);
+      if (!answer && best)
+        REQUIRE(*best > infinity / 5);
+      if (!answer || answer->assignment.empty())
+        continue;
+      REQUIRE(evaluate(instance, answer->assignment).valid);
+      REQUIRE(answer->bound <= *best);
+    }
+}
+
 TEST_CASE("threads do not change the answer", "[solve]") {
   for (uint64_t seed = 30000; seed < 30100; ++seed) {
     INFO("seed " << seed);
