@@ -41,17 +41,15 @@ static int64_t toPicoseconds(double seconds) {
 /// With several levels an axis would name the levels that it crosses; there is
 /// one, or the slowest counts.
 static Link slowestLink(const Topology &topology) {
-  Link link{0, 1e30};
-  for (const Level &level : topology.levels) {
-    link.alphaSeconds = std::max(link.alphaSeconds, level.link.alphaSeconds);
-    link.betaBytesPerSecond =
-        std::min(link.betaBytesPerSecond, level.link.betaBytesPerSecond);
-  }
+  Link link = topology.linkOf(0);
+  for (size_t level = 1; level < topology.levels.size(); ++level)
+    link = slower(link, topology.linkOf(static_cast<int>(level)));
   return link;
 }
 
 CollectiveCost::CollectiveCost(const Topology &topology, const Mesh &mesh)
-    : grid(mesh), device(topology.device), link(slowestLink(topology)) {}
+    : grid(mesh), device(topology.commonDevice()), link(slowestLink(topology)) {
+}
 
 /// The runs of a box of one dimension, or more.
 static double mostRuns(const Box &box) {
@@ -125,8 +123,8 @@ int64_t CollectiveCost::picoseconds(MoveKind kind, int64_t ranks,
     return 0;
   double p = static_cast<double>(ranks), from = static_cast<double>(fromBytes),
          to = static_cast<double>(toBytes);
-  double barrier = link.alphaSeconds * std::ceil(std::log2(p));
-  double beta = link.betaBytesPerSecond, memory = device.memoryBandwidth;
+  double barrier = link.latencySeconds * std::ceil(std::log2(p));
+  double beta = link.bandwidth, memory = device.memoryBandwidth;
   switch (kind) {
   case MoveKind::AllGather:
     return toPicoseconds(barrier + (p - 1) * from / beta + to / memory);
@@ -192,31 +190,19 @@ static Efficiency efficiencyOf(KernelClass kernelClass) {
   return {0.1, 0.9};
 }
 
-/// Rate of `dtype` against f32 on a CPU: vectors of half the lanes for f64;
-/// halves are converted before and after.
-static double rateOf(DType dtype) {
-  switch (dtype) {
-  case DType::F64:
-  case DType::I64:
-  case DType::U64:
-    return 0.5;
-  case DType::F16:
-  case DType::BF16:
-    return 0.25;
-  default:
-    return 1.0;
-  }
-}
-
-KernelCost::KernelCost(const Topology &topology) : device(topology.device) {}
+KernelCost::KernelCost(const Topology &topology)
+    : device(topology.commonDevice()) {}
 
 int64_t KernelCost::picoseconds(KernelClass kernelClass, DType dtype,
                                 int64_t flops, int64_t bytes) const {
   if (kernelClass == KernelClass::Free)
     return 0;
   Efficiency efficiency = efficiencyOf(kernelClass);
-  double compute = static_cast<double>(flops) /
-                   (device.peakFlops * rateOf(dtype) * efficiency.compute);
+  Precision precision = precisionOf(dtype);
+  double peak = kernelClass == KernelClass::Memory
+                    ? device.vectorPeak(precision)
+                    : device.matrixPeak(precision);
+  double compute = static_cast<double>(flops) / (peak * efficiency.compute);
   double memory =
       static_cast<double>(bytes) / (device.memoryBandwidth * efficiency.memory);
   return toPicoseconds(std::max(compute, memory) + device.launchSeconds);

@@ -1,35 +1,71 @@
-//===- Topology.cpp - The machine that a model runs on --------------------===//
+//===- Topology.cpp - The machines that a model runs on -------------------===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-//
-// The constants below are of one x86 core with AVX-512 at a server's clock.
-// They decide which of two plans is taken; what is promised to a user in
-// seconds wants a calibrated machine.
-//
-//===----------------------------------------------------------------------===//
 
 #include "partita/Topology/Topology.h"
 #include <algorithm>
-#include <charconv>
-#include <optional>
+#include <cassert>
+#include <numeric>
 
 using namespace partita;
 
-namespace {
-/// A packed f32 product of 1024^3 on one core, as oneDNN does it.
-constexpr double cpuPeakFlopsPerThread = 140e9;
-/// A core streaming from memory while the others do the same.
-constexpr double cpuBandwidthPerThread = 12e9;
-/// A core's share stops growing when its socket's channels are full.
-constexpr double cpuBandwidthLimit = 100e9;
-/// Dispatch of one command from the table, its kernel's prologue included.
-constexpr double cpuLaunchSeconds = 2e-6;
-/// Threads of one process meet at a flag and read each other's memory.
-constexpr Link threadLink{3e-6, 10e9};
-} // namespace
+//===----------------------------------------------------------------------===//
+// Links
+//===----------------------------------------------------------------------===//
+
+static const char *const linkKindNames[numLinkKinds] = {
+    "shared-memory", "nvlink",     "nvswitch", "xgmi",
+    "pcie",          "infiniband", "ethernet"};
+
+const char *partita::linkKindName(LinkKind kind) {
+  return linkKindNames[static_cast<size_t>(kind)];
+}
+
+std::optional<LinkKind> partita::parseLinkKind(std::string_view name) {
+  for (size_t k = 0; k < numLinkKinds; ++k)
+    if (name == linkKindNames[k])
+      return static_cast<LinkKind>(k);
+  return std::nullopt;
+}
+
+double Link::sharedBandwidth(int64_t activePerChild, int64_t children) const {
+  double perChild = static_cast<double>(activePerChild);
+  double most = bandwidth;
+  if (childBandwidth > 0)
+    most = std::min(most, childBandwidth / perChild);
+  if (mediumBandwidth > 0)
+    most = std::min(most, mediumBandwidth /
+                              (perChild * static_cast<double>(children)));
+  // With one peer a child, the link to it is all that a rank uses.
+  if (pairBandwidth > 0)
+    most = std::min(most, pairBandwidth * static_cast<double>(children - 1));
+  return most;
+}
+
+/// The smaller of two limits, of which zero is none.
+static double tighter(double a, double b) {
+  return a > 0 && b > 0 ? std::min(a, b) : std::max(a, b);
+}
+
+Link partita::slower(const Link &a, const Link &b) {
+  Link link;
+  link.kind = a.bandwidth <= b.bandwidth ? a.kind : b.kind;
+  link.latencySeconds = std::max(a.latencySeconds, b.latencySeconds);
+  link.bandwidth = std::min(a.bandwidth, b.bandwidth);
+  link.pairBandwidth = tighter(a.pairBandwidth, b.pairBandwidth);
+  link.childBandwidth = tighter(a.childBandwidth, b.childBandwidth);
+  link.mediumBandwidth = tighter(a.mediumBandwidth, b.mediumBandwidth);
+  link.channels = std::min(a.channels, b.channels);
+  link.reduces = a.reduces && b.reduces;
+  return link;
+}
+
+//===----------------------------------------------------------------------===//
+// Ranks
+//===----------------------------------------------------------------------===//
 
 int64_t Topology::numRanks() const {
   int64_t ranks = 1;
@@ -38,46 +74,94 @@ int64_t Topology::numRanks() const {
   return ranks;
 }
 
-static std::optional<int64_t> parseCount(std::string_view text) {
-  int64_t value = 0;
-  auto [end, error] =
-      std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 1 ||
-      value > 4096)
-    return std::nullopt;
-  return value;
+const DeviceType &Topology::deviceOf(int64_t rank) const {
+  auto after = std::upper_bound(
+      ranges.begin(), ranges.end(), rank,
+      [](int64_t r, const DeviceRange &range) { return r < range.first; });
+  assert(after != ranges.begin());
+  return devices[(after - 1)->type];
 }
 
-Result<Topology> Topology::parse(const std::string &text) {
-  const char *hint = "write cpu:N for N ranks of one thread, or cpu:NxT for N "
-                     "ranks of T threads, for example cpu:4";
-  std::string place = "--topology " + text;
-  size_t colon = text.find(':');
-  if (colon == std::string::npos)
-    return makeError(ExitCode::Usage, "topology.syntax", place,
-                     "'" + text + "' is not KIND:RANKS", hint);
-  std::string kind = text.substr(0, colon);
-  if (kind != "cpu")
-    return makeError(ExitCode::Unsupported, "topology.kind", place,
-                     "there is no support for devices of kind '" + kind + "'",
-                     hint);
-  std::string_view counts = std::string_view(text).substr(colon + 1);
-  size_t cross = counts.find('x');
-  auto ranks = parseCount(counts.substr(0, cross));
-  auto threads = cross == std::string_view::npos
-                     ? std::optional<int64_t>(1)
-                     : parseCount(counts.substr(cross + 1));
-  if (!ranks || !threads)
-    return makeError(ExitCode::Usage, "topology.syntax", place,
-                     "'" + std::string(counts) +
-                         "' is not a number of ranks from 1 to 4096",
-                     hint);
-  Topology topology;
-  topology.text = text;
-  double n = static_cast<double>(*threads);
-  topology.device = {"cpu", *threads, n * cpuPeakFlopsPerThread,
-                     std::min(n * cpuBandwidthPerThread, cpuBandwidthLimit),
-                     cpuLaunchSeconds};
-  topology.levels.push_back({"process", *ranks, threadLink});
-  return topology;
+DeviceType Topology::commonDevice() const {
+  DeviceType device = devices.front();
+  for (const DeviceType &other : devices)
+    device = weaker(device, other);
+  return device;
+}
+
+Link Topology::linkOf(int level) const {
+  Link link = levels[level].link;
+  for (const LinkOverride &other : overrides)
+    if (other.level == level)
+      link = slower(link, other.link);
+  return link;
+}
+
+int64_t Topology::ranksPerChild(int level) const {
+  int64_t ranks = 1;
+  for (int below = 0; below < level; ++below)
+    ranks *= levels[below].size;
+  return ranks;
+}
+
+//===----------------------------------------------------------------------===//
+// Axes on levels
+//===----------------------------------------------------------------------===//
+
+int AxisSpan::outermost() const {
+  for (size_t level = ranks.size(); level-- > 0;)
+    if (ranks[level] > 1)
+      return static_cast<int>(level);
+  return -1;
+}
+
+namespace {
+/// The ranks i * stride, i < size, of a group, shifted by any multiple of
+/// stride * size and anything below stride.
+struct Comb {
+  int64_t stride, size;
+
+  /// Whether blocks of `block` ranks cut all groups alike.
+  bool regularFor(int64_t block) const {
+    if (stride % block == 0)
+      return true;
+    int64_t whole = stride * size;
+    return block % stride == 0 && (whole % block == 0 || block % whole == 0);
+  }
+
+  /// Members within one block, at most.
+  int64_t within(int64_t block) const {
+    return std::min(size, (block + stride - 1) / stride);
+  }
+
+  /// Blocks that a group has members in, at most.
+  int64_t blocks(int64_t block) const {
+    int64_t apart = std::gcd(stride * size, block);
+    int64_t lastStart = block - apart + std::min(stride, apart) - 1;
+    return std::min(size, (lastStart + (size - 1) * stride) / block + 1);
+  }
+};
+} // namespace
+
+AxisSpan Topology::spanOf(const Mesh &mesh,
+                          const std::vector<int> &axes) const {
+  AxisSpan span{std::vector<int64_t>(levels.size(), 1), true};
+  for (int axis : axes) {
+    Comb comb{1, mesh.axisSizes[axis]};
+    for (int later = axis + 1; later < mesh.numAxes(); ++later)
+      comb.stride *= mesh.axisSizes[later];
+    int64_t child = 1;
+    for (size_t level = 0; level < levels.size(); ++level) {
+      bool last = level + 1 == levels.size();
+      int64_t block = last ? mesh.numRanks() : child * levels[level].size;
+      bool regular = comb.regularFor(child) && (last || comb.regularFor(block));
+      span.regular &= regular;
+      span.ranks[level] *=
+          regular ? comb.within(block) / comb.within(child)
+                  : std::min({comb.blocks(child), comb.within(block),
+                              (block + child - 1) / child});
+      child = block;
+    }
+  }
+  return span;
 }

@@ -196,7 +196,8 @@ Status Pipeline::lower() {
   PARTITA_CHECK(phase("localise", "local", Check::Always,
                       [&] { return partitioner->localize(); }));
   NNToRTOptions options;
-  options.threads = static_cast<int>(request.plan.topology.device.threads);
+  options.threads =
+      static_cast<int>(request.plan.topology.commonDevice().threads);
   PARTITA_CHECK(phase("select commands", "rt", Check::Always,
                       [&] { return convertNNToRT(*current, options); }));
   return phase("outline kernels", "kernels", Check::WhenKept, [&]() -> Status {
@@ -213,7 +214,7 @@ Result<runtime::Program> Pipeline::tabulate() {
   if (!built)
     return explain(built.takeError());
   built->threadsPerRank =
-      static_cast<int32_t>(request.plan.topology.device.threads);
+      static_cast<int32_t>(request.plan.topology.commonDevice().threads);
   built->modelName = modelGraph.modelName;
   PARTITA_CHECK(runtime::validate(*built));
   return built;

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Topologies, and what must hold of any prices whatever their constants.
+// What must hold of any prices whatever their constants.
 //
 //===----------------------------------------------------------------------===//
 
@@ -13,33 +13,6 @@
 #include <catch2/catch.hpp>
 
 using namespace partita;
-
-TEST_CASE("topologies of one process") {
-  auto topology = Topology::parse("cpu:4x2");
-  REQUIRE(topology);
-  CHECK(topology->numRanks() == 4);
-  CHECK(topology->device.threads == 2);
-  CHECK(topology->text == "cpu:4x2");
-  auto single = Topology::parse("cpu:1");
-  REQUIRE(single);
-  CHECK(topology->device.peakFlops == 2 * single->device.peakFlops);
-  CHECK(single->numRanks() == 1);
-}
-
-TEST_CASE("what is no topology") {
-  for (std::string text : {"", "cpu", "cpu:", "cpu:0", "cpu:-1", "cpu:x2",
-                           "cpu:2x", "cpu:2x0", "cpu:2y2", "cpu:99999",
-                           "cpu:2 ", "cpu:2x2x2", "cpu:99999999999999999999"}) {
-    INFO(text);
-    auto topology = Topology::parse(text);
-    REQUIRE(!topology);
-    CHECK(topology.error().exit == ExitCode::Usage);
-    CHECK(!topology.error().hint.empty());
-  }
-  auto topology = Topology::parse("tpu:4");
-  REQUIRE(!topology);
-  CHECK(topology.error().exit == ExitCode::Unsupported);
-}
 
 TEST_CASE("kernels") {
   KernelCost cost(*Topology::parse("cpu:2"));
