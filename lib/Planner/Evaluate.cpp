@@ -57,8 +57,8 @@ private:
 int64_t Evaluator::bytesOf(const Sharding &sharding, DType dtype) const {
   int64_t most = 0, ranks = sharding.hasHalo() ? mesh.numRanks() : 1;
   for (int64_t rank = 0; rank < ranks; ++rank)
-    most = std::max(most, boxOf(sharding, mesh, mesh.coordinates(rank))
-                              .numElements());
+    most = std::max(
+        most, boxOf(sharding, mesh, mesh.coordinates(rank)).numElements());
   return most * static_cast<int64_t>(dtypeSize(dtype));
 }
 
@@ -67,17 +67,15 @@ int64_t Evaluator::kernel(size_t number) const {
   const Strategy &strategy = strategies[number];
   if (op.role != OpRole::Compute || op.kernelClass == KernelClass::Free)
     return 0;
-  double share = 1;
-  for (size_t f = 0; f < op.rule.factors.size(); ++f)
-    if (op.rule.factors[f].kind != FactorKind::Linear)
-      for (const FactorSharding &part : strategy.factors[f].factors)
-        if (part.size > 0) {
-          Interval mine =
-              shardInterval(part.size, part.axes, mesh,
-                            std::vector<int64_t>(mesh.axisSizes.size(), 0));
-          share *=
-              static_cast<double>(mine.size()) / static_cast<double>(part.size);
-        }
+  std::vector<int64_t> shares;
+  for (const DimSharding &factor : strategy.factors) {
+    int64_t share = 1;
+    for (const FactorSharding &part : factor.factors)
+      share *= shardInterval(part.size, part.axes, mesh,
+                             std::vector<int64_t>(mesh.axisSizes.size(), 0))
+                   .size();
+    shares.push_back(share);
+  }
   int64_t written = 0, read = 0;
   for (size_t i = 0; i < op.results.size(); ++i)
     written += bytesOf(resultSharding(op.rule, strategy, i),
@@ -92,10 +90,8 @@ int64_t Evaluator::kernel(size_t number) const {
   }
   DType dtype =
       op.results.empty() ? DType::F32 : graph.values[op.results[0]].dtype;
-  return kernels.picoseconds(
-      op.kernelClass, dtype,
-      static_cast<int64_t>(static_cast<double>(op.flops) * share),
-      read + written);
+  return kernels.picoseconds(kernelWork(op.rule, op.kernelClass, dtype,
+                                        op.flops, shares, read + written));
 }
 
 Status Evaluator::addPath(DType dtype, const Sharding &from, const Sharding &to,

@@ -52,18 +52,6 @@ int64_t planner::kernelTime(const Graph &graph, const GraphOp &op,
                             const KernelCost &cost) {
   if (op.role != OpRole::Compute || op.kernelClass == KernelClass::Free)
     return 0;
-  double share = 1;
-  for (size_t f = 0; f < op.rule.factors.size(); ++f) {
-    if (op.rule.factors[f].kind == FactorKind::Linear)
-      continue;
-    for (const FactorSharding &part : strategy.factors[f].factors) {
-      int64_t local = part.size;
-      for (int axis : part.axes)
-        local = (local + mesh.axisSizes[axis] - 1) / mesh.axisSizes[axis];
-      if (part.size > 0)
-        share *= static_cast<double>(local) / static_cast<double>(part.size);
-    }
-  }
   __int128 bytes = 0, written = 0;
   DType dtype = DType::F32;
   for (size_t i = 0; i < op.results.size(); ++i) {
@@ -81,9 +69,9 @@ int64_t planner::kernelTime(const Graph &graph, const GraphOp &op,
     bytes += sampled ? std::min(read, written) : read;
   }
   bytes = std::min<__int128>(bytes + written, INT64_MAX);
-  auto flops = static_cast<int64_t>(static_cast<double>(op.flops) * share);
-  return cost.picoseconds(op.kernelClass, dtype, flops,
-                          static_cast<int64_t>(bytes));
+  return cost.picoseconds(kernelWork(op.rule, op.kernelClass, dtype, op.flops,
+                                     localIterations(strategy, mesh),
+                                     static_cast<int64_t>(bytes)));
 }
 
 //===----------------------------------------------------------------------===//
@@ -252,9 +240,9 @@ StrategyEnumerator::keyOf(int number,
     put(factor.size);
     put(static_cast<int64_t>(factor.kind) << 16 |
         static_cast<int64_t>(factor.combiner) << 8 | factor.contiguous);
-    for (int64_t number : {factor.halo.positions, factor.halo.stride,
-                           factor.halo.before, factor.halo.extent,
-                           factor.elements})
+    for (int64_t number :
+         {factor.halo.positions, factor.halo.stride, factor.halo.before,
+          factor.halo.extent, factor.elements})
       put(number);
     put(static_cast<int64_t>(factor.linearOperands.size()));
     for (unsigned operand : factor.linearOperands)

@@ -74,11 +74,12 @@ uint32_t TensorSpace::usedAxes(const VertexKey &key) const {
   return used;
 }
 
-int64_t TensorSpace::groupSize(uint32_t axes) const {
-  int64_t size = 1;
-  for (int axis : axesOf(axes))
-    size *= mesh.axisSizes[axis];
-  return size;
+std::vector<const DimSharding *>
+TensorSpace::dimsOf(const VertexKey &key) const {
+  std::vector<const DimSharding *> out;
+  for (size_t d = 0; d < dims.size(); ++d)
+    out.push_back(&dims[d]->layout(key[d]));
+  return out;
 }
 
 //===----------------------------------------------------------------------===//
@@ -201,11 +202,16 @@ struct TensorSpace::Builder {
   /// Of several moves to one vertex the cheapest counts, the first on a tie.
   void add(const VertexKey &key, MoveKind kind, uint32_t axes) {
     int to = space.vertex(key);
-    int64_t toBytes = space.localBytes(to), fetched = toBytes;
-    if (kind == MoveKind::AllToAll && space.numRanks <= maxRanksForOverlap)
-      fetched = space.fetchedBytes(from, key);
-    int64_t price = space.cost.picoseconds(kind, space.groupSize(axes),
-                                           fromBytes, toBytes, fetched);
+    MoveBytes bytes{fromBytes, space.localBytes(to)};
+    bytes.fetched =
+        kind == MoveKind::AllToAll && space.numRanks <= maxRanksForOverlap
+            ? space.fetchedBytes(from, key)
+            : bytes.to;
+    if (space.cost.packs())
+      bytes.packed =
+          packedBytes(kind, axes, space.dimsOf(from), space.dimsOf(key),
+                      bytes.from, bytes.to, space.mesh);
+    int64_t price = space.cost.picoseconds(kind, axes, bytes);
     auto [it, added] = cheapest.try_emplace(to, edges.size());
     if (added)
       edges.push_back({to, price, kind, axes});

@@ -97,7 +97,7 @@ private:
   std::vector<Reached> removeAxes(const VertexKey &key);
   std::vector<VertexKey> addAxes(const VertexKey &key, uint32_t axes);
   std::vector<Reached> permuted(const VertexKey &key);
-  int64_t groupSize(uint32_t axes) const;
+  std::vector<const DimSharding *> dimsOf(const VertexKey &key) const;
   /// The most bytes that a rank lacks of what it owns under `to`.
   int64_t fetchedBytes(const VertexKey &from, const VertexKey &to);
   char16_t &partial(VertexKey &key) const { return key[dims.size()]; }

@@ -75,15 +75,11 @@ static double secondsOf(const Graph &graph, const GraphOp &op,
   for (size_t i = 0; i < op.results.size(); ++i)
     bytes += maxLocalBytes(resultSharding(op.rule, strategy, i), mesh,
                            graph.values[op.results[i]].dtype);
-  int64_t parts = 1;
-  for (const DimSharding &factor : strategy.factors)
-    for (const FactorSharding &part : factor.factors)
-      for (int axis : part.axes)
-        parts *= mesh.axisSizes[axis];
   DType dtype =
       op.results.empty() ? DType::F32 : graph.values[op.results[0]].dtype;
   return toSeconds(KernelCost(topology).picoseconds(
-      op.kernelClass, dtype, op.flops / std::max<int64_t>(parts, 1), bytes));
+      kernelWork(op.rule, op.kernelClass, dtype, op.flops,
+                 localIterations(strategy, mesh), bytes)));
 }
 
 static std::vector<ReplicatedOp> findReplicated(Pipeline &pipeline) {
