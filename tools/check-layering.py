@@ -37,6 +37,8 @@ PLAIN_LIBRARIES = {
     "Solve": {"Support"},
     "Runtime": {"Support"},
 }
+# The same of those with MLIR that stay apart from the others.
+BOUNDED_LIBRARIES = {**PLAIN_LIBRARIES, "Differentiate": {"Support"}}
 
 INCLUDE = re.compile(r'\s*#\s*include\s*[<"]([^>"]+)[>"]')
 COMPILER_HEADER = re.compile(r"(mlir|llvm|clang|mlir-c|llvm-c)/")
@@ -116,14 +118,14 @@ def plain_libraries_do_without_mlir(tree):
 
 
 def plain_libraries_know_only_what_is_below(tree):
-    """Support includes nothing of ours, Runtime only Support, and the planner's
-    libraries only each other as far as they are below."""
+    """Support includes nothing of ours, Runtime and Differentiate only Support,
+    and the planner's libraries only each other as far as they are below."""
     for include in tree.includes:
         library = library_of(include.path)
         match = OUR_HEADER.match(include.header)
-        if library not in PLAIN_LIBRARIES or not match:
+        if library not in BOUNDED_LIBRARIES or not match:
             continue
-        if match.group(1) not in PLAIN_LIBRARIES[library] | {library}:
+        if match.group(1) not in BOUNDED_LIBRARIES[library] | {library}:
             yield include.place(), f"{library} includes {include.header}"
 
 

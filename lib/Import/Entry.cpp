@@ -66,6 +66,8 @@ int64_t GraphImport::dimension(const onnx::TensorShapeProto::Dimension &dim,
   name = dim.dim_param();
   if (dim.has_dim_value())
     return dim.dim_value();
+  if (options.batch && StringRef(name).contains_insensitive("batch"))
+    dims[name] = *options.batch;
   std::string key = name.empty() ? input + "." + std::to_string(index) : name;
   dimsSeen.insert(key);
   auto it = dims.find(key);
@@ -76,6 +78,31 @@ int64_t GraphImport::dimension(const onnx::TensorShapeProto::Dimension &dim,
         name.empty() ? "has no size" : "its size \"" + name + "\" is not bound",
         "give it: --dim " + key + "=SIZE");
   return it->second;
+}
+
+void GraphImport::checkBatch() {
+  if (!options.batch)
+    return;
+  for (const auto &[name, size] : options.dims)
+    if (StringRef(name).contains_insensitive("batch") && size != *options.batch)
+      importer::invalid("batch", "--dim " + name,
+                        "is " + std::to_string(size) +
+                            ", and the global batch is " +
+                            std::to_string(*options.batch),
+                        "leave one of them out");
+  bool named = llvm::any_of(dimsSeen, [](const std::string &name) {
+    return StringRef(name).contains_insensitive("batch");
+  });
+  for (BlockArgument argument : step.getArguments()) {
+    auto type = cast<RankedTensorType>(argument.getType());
+    if (!named && (type.getRank() == 0 || type.getDimSize(0) != *options.batch))
+      importer::invalid(
+          "batch", file.path(),
+          "has no dimension of an input with \"batch\" in its name, and an "
+          "input whose first size is not the global batch of " +
+              std::to_string(*options.batch),
+          "export the model with a named batch dimension, or for this batch");
+  }
 }
 
 void GraphImport::checkDimsUsed() {

@@ -44,6 +44,7 @@ OwningOpRef<ModuleOp> GraphImport::run() {
   failOnGaps();
   addOutputs();
   checkDimsUsed();
+  checkBatch();
   addModuleAttributes();
 
   std::string message;

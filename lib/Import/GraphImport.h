@@ -87,6 +87,7 @@ private:
                     const std::string &input, int index, std::string &name);
   void readDefaultDims();
   void checkDimsUsed();
+  void checkBatch();
 
   void
   importNodes(const google::protobuf::RepeatedPtrField<onnx::NodeProto> &nodes,

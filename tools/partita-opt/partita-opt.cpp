@@ -19,6 +19,8 @@
 #include "mlir/InitAllPasses.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "partita/Codegen/Passes.h"
+#include "partita/Differentiate/Interface.h"
+#include "partita/Differentiate/Passes.h"
 #include "partita/Interp/ReferenceModels.h"
 #include "partita/Partition/Passes.h"
 #include "partita/Raise/Passes.h"
@@ -30,7 +32,9 @@ int main(int argc, char **argv) {
   registry.insert<partita::nn::NNDialect, partita::dist::DistDialect,
                   partita::rt::RTDialect>();
   partita::registerReferenceModels(registry);
+  partita::registerDifferentiationRules(registry);
   mlir::registerAllPasses();
+  partita::registerDifferentiatePasses();
   partita::registerRaisePasses();
   partita::registerPartitionPasses();
   partita::registerCodegenPasses();

@@ -22,6 +22,10 @@ struct CompileOptions {
 
 static Result<ExitCode> runCompile(const CompileOptions &options) {
   PARTITA_TRY(Request request, options.request.resolve());
+  if (request.training)
+    return makeError(ExitCode::Unsupported, "compile.training", "--train",
+                     "executables do not train yet",
+                     "partita plan --train plans the step");
   Progress progress(Pipeline::phases);
   Pipeline &pipeline = startPipeline(std::move(request), progress);
   PARTITA_TRY(runtime::Program program, buildProgramOf(pipeline));
@@ -42,6 +46,7 @@ void tool::addCompile(CLI::App &app, Action &chosen) {
   auto [command, options] = addCommand<CompileOptions>(
       app, chosen, "compile", "Compile a model to one executable", runCompile);
   options->request.declare(*command);
+  options->request.declareTraining(*command, /*withGradients=*/false);
   command
       ->add_option("-o,--output", options->out,
                    "The executable; its libraries go to OUT.d")

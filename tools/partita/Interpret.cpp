@@ -17,6 +17,7 @@
 #include "Pipeline.h"
 #include "Reference.h"
 #include "dialects/interfaces/Interfaces.h"
+#include "partita/Interp/Interpreter.h"
 #include "partita/Target/Target.h"
 #include <nlohmann/json.hpp>
 
@@ -84,17 +85,40 @@ static std::vector<runtime::PortInfo> outputPorts(mlir::func::FuncOp entry) {
   return ports;
 }
 
+/// States that are not given are what a first step begins with.
+static Status readStates(mlir::ModuleOp module, mlir::func::FuncOp entry,
+                         const std::map<std::string, std::string> &given,
+                         std::vector<HostTensor> &inputs) {
+  FileParameters parameters(module);
+  for (auto [i, input] : llvm::enumerate(inputs)) {
+    mlir::Attribute state = entry.getArgAttr(i, stateAttrName);
+    auto name = entry.getArgAttrOfType<mlir::StringAttr>(i, nn::nameAttrName);
+    if (!state || given.count(name.str()))
+      continue;
+    input = HostTensor(input.dtype(), input.shape());
+    auto symbol = mlir::dyn_cast<mlir::FlatSymbolRefAttr>(state);
+    if (!symbol)
+      continue;
+    auto parameter = module.lookupSymbol<nn::ParameterOp>(symbol.getAttr());
+    PARTITA_TRY(HostTensor stored, parameters.read(parameter, nullptr));
+    for (int64_t k = 0; k < input.numElements(); ++k)
+      input.setDouble(k, stored.getDouble(k));
+  }
+  return ok();
+}
+
 static Result<ExitCode> runInterpret(const InterpretOptions &options) {
   PARTITA_TRY(Request request, options.request.resolve());
-  request.keepImported = !options.raised;
+  bool raised = options.raised || request.training;
+  request.keepImported = !raised;
   Progress progress(3);
   Pipeline &pipeline = startPipeline(std::move(request), progress);
   PARTITA_CHECK(pipeline.load());
-  mlir::ModuleOp module =
-      options.raised ? pipeline.module() : pipeline.imported();
+  mlir::ModuleOp module = raised ? pipeline.module() : pipeline.imported();
   PARTITA_TRY(mlir::func::FuncOp entry, entryOf(module));
   PARTITA_TRY(auto given, parseGivenInputs(options.inputs));
   PARTITA_TRY(auto inputs, makeInputs(inputPorts(entry), given, options.seed));
+  PARTITA_CHECK(readStates(module, entry, given, inputs));
   progress.step("interpret");
   PARTITA_TRY(auto outputs, interpret(module, inputs));
   auto ports = outputPorts(entry);
@@ -111,6 +135,7 @@ void tool::addInterpret(CLI::App &app, Action &chosen) {
       app, chosen, "interpret", "Run a model without compiling it",
       runInterpret);
   options->request.declareModel(*command);
+  options->request.declareTraining(*command, /*withGradients=*/true);
   addRepeated(*command, "--input", options->inputs, "An input from a file")
       ->type_name("NAME=F.npy");
   command

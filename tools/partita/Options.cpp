@@ -80,6 +80,67 @@ void RequestOptions::declare(CLI::App &command, bool withMachine) {
       ->group("");
 }
 
+void RequestOptions::declareTraining(CLI::App &command, bool withGradients) {
+  std::vector<std::string> optimizers = {"adamw"};
+  if (withGradients)
+    optimizers.push_back("none");
+  command
+      .add_option("--train", train,
+                  withGradients
+                      ? "Take a training step with this optimizer: adamw, or "
+                        "none for the gradients"
+                      : "Take a training step with this optimizer: adamw")
+      ->check(CLI::IsMember(optimizers))
+      ->type_name("");
+  command
+      .add_option("--global-batch", globalBatch,
+                  "Samples in a step: the size of the model's batch dimension")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  command
+      .add_option("--loss", loss,
+                  "Of --train: cross-entropy (default), sum, or given, whose "
+                  "gradient to the output is an input")
+      ->check(CLI::IsMember({"cross-entropy", "sum", "given"}))
+      ->type_name("");
+  command
+      .add_option("--loss-output", lossOutput,
+                  "Of --train: the output that the loss is of (default: the "
+                  "first of floating point)")
+      ->type_name("NAME");
+  if (withGradients)
+    command.add_flag("--input-gradients", inputGradients,
+                     "Of --train none: gradients of inputs too");
+}
+
+Status RequestOptions::resolveTraining(Request &request) const {
+  request.globalBatch = globalBatch;
+  if (train.empty()) {
+    if (loss == "cross-entropy" && lossOutput.empty() && !inputGradients &&
+        !globalBatch)
+      return ok();
+    return makeError(ExitCode::Usage, "usage.train", "command line",
+                     "--loss, --loss-output, --input-gradients and "
+                     "--global-batch are about a training step",
+                     "add --train adamw");
+  }
+  TrainingOptions options;
+  options.loss = *parseLoss(loss);
+  options.optimizer = *parseOptimizer(train);
+  options.output = lossOutput;
+  options.inputGradients = inputGradients;
+  request.training = options;
+  if (options.optimizer != Optimizer::None && inputGradients)
+    return makeError(ExitCode::Usage, "usage.train", "--input-gradients",
+                     "a step of an optimizer gives no gradients",
+                     "use it with --train none");
+  if (options.optimizer == Optimizer::None || globalBatch)
+    return ok();
+  return makeError(ExitCode::Usage, "usage.global-batch", "--train " + train,
+                   "needs the number of samples in a step",
+                   "add --global-batch N");
+}
+
 /// Adds "name=4" or "name=4,other=5" to `dims`.
 static Status parseDims(const std::string &text,
                         std::map<std::string, int64_t> &dims) {
@@ -138,6 +199,7 @@ Result<Request> RequestOptions::resolve() const {
     PARTITA_TRY(Pin pin, Pin::parse(text));
     request.plan.pins.push_back(std::move(pin));
   }
+  PARTITA_CHECK(resolveTraining(request));
   std::optional<uint64_t> random = splitPlan ? splitPlan : randomPlan;
   if (!planFile.empty() && (!pins.empty() || !mesh.empty() || random))
     return makeError(ExitCode::Usage, "usage.plan", "--plan " + planFile,

@@ -15,6 +15,7 @@
 #ifndef PARTITA_TOOLS_PARTITA_OPTIONS_H
 #define PARTITA_TOOLS_PARTITA_OPTIONS_H
 
+#include "partita/Differentiate/Differentiate.h"
 #include "partita/Planner/Planner.h"
 #include <CLI/CLI.hpp>
 #include <map>
@@ -28,6 +29,10 @@ namespace partita::tool {
 struct Request {
   std::string model;
   std::map<std::string, int64_t> dims;
+  /// Samples in one step; without it the model's dimensions say.
+  std::optional<int64_t> globalBatch;
+  /// Make the model's training step, and go on with that.
+  std::optional<TrainingOptions> training;
   PlanOptions plan;
   /// Take this plan instead of looking for one; empty: look.
   std::string planFile;
@@ -47,14 +52,23 @@ struct RequestOptions {
   std::optional<uint64_t> randomPlan, splitPlan;
   uint64_t seed = 0;
   int64_t effort = PlanOptions().effort;
+  std::string train, loss = "cross-entropy", lossOutput;
+  bool inputGradients = false;
+  std::optional<int64_t> globalBatch;
 
   /// Declares the options that a model takes without a machine.
   void declareModel(CLI::App &command);
   /// Declares all options; without `withMachine`, neither --topology nor what
   /// is about one machine only (--mesh, --plan).
   void declare(CLI::App &command, bool withMachine = true);
+  /// Declares what makes a training step of the model; without `withGradients`,
+  /// only of the kinds that are more than gradients.
+  void declareTraining(CLI::App &command, bool withGradients);
   /// Errors: exit code 1, naming the option.
   Result<Request> resolve() const;
+
+private:
+  Status resolveTraining(Request &request) const;
 };
 
 /// An option that may be given several times with one value each: it must not

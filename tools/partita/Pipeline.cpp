@@ -16,6 +16,7 @@
 #include "partita/Codegen/Codegen.h"
 #include "partita/Conversion/NNToRT.h"
 #include "partita/Cost/Cost.h"
+#include "partita/Differentiate/Interface.h"
 #include "partita/Import/Import.h"
 #include "partita/Interp/ReferenceModels.h"
 #include "partita/Partition/Partition.h"
@@ -36,6 +37,7 @@ static DialectRegistry makeRegistry() {
   registry.insert<func::FuncDialect, nn::NNDialect, dist::DistDialect,
                   rt::RTDialect>();
   registerReferenceModels(registry);
+  registerDifferentiationRules(registry);
   return registry;
 }
 
@@ -120,13 +122,18 @@ Status Pipeline::phase(const char *label, const char *stage, Check check,
 
 Status Pipeline::load() {
   PARTITA_CHECK(phase("import", "import", Check::WhenKept, [&]() -> Status {
-    PARTITA_TRY(current, importONNX(context, request.model, {request.dims}));
+    PARTITA_TRY(current, importONNX(context, request.model,
+                                    {request.dims, request.globalBatch}));
     if (request.keepImported)
       original = current->clone();
     return ok();
   }));
-  return phase("raise", "raised", Check::Always,
-               [&]() -> Status { return raise(*current); });
+  PARTITA_CHECK(phase("raise", "raised", Check::Always,
+                      [&]() -> Status { return raise(*current); }));
+  if (!request.training)
+    return ok();
+  return phase("differentiate", "training", Check::Always,
+               [&] { return makeTrainingStep(*current, *request.training); });
 }
 
 /// The plan of a file, for this graph and machine.

@@ -8,6 +8,7 @@
 // The libraries do the work; this puts them in order:
 //
 //   load      .onnx -> nn, composites raised         00-import 01-raised
+//             with --train, its training step        02-training
 //   choose    -> strategies, attached                02-plan 03-planned
 //   lower     -> local programs, commands            04-reshards .. 08-kernels
 //   tabulate  -> the command table: memory and communication as they will be

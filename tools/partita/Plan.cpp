@@ -55,6 +55,7 @@ void tool::addPlan(CLI::App &app, Action &chosen) {
       app, chosen, "plan", "Decide how to split a model; compile nothing",
       runPlan);
   options->request.declare(*command);
+  options->request.declareTraining(*command, /*withGradients=*/false);
   command
       ->add_option("-o,--output", options->out,
                    "Write the plan here, as --format json prints it")

@@ -29,6 +29,7 @@
 #include "partita/Support/Error.h"
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,9 @@ struct ImportOptions {
   /// metadata entry partita.dims). A dimension without a name is called
   /// "INPUT.INDEX".
   std::map<std::string, int64_t> dims;
+  /// The size of every dimension with "batch" in its name. A model without such
+  /// a dimension is refused unless this is the first size of all its inputs.
+  std::optional<int64_t> batch = {};
 };
 
 /// Imports the model at `path`. The dialects it needs are loaded into
