@@ -23,8 +23,8 @@ using Shape = std::vector<int64_t>;
 /// The number that all elements of a constant are, if they are one that a
 /// double holds exactly.
 std::optional<double> splatOf(mlir::Value value);
-/// Equal but for rounding in the type that the model was stored in.
-bool isNear(double value, double expected);
+/// Equal but for rounding in the type of `like`, which the model computes with.
+bool isNear(double value, double expected, mlir::Value like);
 bool isFloatTensor(mlir::Value value);
 /// A constant of one number, of the type of `like`.
 mlir::Value makeSplat(mlir::OpBuilder &builder, mlir::Location loc,

@@ -41,7 +41,7 @@ Value matchOnePlus(Value value, Covered &covered) {
 bool isMonomial(const Product &product, Value x, size_t exponent,
                 double constant) {
   return product.factors.size() == exponent &&
-         isNear(product.constant, constant) &&
+         isNear(product.constant, constant, x) &&
          llvm::all_of(product.factors, [&](Value f) { return f == x; });
 }
 
@@ -59,7 +59,7 @@ bool matchErfArgument(Value value, Value x, Covered &covered) {
 bool matchTanhArgument(Value value, Value x, Covered &covered) {
   const double outer = std::sqrt(2 / M_PI), inner = 0.044715;
   Product product = flattenProduct(value);
-  if (!isNear(product.constant, outer))
+  if (!isNear(product.constant, outer, x))
     return false;
   covered.add(product.covered);
   if (product.factors.size() == 1) {
@@ -96,7 +96,7 @@ struct RaiseGelu : OpRewritePattern<MulOp> {
   LogicalResult matchAndRewrite(MulOp op,
                                 PatternRewriter &rewriter) const override {
     Product product = flattenProduct(op);
-    if (product.factors.size() != 2 || !isNear(product.constant, 0.5))
+    if (product.factors.size() != 2 || !isNear(product.constant, 0.5, op))
       return failure();
     for (int i : {0, 1}) {
       Value x = product.factors[i];

@@ -77,7 +77,7 @@ Value matchMean(Value value, Covered &covered) {
   Shape shape = shapeOf(reduce.getInput());
   double mean = isa<DivOp>(scale) ? 1 / *factor : *factor;
   if (reduce.getAxes() != ArrayRef<int64_t>{int64_t(shape.size()) - 1} ||
-      !isNear(mean, 1.0 / double(shape.back())))
+      !isNear(mean, 1.0 / double(shape.back()), scale->getResult(0)))
     return Value();
   covered.add(scale);
   covered.add(inner);

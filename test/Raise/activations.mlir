@@ -51,6 +51,46 @@ func.func @gelu_tanh(%x: tensor<8xf32>) -> tensor<8xf32> {
   return %y : tensor<8xf32>
 }
 
+// The same in bfloat16, which rounds the constants by up to 2^-8.
+// CHECK-LABEL: func.func @gelu_tanh_bf16
+// CHECK: nn.gelu %arg0 {{{.*}}tanh}
+func.func @gelu_tanh_bf16(%x: tensor<8xbf16>) -> tensor<8xbf16> {
+  %1 = nn.constant dense<1.0> : tensor<8xbf16> {nn.id = "1", nn.nodes = []} : tensor<8xbf16>
+  %h = nn.constant dense<0.5> : tensor<8xbf16> {nn.id = "h", nn.nodes = []} : tensor<8xbf16>
+  %k = nn.constant dense<0.0446777344> : tensor<8xbf16> {nn.id = "k", nn.nodes = []} : tensor<8xbf16>
+  %c = nn.constant dense<0.796875> : tensor<8xbf16> {nn.id = "c", nn.nodes = []} : tensor<8xbf16>
+  %xh = nn.mul %x, %h {nn.id = "xh", nn.nodes = []} : tensor<8xbf16>
+  %x2 = nn.mul %x, %x {nn.id = "x2", nn.nodes = []} : tensor<8xbf16>
+  %x3 = nn.mul %x2, %x {nn.id = "x3", nn.nodes = []} : tensor<8xbf16>
+  %kx3 = nn.mul %x3, %k {nn.id = "kx3", nn.nodes = []} : tensor<8xbf16>
+  %s = nn.add %x, %kx3 {nn.id = "s", nn.nodes = []} : tensor<8xbf16>
+  %a = nn.mul %s, %c {nn.id = "a", nn.nodes = []} : tensor<8xbf16>
+  %t = nn.tanh %a {nn.id = "t", nn.nodes = []} : tensor<8xbf16>
+  %p = nn.add %t, %1 {nn.id = "p", nn.nodes = []} : tensor<8xbf16>
+  %y = nn.mul %xh, %p {nn.id = "out", nn.nodes = []} : tensor<8xbf16>
+  return %y : tensor<8xbf16>
+}
+
+// Constants so far off are others in float32.
+// CHECK-LABEL: func.func @not_gelu_tanh
+// CHECK-NOT: nn.gelu
+func.func @not_gelu_tanh(%x: tensor<8xf32>) -> tensor<8xf32> {
+  %1 = nn.constant dense<1.0> : tensor<8xf32> {nn.id = "1", nn.nodes = []} : tensor<8xf32>
+  %h = nn.constant dense<0.5> : tensor<8xf32> {nn.id = "h", nn.nodes = []} : tensor<8xf32>
+  %k = nn.constant dense<0.0447149985> : tensor<8xf32> {nn.id = "k", nn.nodes = []} : tensor<8xf32>
+  %c = nn.constant dense<0.796875> : tensor<8xf32> {nn.id = "c", nn.nodes = []} : tensor<8xf32>
+  %xh = nn.mul %x, %h {nn.id = "xh", nn.nodes = []} : tensor<8xf32>
+  %x2 = nn.mul %x, %x {nn.id = "x2", nn.nodes = []} : tensor<8xf32>
+  %x3 = nn.mul %x2, %x {nn.id = "x3", nn.nodes = []} : tensor<8xf32>
+  %kx3 = nn.mul %x3, %k {nn.id = "kx3", nn.nodes = []} : tensor<8xf32>
+  %s = nn.add %x, %kx3 {nn.id = "s", nn.nodes = []} : tensor<8xf32>
+  %a = nn.mul %s, %c {nn.id = "a", nn.nodes = []} : tensor<8xf32>
+  %t = nn.tanh %a {nn.id = "t", nn.nodes = []} : tensor<8xf32>
+  %p = nn.add %t, %1 {nn.id = "p", nn.nodes = []} : tensor<8xf32>
+  %y = nn.mul %xh, %p {nn.id = "out", nn.nodes = []} : tensor<8xf32>
+  return %y : tensor<8xf32>
+}
+
 // The other spelling: sqrt(2/pi) x (1 + 0.044715 x^2).
 // CHECK-LABEL: func.func @gelu_tanh_factored
 // CHECK: nn.gelu %arg0 {{{.*}}tanh}
