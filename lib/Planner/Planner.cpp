@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "partita/Planner/Planner.h"
+#include "Meshes.h"
 #include "Model.h"
 #include "Pins.h"
 #include <algorithm>
@@ -29,8 +30,17 @@ public:
   Result<PlanResult> run();
 
 private:
-  Result<PlanResult> planMesh(const Mesh &mesh);
+  /// A mesh whose operations are listed and priced, and the least time that the
+  /// operations alone take on it.
+  struct Leaf {
+    Mesh mesh;
+    std::unique_ptr<ModelBuilder> builder;
+    int64_t bound = 0;
+  };
+  Result<Leaf> open(const Mesh &mesh) const;
+  Result<PlanResult> solve(Leaf leaf);
   Result<PlanResult> searchMeshes();
+  std::string restOfSpace() const;
   Status choose(const Model &model, PlanResult &result);
   void chooseRandomly(const Model &model, PlanResult &result) const;
   void finish(PlanResult &result) const;
@@ -73,8 +83,7 @@ Status PlanSearch::choose(const Model &model, PlanResult &result) {
   result.proved = solution.proved;
   Solution fastest = solveProblem(model.time, solver);
   PARTITA_CHECK(verify(model.time, fastest));
-  result.bound =
-      std::max(fastest.bound, cheapestTimes(model, graph.ops.size()));
+  result.bound = fastest.bound;
   return ok();
 }
 
@@ -91,7 +100,6 @@ void PlanSearch::chooseRandomly(const Model &model, PlanResult &result) const {
     const auto &list = options.splitAll && !split.empty() ? split : all;
     result.strategies.push_back(*list[random() % list.size()]);
   }
-  result.bound = cheapestTimes(model, graph.ops.size());
 }
 
 int64_t PlanSearch::residentBytes(const PlanResult &result) const {
@@ -131,42 +139,46 @@ void PlanSearch::finish(PlanResult &result) const {
   }
 }
 
-Result<PlanResult> PlanSearch::planMesh(const Mesh &mesh) {
+Result<PlanSearch::Leaf> PlanSearch::open(const Mesh &mesh) const {
   PARTITA_CHECK(checkAxes(mesh));
   PARTITA_TRY(auto pins, resolvePins(graph, mesh, options.pins));
-  ModelBuilder builder(graph, classes, mesh, options.topology);
-  PARTITA_CHECK(builder.addOperations(pins));
-  PlanResult result;
-  result.mesh = mesh;
-  if (options.randomStrategies) {
-    chooseRandomly(builder.model, result);
-  } else {
-    builder.addValues();
-    PARTITA_CHECK(choose(builder.model, result));
-  }
-  PARTITA_TRY(result.cost,
-              evaluate(graph, options.topology, mesh, result.strategies));
-  result.boundSpace = "mesh " + mesh.str() +
-                      ", one strategy per operation, one shared layout per "
-                      "value, no overlap";
+  Leaf leaf;
+  leaf.mesh = mesh;
+  leaf.builder =
+      std::make_unique<ModelBuilder>(graph, classes, mesh, options.topology);
+  PARTITA_CHECK(leaf.builder->addOperations(pins));
+  leaf.bound = cheapestTimes(leaf.builder->model, graph.ops.size());
+  return leaf;
+}
+
+/// What else all plans of the search have in common.
+std::string PlanSearch::restOfSpace() const {
+  std::string text =
+      ", one strategy per operation, one shared layout per value, no overlap";
   if (!options.pins.empty())
-    result.boundSpace += ", " + std::to_string(options.pins.size()) + " pins";
+    text += ", " + std::to_string(options.pins.size()) + " pins";
+  return text;
+}
+
+Result<PlanResult> PlanSearch::solve(Leaf leaf) {
+  PlanResult result;
+  result.mesh = leaf.mesh;
+  if (options.randomStrategies) {
+    chooseRandomly(leaf.builder->model, result);
+  } else {
+    leaf.builder->addValues();
+    PARTITA_CHECK(choose(leaf.builder->model, result));
+  }
+  result.bound = std::max(result.bound, leaf.bound);
+  PARTITA_TRY(result.cost, evaluate(graph, options.topology, result.mesh,
+                                    result.strategies));
+  result.boundSpace = "mesh " + result.mesh.str() + restOfSpace();
   return result;
 }
 
 //===----------------------------------------------------------------------===//
 // Meshes
 //===----------------------------------------------------------------------===//
-
-/// All ways to write `ranks` as a product of one or two factors above one,
-/// ascending; for one rank, one axis.
-static std::vector<Mesh> meshesOf(int64_t ranks) {
-  std::vector<Mesh> meshes{{"mesh", {"x"}, {ranks}}};
-  for (int64_t first = 2; first * first <= ranks; ++first)
-    if (ranks % first == 0)
-      meshes.push_back({"mesh", {"x", "y"}, {first, ranks / first}});
-  return meshes;
-}
 
 /// The kinds of all that `axis` splits; `used` tells whether there is anything.
 uint8_t PlanSearch::kindsSplitBy(const PlanResult &result, int axis,
@@ -212,17 +224,28 @@ void PlanSearch::nameAxes(PlanResult &result) const {
   }
 }
 
+/// The best plan of all meshes. Those whose operations alone take longer than a
+/// plan that is there are not solved: their bound is above its time.
 Result<PlanResult> PlanSearch::searchMeshes() {
+  std::vector<Mesh> meshes = meshesOf(options.topology, options.maxAxes);
+  size_t number = meshes.size();
+  if (options.randomStrategies)
+    meshes = {meshes[options.seed % number]};
+  std::vector<Leaf> leaves;
+  for (const Mesh &mesh : meshes) {
+    PARTITA_TRY(Leaf leaf, open(mesh));
+    leaves.push_back(std::move(leaf));
+  }
+  std::stable_sort(
+      leaves.begin(), leaves.end(),
+      [](const Leaf &a, const Leaf &b) { return a.bound < b.bound; });
   std::optional<PlanResult> best;
   int64_t bound = INT64_MAX;
-  std::string space;
-  std::vector<Mesh> meshes = meshesOf(options.topology.numRanks());
-  if (options.randomStrategies)
-    meshes = {meshes[options.seed % meshes.size()]};
-  for (const Mesh &mesh : meshes) {
-    PARTITA_TRY(PlanResult result, planMesh(mesh));
+  for (Leaf &leaf : leaves) {
+    if (best && leaf.bound >= best->cost.step())
+      break;
+    PARTITA_TRY(PlanResult result, solve(std::move(leaf)));
     bound = std::min(bound, result.bound);
-    space += (space.empty() ? "" : " or ") + mesh.str();
     auto rank = [](const PlanResult &plan) {
       return plan.cost.step() +
              addPrices(0, plan.residentBytes * residentBytePrice);
@@ -232,9 +255,8 @@ Result<PlanResult> PlanSearch::searchMeshes() {
       best = std::move(result);
   }
   best->bound = bound;
-  best->boundSpace =
-      "meshes " + space +
-      ", one strategy per operation, one shared layout per value, no overlap";
+  best->boundSpace = std::to_string(number) + " meshes of up to " +
+                     std::to_string(options.maxAxes) + " axes" + restOfSpace();
   nameAxes(*best);
   return std::move(*best);
 }
@@ -249,7 +271,8 @@ Result<PlanResult> PlanSearch::run() {
               " ranks, the topology " + options.topology.text + " has " +
               std::to_string(options.topology.numRanks()),
           "the sizes of the axes multiply to the number of ranks");
-    PARTITA_TRY(result, planMesh(*options.mesh));
+    PARTITA_TRY(Leaf leaf, open(*options.mesh));
+    PARTITA_TRY(result, solve(std::move(leaf)));
   } else {
     PARTITA_TRY(result, searchMeshes());
   }

@@ -58,6 +58,11 @@ void RequestOptions::declare(CLI::App &command, bool withMachine) {
             "--mesh", mesh,
             "Axes of the ranks, as in dp=1,tp=2; without it, all are tried")
         ->type_name("A=N,..");
+    command
+        .add_option("--axes", axes,
+                    "Of the meshes that are tried, the most axes (default 2)")
+        ->check(CLI::Range(1, 4))
+        ->type_name("N");
     command.add_option("--plan", planFile, "Take the plan of this file")
         ->type_name("P.json");
   }
@@ -207,6 +212,7 @@ Result<Request> RequestOptions::resolve() const {
                      "--pin and --random-plan do not go with it",
                      "leave one or the other out");
   request.plan.effort = effort;
+  request.plan.maxAxes = axes;
   request.plan.seed = random ? *random : seed;
   request.plan.randomStrategies = random.has_value();
   request.plan.splitAll = splitPlan.has_value();

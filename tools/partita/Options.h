@@ -52,6 +52,7 @@ struct RequestOptions {
   std::optional<uint64_t> randomPlan, splitPlan;
   uint64_t seed = 0;
   int64_t effort = PlanOptions().effort;
+  int axes = PlanOptions().maxAxes;
   std::string train, loss = "cross-entropy", lossOutput;
   bool inputGradients = false;
   std::optional<int64_t> globalBatch;

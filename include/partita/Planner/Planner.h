@@ -46,6 +46,8 @@ struct PlanOptions {
   Topology topology;
   /// Searched for if absent. Its product must be the number of ranks.
   std::optional<Mesh> mesh;
+  /// The most axes of a mesh that is searched for, from 1 to 4.
+  int maxAxes = 2;
   std::vector<Pin> pins;
   /// Work units of the improving search where exact elimination does not fit.
   int64_t effort = 32;
