@@ -60,6 +60,25 @@ static double mostRuns(const Box &box) {
   return runs;
 }
 
+/// How many of the elements before `end` are in the box: digit by digit of
+/// `end`, those that have a smaller digit here and the same before it.
+static int64_t ownedBelow(const Box::Dim &dim, int64_t end) {
+  int64_t stride = dim.globalSize(), owned = dim.localSize(), count = 0;
+  for (size_t f = 0; f < dim.sizes.size(); ++f) {
+    const Interval &mine = dim.intervals[f];
+    if (mine.size() == 0)
+      return 0;
+    stride /= dim.sizes[f];
+    owned /= mine.size();
+    int64_t digit = end / stride;
+    end %= stride;
+    count += (std::clamp(digit, mine.begin, mine.end) - mine.begin) * owned;
+    if (digit < mine.begin || digit >= mine.end)
+      break;
+  }
+  return count;
+}
+
 int64_t partita::overlap(const DimSharding &a, const DimSharding &b,
                          const Mesh &mesh, const std::vector<int64_t> &coords) {
   auto box = [&](const DimSharding &dim) {
@@ -67,17 +86,21 @@ int64_t partita::overlap(const DimSharding &a, const DimSharding &b,
     sharding.dims.push_back(dim);
     return boxOf(sharding, mesh, coords);
   };
-  Box mine = box(a), other = box(b);
+  Box few = box(a), many = box(b);
+  if (mostRuns(few) > mostRuns(many))
+    std::swap(few, many);
   // A dimension of billions in alternating pieces has billions of runs, and
   // they overlap as if by chance.
   constexpr double maxRuns = 1 << 16;
-  if (std::max(mostRuns(mine), mostRuns(other)) > maxRuns)
-    return static_cast<int64_t>(static_cast<double>(mine.numElements()) *
-                                static_cast<double>(other.numElements()) /
+  if (mostRuns(few) > maxRuns)
+    return static_cast<int64_t>(static_cast<double>(few.numElements()) *
+                                static_cast<double>(many.numElements()) /
                                 static_cast<double>(a.size()));
   int64_t count = 0;
-  for (const SharedRun &run : intersect(mine, other))
-    count += run.count;
+  forEachRun(few, [&](Run run) {
+    count += ownedBelow(many.dims[0], run.global + run.count) -
+             ownedBelow(many.dims[0], run.global);
+  });
   return count;
 }
 

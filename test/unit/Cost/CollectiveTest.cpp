@@ -12,6 +12,7 @@
 #include "Machines.h"
 #include "partita/Cost/Cost.h"
 #include <catch2/catch.hpp>
+#include <random>
 
 using namespace partita;
 using namespace partita::test;
@@ -219,4 +220,40 @@ TEST_CASE("an all-to-all is priced by what ranks lack") {
            cols = plain({{64, {}}, {64, {0}}});
   CHECK(price(MoveKind::AllToAll, {0}, rows, cols) <
         price(MoveKind::AllGather, {0}, rows, plain({{64, {}}, {64, {}}})));
+}
+
+TEST_CASE("overlaps are counted as the runs of both boxes say", "[cost]") {
+  std::mt19937_64 random(7);
+  Mesh mesh{"mesh", {"x", "y"}, {3, 4}};
+  for (int round = 0; round < 500; ++round) {
+    // Two ways to make a dimension of 3 * 4 * 5 * 8, with axes anywhere.
+    auto draw = [&] {
+      std::vector<int64_t> sizes{3, 4, 5, 8};
+      std::shuffle(sizes.begin(), sizes.end(), random);
+      size_t join = random() % 4;
+      if (join > 0) {
+        sizes[join - 1] *= sizes[join];
+        sizes.erase(sizes.begin() + static_cast<std::ptrdiff_t>(join));
+      }
+      DimSharding dim;
+      for (int64_t size : sizes)
+        dim.factors.push_back({size, {}});
+      for (int axis = 0; axis < 2; ++axis) {
+        FactorSharding &factor = dim.factors[random() % dim.factors.size()];
+        if (random() % 4 > 0 && factor.size >= 4 && factor.axes.empty())
+          factor.axes.push_back(axis);
+      }
+      return dim;
+    };
+    DimSharding a = draw(), b = draw();
+    for (int64_t rank = 0; rank < mesh.numRanks(); ++rank) {
+      std::vector<int64_t> coords = mesh.coordinates(rank);
+      int64_t count = 0;
+      for (const SharedRun &run :
+           intersect(boxOf({{a}, {}, Combiner::None}, mesh, coords),
+                     boxOf({{b}, {}, Combiner::None}, mesh, coords)))
+        count += run.count;
+      CHECK(overlap(a, b, mesh, coords) == count);
+    }
+  }
 }
