@@ -275,24 +275,29 @@ GroupTimes::GroupTimes(const Group &group) {
       list.push_back(levelByLevel(kind, group));
   }
   // All links carry their part of an all-to-all at the same time.
-  double base = group.library ? micro * ringBase[Simple] : 0, within = 1;
-  allToAllLatency = permuteLatency = base;
+  allToAllLatency = group.library ? micro * ringBase[Simple] : 0;
+  double within = 1;
   for (const GroupLevel &level : group.levels) {
-    double step = stepSeconds(group, level, false, Simple);
     double part = within * (level.ranks - 1) / (group.ranks - 1);
-    allToAllLatency += std::ceil(std::log2(level.ranks)) * step;
+    allToAllLatency += std::ceil(std::log2(level.ranks)) *
+                       stepSeconds(group, level, false, Simple);
     allToAllSecondsPerByte =
         std::max(allToAllSecondsPerByte, part / level.bandwidth);
-    double pair = level.bandwidth;
-    if (level.pairBandwidth > 0) {
-      pair = std::min(pair, level.pairBandwidth);
+    if (level.pairBandwidth > 0)
       allToAllSecondsPerByte = std::max(
           allToAllSecondsPerByte, 1 / (group.ranks - 1) / level.pairBandwidth);
-    }
-    permuteLatency = std::max(permuteLatency, base + step);
-    permuteSecondsPerByte = std::max(permuteSecondsPerByte, 1 / pair);
     within *= level.ranks;
   }
+  // One step over the farthest link, with nothing to agree on before.
+  const GroupLevel &farthest = group.levels.back();
+  double rate = farthest.bandwidth;
+  if (farthest.pairBandwidth > 0)
+    rate = std::min(rate, farthest.pairBandwidth);
+  if (group.library)
+    permutation.options.push_back(
+        {stepSeconds(group, farthest, false, LL), 2 / rate});
+  permutation.options.push_back(
+      {stepSeconds(group, farthest, false, Simple), 1 / rate});
 }
 
 double GroupTimes::collective(MoveKind kind, double bytes) const {
@@ -311,5 +316,5 @@ double GroupTimes::allToAll(double bytes) const {
 }
 
 double GroupTimes::permute(double bytes) const {
-  return permuteLatency + bytes * permuteSecondsPerByte;
+  return permutation.seconds(bytes);
 }

@@ -88,7 +88,7 @@ private:
   /// Of all-gather, reduce-scatter and all-reduce.
   std::array<std::vector<Way>, 3> ways;
   double allToAllLatency = 0, allToAllSecondsPerByte = 0;
-  double permuteLatency = 0, permuteSecondsPerByte = 0;
+  Phase permutation{1, {}};
 };
 
 /// The share of a link's bandwidth by its data sheet that data get.

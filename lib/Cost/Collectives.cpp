@@ -272,7 +272,7 @@ double CollectiveCost::State::library(MoveKind kind, const Groups &groups,
        to = static_cast<double>(bytes.to),
        fetched = static_cast<double>(bytes.fetched);
   // A copy reads and writes.
-  double fixed = device.launchSeconds +
+  double fixed = libraryLaunch +
                  2 * static_cast<double>(bytes.packed) / device.memoryBandwidth;
   switch (kind) {
   case MoveKind::AllGather:

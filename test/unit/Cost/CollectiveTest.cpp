@@ -147,6 +147,19 @@ TEST_CASE("all-reduces of published times") {
   CHECK(error(hopper, 3, 1 << 26, 324.7) < 0.2);
   CHECK(error(hopper, 3, 1 << 16, 18.85) < 0.3);
   CHECK(error(hopper, 2, 1 << 26, 318) < 0.15);
+  // One rank to another: Vidur.
+  auto send = [](const CollectiveCost &cost, int64_t bytes,
+                 double microseconds) {
+    double price = static_cast<double>(cost.picoseconds(MoveKind::Permute, 1,
+                                                        {bytes, bytes, 0, 0})) *
+                   1e-6;
+    return std::abs(std::log(price / microseconds));
+  };
+  CHECK(send(hopper, 2048, 5) < 0.25);
+  CHECK(send(hopper, 1 << 20, 10) < 0.25);
+  CHECK(send(hopper, 1 << 26, 193) < 0.1);
+  CHECK(send(ampere, 2048, 8) < 0.25);
+  CHECK(send(ampere, 1 << 26, 294) < 0.1);
 }
 
 TEST_CASE("what collectives are packed for") {
