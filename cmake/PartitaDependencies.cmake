@@ -11,6 +11,7 @@
 #   CLI11::CLI11              command lines
 #   nlohmann_json::nlohmann_json
 #   Catch2::Catch2WithMain    through add_partita_unittest only
+#   PartitaYAML               libyaml
 #   PartitaAllocator          mimalloc in place of malloc, where it is installed
 
 include_guard(GLOBAL)
@@ -54,6 +55,14 @@ add_library(DNNL::dnnl SHARED IMPORTED GLOBAL)
 set_target_properties(DNNL::dnnl PROPERTIES
   IMPORTED_LOCATION "${PARTITA_DNNL_LIBRARY}"
   INTERFACE_INCLUDE_DIRECTORIES "${PARTITA_DNNL_INCLUDE_DIR}")
+
+find_path(PARTITA_YAML_INCLUDE_DIR yaml.h)
+find_library(PARTITA_YAML_LIBRARY yaml)
+if(NOT PARTITA_YAML_INCLUDE_DIR OR NOT PARTITA_YAML_LIBRARY)
+  message(FATAL_ERROR "libyaml is missing: ${partita_setup_hint}.")
+endif()
+add_library(PartitaYAML INTERFACE)
+target_link_libraries(PartitaYAML INTERFACE "${PARTITA_YAML_LIBRARY}")
 
 # Compiling is a third allocation, and mimalloc does that faster; a build
 # without it is complete. A sanitizer brings an allocator of its own.

@@ -87,7 +87,7 @@ limits=(-timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024)
 longest() {
   case $1 in
   Import) echo 8192 ;;
-  Topology) echo 256 ;;
+  Topology) echo 512 ;;
   Instance) echo 1024 ;;
   *) echo 4096 ;;
   esac

@@ -44,7 +44,7 @@ packages=(
   libclang-rt-22-dev clang-format-22 clang-tidy-22
   cmake ninja-build ccache libstdc++-12-dev
   libdnnl-dev libprotobuf-dev protobuf-compiler
-  catch2 libcli11-dev nlohmann-json3-dev libmimalloc-dev
+  catch2 libcli11-dev nlohmann-json3-dev libmimalloc-dev libyaml-dev
 )
 # A python3 that is already on PATH and can make environments is used as it is.
 python3 -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 10))' \

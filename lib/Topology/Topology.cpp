@@ -82,6 +82,16 @@ const DeviceType &Topology::deviceOf(int64_t rank) const {
   return devices[(after - 1)->type];
 }
 
+bool Topology::isOneProcess() const {
+  return std::all_of(devices.begin(), devices.end(),
+                     [](const DeviceType &device) {
+                       return device.kind == DeviceKind::Cpu;
+                     }) &&
+         std::none_of(levels.begin(), levels.end(), [](const Level &level) {
+           return isNetwork(level.link.kind);
+         });
+}
+
 DeviceType Topology::commonDevice() const {
   DeviceType device = devices.front();
   for (const DeviceType &other : devices)

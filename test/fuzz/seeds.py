@@ -209,9 +209,27 @@ def words():
     texts = (
         "cpu:4 cpu:2x3 cuda:1 cpu:4096x4096 cpu:0 dp=2,tp=4 tp=1 a=1048576,b=4 dp=2,dp=2"
         " product:n=tp product:n.0=tp *:replicated layer.*.w?:k=dp :=:"
+        " dgx-h100x4 mi300x8x2@ethernet-25g-shared l40s dgx-v100"
     )
     for number, text in enumerate(texts.split()):
         yield str(number), text.encode()
+    link = "{kind: nvlink, latency: 2 us, bandwidth: 150 GB/s}"
+    levels = f"hierarchy:\n- {{level: n, size: 4, link: {link}}}\n"
+    machines = {
+        "based": "base: dgx-a100\nmachines: 3\n"
+        "overrides: [{level: node, groups: 0-1, link: {bandwidth: 9 GB/s}}]\n",
+        "levels": f"device: l40s\n{levels}",
+        "mixed": f"{levels}devices:\n  d: {{kind: cpu, vector: {{f32: 1 TFLOP/s}}, "
+        "memory: 2 GiB, memory_bandwidth: 9 GB/s, launch: 0 s}\n"
+        "ranks: [{device: d, count: 3}, {device: l40s, count: 1}]\n",
+        "joined": f"device: l40s\n{levels}machines: 2\nnetwork: ethernet-100g\n",
+        "graph": "device: mi300x\ngraph:\n  ranks: 4\n  switches: {s: 2}\n"
+        "  media: {bus: 20 GB/s}\n  links:\n"
+        f"  - {{from: 0-3, to: s, spread: true, medium: bus, {link[1:]}\n"
+        f"  - {{from: s.0, to: s.1, {link[1:]}\n",
+    }
+    for name, text in machines.items():
+        yield name, f"partita_topology: 1\n{text}".encode()
 
 
 def instances():

@@ -11,7 +11,7 @@ import sys
 import pytest
 from helpers import tools
 
-COMMANDS = ["compile", "plan", "inspect", "run", "verify", "bench"]
+COMMANDS = ["compile", "plan", "inspect", "run", "verify", "bench", "topology"]
 MACHINE = ["--topology", "cpu:2", "--mesh", "tp=2"]
 
 

@@ -33,6 +33,7 @@ void addBench(CLI::App &app, Action &chosen);
 void addInterpret(CLI::App &app, Action &chosen);
 void addBatch(CLI::App &app, Action &chosen);
 void addOperators(CLI::App &app, Action &chosen);
+void addTopology(CLI::App &app, Action &chosen);
 
 /// Runs what a user typed after "partita": prints the result or the error, and
 /// gives the exit code.

@@ -21,7 +21,7 @@ struct CompileOptions {
 } // namespace
 
 static Result<ExitCode> runCompile(const CompileOptions &options) {
-  PARTITA_TRY(Request request, options.request.resolve());
+  PARTITA_TRY(Request request, options.request.resolveToRun());
   if (request.training)
     return makeError(ExitCode::Unsupported, "compile.training", "--train",
                      "executables do not train yet",

@@ -118,6 +118,7 @@ int tool::runCommandLine(std::vector<std::string> words) {
   addInterpret(app, chosen);
   addBatch(app, chosen);
   addOperators(app, chosen);
+  addTopology(app, chosen);
   try {
     // It takes them from the back.
     std::reverse(words.begin(), words.end());

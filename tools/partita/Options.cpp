@@ -50,9 +50,9 @@ void RequestOptions::declare(CLI::App &command, bool withMachine) {
     command
         .add_option(
             "--topology", topology,
-            "The machine: cpu:N, N ranks of one thread each, or cpu:NxT")
+            "The machine: cpu:N, a name of `partita topology list`, or a file")
         ->required()
-        ->type_name("KIND:N");
+        ->type_name("NAME|FILE.yaml");
     command
         .add_option(
             "--mesh", mesh,
@@ -172,6 +172,19 @@ static Status parseDims(const std::string &text,
                        "give each dimension once");
   }
   return ok();
+}
+
+Result<Request> RequestOptions::resolveToRun() const {
+  PARTITA_TRY(Request request, resolve());
+  const Topology &machine = request.plan.topology;
+  if (!machine.isOneProcess())
+    return makeError(
+        ExitCode::Unsupported, "topology.kind", "--topology " + topology,
+        "executables run as threads of one process, and " + machine.name +
+            " is " + std::to_string(machine.numRanks()) + " ranks of " +
+            machine.commonDevice().name,
+        "partita plan plans for it; compile for cpu:N");
+  return request;
 }
 
 Result<Request> RequestOptions::resolve() const {

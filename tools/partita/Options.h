@@ -67,6 +67,9 @@ struct RequestOptions {
   void declareTraining(CLI::App &command, bool withGradients);
   /// Errors: exit code 1, naming the option.
   Result<Request> resolve() const;
+  /// The same for commands that make executables. Errors: exit code 3 for
+  /// machines that these do not run on.
+  Result<Request> resolveToRun() const;
 
 private:
   Status resolveTraining(Request &request) const;

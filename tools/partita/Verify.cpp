@@ -179,7 +179,7 @@ Result<ExitCode> Verification::judge(const Pipeline &pipeline,
 }
 
 Result<ExitCode> Verification::run() {
-  PARTITA_TRY(Request request, options.request.resolve());
+  PARTITA_TRY(Request request, options.request.resolveToRun());
   request.keepImported = options.reference == "interp";
   Progress progress(Pipeline::phases + 2);
   Pipeline &pipeline = startPipeline(std::move(request), progress);

@@ -123,8 +123,10 @@ struct SharedMedium {
   std::vector<int64_t> links;
 };
 
-/// Vertices 0 to numRanks - 1 are ranks, those that follow are switches.
+/// The vertices 0 to ranks - 1 are ranks, those that follow are switches. Where
+/// a topology has more ranks, its other machines are wired like the first.
 struct LinkGraph {
+  int64_t ranks = 0;
   std::vector<std::string> switches;
   std::vector<GraphLink> links;
   std::vector<SharedMedium> media;
@@ -161,6 +163,9 @@ struct Topology {
   int64_t numRanks() const;
   const DeviceType &deviceOf(int64_t rank) const;
   bool mixed() const { return devices.size() > 1; }
+  /// All ranks are processors and no link is a network: the machine is what an
+  /// executable runs on.
+  bool isOneProcess() const;
   /// What every rank can be counted on to be: the device, or the least of each
   /// figure where there are several types.
   DeviceType commonDevice() const;
@@ -173,11 +178,18 @@ struct Topology {
   /// with more ranks than there are continues on the outermost level.
   AxisSpan spanOf(const Mesh &mesh, const std::vector<int> &axes) const;
 
-  /// The machine that `text` names. `cpu:N` or `cpu:NxT` are N ranks of T
-  /// threads, both from 1 to 4096.
-  /// Errors: exit code 1 for what cannot be read as a topology, 3 for a kind of
+  /// The machine that `text` names:
+  ///   cpu:N, cpu:NxT       N ranks of T threads, both from 1 to 4096
+  ///   NAME                 a machine or a device of the presets
+  ///   NAMExN               N of them, joined by the machine's own network
+  ///   NAMExN@NETWORK       ... or by another one
+  ///   a path               a file, which has a slash or ends in .yaml or .yml
+  /// Errors: exit code 1 for no such name, 2 for a bad file, 3 for a kind of
   /// machine that is not supported.
   static Result<Topology> parse(const std::string &text);
+  /// The machine that a file describes (docs/topology.md); errors name `place`,
+  /// line and column. Errors: exit code 2.
+  static Result<Topology> read(std::string_view yaml, const std::string &place);
 };
 
 } // namespace partita
