@@ -6,10 +6,11 @@
 //===----------------------------------------------------------------------===//
 //
 // The planner wants a tree of levels; a file may give any graph. Links are
-// added from the widest to the narrowest. What is connected after all links of
-// at least some bandwidth are there is a group of ranks that reach each other
-// with that bandwidth. Where all groups have equally many ranks that follow
-// each other, the groups are a level:
+// added from the most useful to the least. A link is as useful as the bandwidth
+// that a rank can bring to it and across it; of equals, what is fewer steps
+// from a rank comes first, for what is behind it is shared by more. Whenever
+// all groups of connected ranks have equally many that follow each other, they
+// are a level:
 //
 //   8 GPUs - 300 GB/s - switch       ->  level of 8: 300 GB/s a rank
 //   each GPU - 25 GB/s - its adapter     level above it: what leaves a group,
@@ -24,6 +25,7 @@
 
 #include "Read.h"
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <queue>
 
@@ -92,6 +94,10 @@ public:
 
 private:
   double widthOf(int64_t link) const;
+  int64_t otherEnd(int64_t link, int64_t vertex) const {
+    return graph.links[link].from + graph.links[link].to - vertex;
+  }
+  void rankLinks();
   /// Ranks in each group, if they are equally many and follow each other.
   int64_t regularGroups();
   Level levelOf(int64_t ranks, int64_t lastRanks, const Link &narrowest);
@@ -106,6 +112,10 @@ private:
   std::vector<int64_t> mediumOf;
   /// Links by vertex.
   std::vector<std::vector<int64_t>> linksOf;
+  /// Of each link: what a rank can bring across it, and the steps to the
+  /// nearest rank.
+  std::vector<double> useful;
+  std::vector<int64_t> steps;
   UnionFind groups;
   /// The ranks among what a root stands for.
   std::vector<int64_t> ranksIn;
@@ -119,7 +129,8 @@ private:
 LevelFinder::LevelFinder(const LinkGraph &graph, const std::string &place)
     : graph(graph), place(place),
       vertices(static_cast<size_t>(graph.ranks) + graph.switches.size()),
-      mediumOf(graph.links.size(), -1), linksOf(vertices), groups(vertices),
+      mediumOf(graph.links.size(), -1), linksOf(vertices),
+      useful(graph.links.size()), steps(graph.links.size()), groups(vertices),
       ranksIn(vertices, 0), child(vertices), rankGroups(graph.ranks) {
   for (size_t medium = 0; medium < graph.media.size(); ++medium)
     for (int64_t link : graph.media[medium].links)
@@ -129,6 +140,7 @@ LevelFinder::LevelFinder(const LinkGraph &graph, const std::string &place)
       linksOf[end].push_back(static_cast<int64_t>(link));
   std::fill_n(ranksIn.begin(), graph.ranks, 1);
   std::iota(child.begin(), child.end(), size_t(0));
+  rankLinks();
 }
 
 double LevelFinder::widthOf(int64_t link) const {
@@ -136,6 +148,41 @@ double LevelFinder::widthOf(int64_t link) const {
   return mediumOf[link] < 0
              ? width
              : std::min(width, graph.media[mediumOf[link]].bandwidth);
+}
+
+/// The widest ways from any rank to each vertex, then the shortest.
+void LevelFinder::rankLinks() {
+  using Wide = std::pair<double, int64_t>;
+  std::vector<double> reach(vertices, 0);
+  std::priority_queue<Wide> queue;
+  for (int64_t rank = 0; rank < graph.ranks; ++rank)
+    queue.emplace(std::numeric_limits<double>::infinity(), rank);
+  while (!queue.empty()) {
+    auto [width, vertex] = queue.top();
+    queue.pop();
+    if (reach[vertex] > 0)
+      continue;
+    reach[vertex] = width;
+    for (int64_t link : linksOf[vertex])
+      queue.emplace(std::min(width, widthOf(link)), otherEnd(link, vertex));
+  }
+  std::vector<int64_t> hops(vertices, -1), order;
+  for (int64_t rank = 0; rank < graph.ranks; ++rank) {
+    hops[rank] = 0;
+    order.push_back(rank);
+  }
+  for (size_t next = 0; next < order.size(); ++next)
+    for (int64_t link : linksOf[order[next]])
+      if (int64_t other = otherEnd(link, order[next]); hops[other] < 0) {
+        hops[other] = hops[order[next]] + 1;
+        order.push_back(other);
+      }
+  for (size_t link = 0; link < graph.links.size(); ++link) {
+    const auto &[from, to, ignored] = graph.links[link];
+    useful[link] = std::min(widthOf(static_cast<int64_t>(link)),
+                            std::max(reach[from], reach[to]));
+    steps[link] = std::min(hops[from], hops[to]);
+  }
 }
 
 int64_t LevelFinder::regularGroups() {
@@ -164,11 +211,10 @@ double LevelFinder::longestWay(int64_t from, std::vector<double> &best) {
     best[vertex] = seconds;
     if (vertex < graph.ranks)
       longest = seconds;
-    for (int64_t number : linksOf[vertex]) {
-      const GraphLink &link = graph.links[number];
-      int64_t other = link.from == vertex ? link.to : link.from;
+    for (int64_t link : linksOf[vertex]) {
+      int64_t other = otherEnd(link, vertex);
       if (best[other] < 0 && groups.find(other) == groups.find(from))
-        queue.emplace(seconds + link.link.latencySeconds, other);
+        queue.emplace(seconds + graph.links[link].link.latencySeconds, other);
     }
   }
   return longest;
@@ -256,8 +302,11 @@ void LevelFinder::failDisconnected() {
 std::vector<Level> LevelFinder::find() {
   std::vector<int64_t> order(graph.links.size());
   std::iota(order.begin(), order.end(), int64_t(0));
+  auto key = [&](int64_t link) {
+    return std::pair(-useful[link], steps[link]);
+  };
   std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    return std::pair(-widthOf(a), a) < std::pair(-widthOf(b), b);
+    return std::pair(key(a), a) < std::pair(key(b), b);
   });
   std::vector<Level> levels;
   int64_t lastRanks = 1, checked = 0;
@@ -266,17 +315,16 @@ std::vector<Level> LevelFinder::find() {
     const GraphLink &link = graph.links[order[i]];
     size_t from = groups.find(link.from), to = groups.find(link.to);
     if (from != to) {
-      bool first = ranksIn[from] > 0 && ranksIn[to] > 0;
-      rankGroups -= first;
+      rankGroups -= ranksIn[from] > 0 && ranksIn[to] > 0;
       groups.unite(from, to);
       ranksIn[to] += ranksIn[from];
       // Of equals, what leaves the machine says what the level is.
-      if (link.link.bandwidth != narrowest.bandwidth ||
-          link.link.kind > narrowest.kind)
+      double bandwidth = useful[order[i]];
+      if (bandwidth != narrowest.bandwidth || link.link.kind > narrowest.kind)
         narrowest = link.link;
+      narrowest.bandwidth = bandwidth;
     }
-    bool more =
-        i + 1 < order.size() && widthOf(order[i + 1]) == widthOf(order[i]);
+    bool more = i + 1 < order.size() && key(order[i + 1]) == key(order[i]);
     if (more || rankGroups == checked)
       continue;
     checked = rankGroups;

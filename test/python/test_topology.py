@@ -125,8 +125,8 @@ def refused(path, code: str, *words: str, exit_code: int = 2) -> tools.Message:
 @pytest.mark.parametrize(
     ("old", "new", "code", "words"),
     [
-        ("150 GB/s", "150", "quantity", (":9:51: ", "the unit is missing", "900 GB/s")),
-        ("150 GB/s", "0 GB/s", "quantity", (":9:51: ", "above zero")),
+        ("150 GB/s", "150", "quantity", (":9:52: ", "the unit is missing", "900 GB/s")),
+        ("150 GB/s", "0 GB/s", "quantity", (":9:52: ", "above zero")),
         ("150 GB/s", "-1 GB/s", "quantity", ("above zero",)),
         ("150 GB/s", "nan GB/s", "quantity", ("out of range",)),
         ("150 GB/s", ".inf", "quantity", ("no number",)),
@@ -207,7 +207,7 @@ def test_files_that_are_none(scratch, written):
     refused(huge, "file.too-large")
     folder = scratch / "folder.yaml"
     folder.mkdir()
-    refused(folder, "file.open")
+    refused(folder, "file.not-regular")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_many_devices(written):
     shown = tools.succeeds(topology("show", written(text), "--format", "json")).json()
     assert [level["size"] for level in shown["levels"]] == [32, 3125]
     refused(
-        written(GRAPH.replace("ranks: 4", "ranks: 100000") + "    - {from: 0-99999, to: 0-99999" + LINK),
+        written(text.replace("to: leaf, spread: true", "to: 0-99999")),
         "topology.size",
     )
 
@@ -254,12 +254,12 @@ def test_many_devices(written):
 
 def test_plan_for_machines_that_are_not_here(zoo_model, written):
     model = zoo_model("bert").path
-    for name in ("dgx-a100", written(FILE.replace("machines: 3", "machines: 1"))):
+    for name in ("dgx-a100", written(FILE.replace("groups: 1", "groups: 0"))):
         plan = tools.succeeds(
             tools.partita("plan", model, "--topology", name, "--format", "json")
         ).json()
         assert plan["topology"] == str(name)
-        assert plan["cost"]["total_seconds" if "total_seconds" in plan["cost"] else "step_seconds"] > 0
+        assert 0 < plan["bound"]["step_seconds"] <= plan["predicted"]["step_seconds"]
 
 
 def test_no_executable_for_machines_that_are_not_here(zoo_model, scratch):

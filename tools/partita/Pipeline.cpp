@@ -153,11 +153,12 @@ static Result<PlanResult> loadPlan(const std::string &path, const Graph &graph,
   PARTITA_TRY(result.strategies, strategiesFor(plan, graph, path));
   PARTITA_TRY(result.cost,
               evaluate(graph, topology, plan.mesh, result.strategies));
-  // What the file claims about other plans holds only for its own machine.
-  if (plan.topology == topology.text) {
+  // What the file claims about other plans holds only for its own machine; a
+  // machine of the same name that prices the plan otherwise is another.
+  if (plan.topology == topology.text && plan.cost == result.cost) {
     result.bound = std::min(plan.bound, result.cost.step());
     result.boundSpace = plan.boundSpace;
-    result.proved = plan.proved && plan.cost == result.cost;
+    result.proved = plan.proved;
   }
   if (result.cost.step() > 0)
     result.gap = 1 - double(result.bound) / double(result.cost.step());

@@ -207,6 +207,29 @@ TEST_CASE("the levels of a graph") {
   CHECK(topology.graph.links.size() == 48);
 }
 
+TEST_CASE("what is behind a switch is shared, however wide it is") {
+  for (std::string uplink : {"30 GB/s", "90 GB/s"}) {
+    Topology topology = readGood(
+        "device: l40s\n"
+        "graph:\n"
+        "  ranks: 12\n"
+        "  switches: {leaf: 3, spine: 2}\n"
+        "  links:\n"
+        "    - {from: 0-11, to: leaf, spread: true, kind: pcie, latency: 1 us, "
+        "bandwidth: 30 GB/s}\n"
+        "    - {from: leaf, to: spine, kind: ethernet, latency: 1 us, "
+        "bandwidth: " +
+        uplink + "}\n");
+    REQUIRE(topology.levels.size() == 2);
+    CHECK(topology.levels[0].size == 4);
+    CHECK(topology.levels[0].link.kind == LinkKind::PCIe);
+    const Link &outer = topology.levels[1].link;
+    CHECK(outer.kind == LinkKind::Ethernet);
+    CHECK(outer.bandwidth == 30e9);
+    CHECK(outer.childBandwidth == (uplink == "30 GB/s" ? 60e9 : 180e9));
+  }
+}
+
 TEST_CASE("a medium is shared") {
   Topology topology = readGood(
       "device: l40s\n"
