@@ -14,6 +14,7 @@
 #include "dialects/nn/Resampling.h"
 #include "dialects/nn/Selection.h"
 #include "dialects/nn/Text.h"
+#include "dialects/nn/Training.h"
 #include "dialects/nn/Trigonometry.h"
 
 using namespace mlir;
@@ -70,6 +71,10 @@ void NNDialect::initialize() {
   addOperations<
 #define GET_OP_LIST
 #include "dialects/nn/Text.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/nn/Training.cpp.inc"
       >();
   addOperations<
 #define GET_OP_LIST

@@ -16,9 +16,11 @@ using namespace partita::training;
 
 void partita::registerDifferentiationRules(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, nn::NNDialect *) {
+    attachConvolutionRules(*context);
     attachElementwiseRules(*context);
     attachLinearRules(*context);
     attachReductionRules(*context);
+    attachSelectionRules(*context);
     attachShapeRules(*context);
   });
 }

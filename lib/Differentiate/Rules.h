@@ -70,9 +70,11 @@ template <typename Op, auto rule> void attach(mlir::MLIRContext &context) {
   Op::template attachInterface<Model<Op, rule>>(context);
 }
 
+void attachConvolutionRules(mlir::MLIRContext &context);
 void attachElementwiseRules(mlir::MLIRContext &context);
 void attachLinearRules(mlir::MLIRContext &context);
 void attachReductionRules(mlir::MLIRContext &context);
+void attachSelectionRules(mlir::MLIRContext &context);
 void attachShapeRules(mlir::MLIRContext &context);
 
 } // namespace partita::training

@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Rules.h"
+#include "dialects/nn/Training.h"
 
 using namespace mlir;
 using namespace partita;
@@ -106,7 +107,15 @@ static void split(SplitOp op, Grad &g) {
   });
 }
 
+static void gather(GatherOp op, Grad &g) {
+  g.give(0, [&] {
+    return g.create<GatherGradientOp>(op.getData().getType(), op.getIndices(),
+                                      g.of(), op.getAxis(), Attribute());
+  });
+}
+
 void training::attachShapeRules(MLIRContext &context) {
+  attach<GatherOp, gather>(context);
   attach<ReshapeOp, reshape>(context);
   attach<TransposeOp, transpose>(context);
   attach<BroadcastOp, broadcast>(context);

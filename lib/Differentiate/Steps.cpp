@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Steps.h"
+#include "dialects/nn/Training.h"
 
 using namespace mlir;
 using namespace partita;
@@ -72,21 +73,11 @@ AdamWScalars training::adamWScalars(Emit &emit, Value rate, Value step,
 State training::adamW(Emit &emit, const State &state, Value gradient,
                       const AdamWScalars &scalars,
                       const TrainingOptions &options) {
-  Shape shape = nn::shapeOf(state.value);
-  Type element = getElementTypeOrSelf(state.value);
-  auto repeated = [&](Value scalar) {
-    return emit.broadcast(emit.cast(scalar, element), shape);
-  };
-  Value g = emit.cast(gradient, element);
-  State next;
-  next.mean = emit.add(emit.times(state.mean, options.beta1),
-                       emit.times(g, 1 - options.beta1));
-  next.square = emit.add(emit.times(state.square, options.beta2),
-                         emit.times(emit.square(g), 1 - options.beta2));
-  Value size = emit.plus(emit.mul(emit.unary<nn::SqrtOp>(next.square),
-                                  repeated(scalars.correction)),
-                         options.epsilon);
-  Value move = emit.mul(emit.div(next.mean, size), repeated(scalars.rate));
-  next.value = emit.sub(emit.mul(state.value, repeated(scalars.decay)), move);
-  return next;
+  Type type = state.value.getType(), element = getElementTypeOrSelf(type);
+  auto update = emit.create<nn::AdamWOp>(
+      type, type, type, state.value, state.mean, state.square,
+      emit.cast(gradient, element), emit.cast(scalars.rate, element),
+      emit.cast(scalars.correction, element), emit.cast(scalars.decay, element),
+      APFloat(options.beta1), APFloat(options.beta2), APFloat(options.epsilon));
+  return {update.getNextValue(), update.getNextMean(), update.getNextSquare()};
 }

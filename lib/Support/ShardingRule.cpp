@@ -83,10 +83,10 @@ RuleBuilder &RuleBuilder::parallel(std::string name, int64_t size,
 }
 
 RuleBuilder &RuleBuilder::reduction(std::string name, int64_t size,
-                                    Combiner combiner,
-                                    const Places &operands) {
-  add({std::move(name), size, FactorKind::Reduction, combiner, {}, false}, operands,
-      {});
+                                    Combiner combiner, const Places &operands,
+                                    const Places &results) {
+  add({std::move(name), size, FactorKind::Reduction, combiner, {}, false},
+      operands, results);
   return *this;
 }
 
@@ -299,12 +299,20 @@ Sharding partita::operandSharding(const ShardingRule &rule,
   return sharding;
 }
 
+static bool walks(const TensorMap &map, size_t factor) {
+  for (const std::vector<unsigned> &dim : map)
+    if (std::find(dim.begin(), dim.end(), factor) != dim.end())
+      return true;
+  return false;
+}
+
 Sharding partita::resultSharding(const ShardingRule &rule,
                                  const Strategy &strategy, unsigned i) {
   Sharding sharding = walk(rule, rule.results[i], strategy, false);
   for (size_t f = 0; f < rule.factors.size(); ++f)
-    if (rule.factors[f].kind == FactorKind::Reduction ||
-        rule.factors[f].kind == FactorKind::Linear)
+    if (rule.factors[f].kind == FactorKind::Linear ||
+        (rule.factors[f].kind == FactorKind::Reduction &&
+         !walks(rule.results[i], f)))
       addPartial(sharding, strategy.factors[f], rule.factors[f].combiner);
   return sharding;
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pathlib
 
 import numpy
+import onnx
 import pytest
 from onnx import TensorProto, helper
 from partita import arrays
@@ -56,10 +57,10 @@ def assert_near(got, expected, tolerance: float, what: str) -> None:
 class Case:
     """Nodes from inputs of f64 named a, b, .. to y; the last ones may be of i64."""
 
-    def __init__(self, name, nodes, *shapes, low=-1.0, high=1.0, indices=None, **constants):
+    def __init__(self, name, nodes, *shapes, low=-1.0, high=1.0, **constants):
         if isinstance(nodes, str):
             nodes = [(nodes, {})]
-        self.name, self.nodes, self.constants, self.indices = name, nodes, constants, indices
+        self.name, self.nodes, self.constants = name, nodes, constants
         self.shapes, self.low, self.high = shapes, low, high
 
     def model(self, outputs=("y",)):
@@ -127,6 +128,41 @@ CASES = [
     Case("Pad", "Pad", (3, 4), pads=numpy.array([1, 0, 0, 2])),
     Case("Where", [("Greater", {"inputs": ["a", "b"], "outputs": ["c"]}),
                    ("Where", {"inputs": ["c", "b", "a"]})], (3, 4), (3, 4)),
+    Case("Gather", "Gather", (5, 4), indices=numpy.array([[0, 3, -1], [3, 3, 2]])),
+    Case("Gather-columns", [("Gather", {"axis": 1})], (3, 5), indices=numpy.array([4, 0, 4])),
+    Case("GatherElements", [("GatherElements", {"axis": 1})], (3, 5),
+         indices=numpy.array([[0, 0], [4, -1], [2, 3]])),
+    Case("GatherND", "GatherND", (3, 4, 2), indices=numpy.array([[0, 1], [2, 3], [0, 1]])),
+    *[Case(f"ScatterElements-{kind}", [("ScatterElements", {
+        "axis": 1, "reduction": kind, "inputs": ["a", "indices", "b"]})], (3, 5), (3, 2),
+           indices=numpy.array([[0, 1], [4, -2], [2, 3]])) for kind in ("none", "add")],
+    *[Case(f"ScatterND-{kind}", [("ScatterND", {
+        "reduction": kind, "inputs": ["a", "indices", "b"]})], (5, 4), (2, 4),
+           indices=numpy.array([[3], [0]])) for kind in ("none", "add")],
+    Case("TopK", [("TopK", {"axis": 1, "outputs": ["y", "i"]})], (3, 5), count=numpy.array([2])),
+    Case("Conv", [("Conv", {"pads": [1, 1, 1, 1]})], (2, 3, 6, 5), (4, 3, 3, 3), (4,)),
+    Case("Conv-windows", [("Conv", {"strides": [2, 3], "dilations": [2, 1], "pads": [1, 0, 2, 1]})],
+         (2, 3, 9, 8), (4, 3, 3, 2)),
+    Case("Conv-groups", [("Conv", {"group": 3, "strides": [2], "pads": [1, 1]})],
+         (2, 6, 9), (9, 2, 4)),
+    Case("Conv-3d", "Conv", (1, 2, 4, 4, 3), (3, 2, 2, 3, 2)),
+    Case("ConvTranspose", [("ConvTranspose", {
+        "strides": [2, 3], "pads": [1, 0, 0, 1], "output_padding": [1, 2]})],
+         (2, 3, 4, 5), (3, 4, 3, 3)),
+    Case("ConvTranspose-groups", [("ConvTranspose", {"group": 2, "dilations": [2]})],
+         (2, 4, 5), (4, 3, 3)),
+    Case("MaxPool", [("MaxPool", {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]})],
+         (2, 3, 7, 6)),
+    Case("AveragePool", [("AveragePool", {"kernel_shape": [2, 3], "strides": [2, 2]})], (2, 3, 6, 7)),
+    *[Case(f"attention-{name}", [
+        ("Transpose", {"perm": [0, 1, 3, 2], "inputs": ["b"], "outputs": ["k"]}),
+        ("MatMul", {"inputs": ["a", "k"], "outputs": ["s"]}),
+        ("Mul", {"inputs": ["s", "scale"], "outputs": ["t"]}),
+        ("Add", {"inputs": ["t", "d"], "outputs": ["m"]}),
+        ("Softmax", {"inputs": ["m"], "outputs": ["p"]}),
+        ("MatMul", {"inputs": ["p", "c"]}),
+    ], (2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 2), mask, scale=numpy.array(0.7))
+      for name, mask in (("mask", (2, 1, 4, 6)), ("bias", (1, 3, 4, 6)), ("keys", (2, 1, 1, 6)))],
     Case("used-twice", [("Tanh", {"inputs": ["a"], "outputs": ["t"]}), ("Mul", {"inputs": ["t", "a"]})],
          (3, 4)),
 ]
@@ -146,6 +182,86 @@ def test_gradients_of_an_operator(case, tmp_path):
     assert_near(got["y"], expected, 1e-12, "y")
     for name, argument in arguments.items():
         assert_near(got[f"{name}.grad"], argument.grad, 1e-11, name)
+
+
+# ===----------------------------------------------------------------------===#
+# Models
+# ===----------------------------------------------------------------------===#
+
+
+def zoo_reference(model):
+    """ONNX's graph, the weights as leaves and the outputs, of a model of the zoo."""
+    proto = onnx.load(str(model.path))
+    weights = onnx_torch.leaves(proto)
+    return proto, weights, onnx_torch.run(proto, model.feed, weights)
+
+
+MODELS = "mlp bert gpt2 llama t5 vit resnet convnext unet whisper mixtral deberta".split()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_of_a_model(name, zoo_model, tmp_path):
+    """In f32: each operation is rounded once; the reference is in f64."""
+    model = zoo_model(name)
+    _, weights, outputs = zoo_reference(model)
+    output = next(iter(outputs))
+    shape = tuple(outputs[output].shape)
+    cotangent = numpy.random.default_rng(5).normal(size=shape).astype(numpy.float32)
+    outputs[output].backward(torch.from_numpy(cotangent).double())
+    options = ("--train", "none", "--loss", "given", "--loss-output", output)
+    got = step(model.path, tmp_path, {**model.feed, "train.cotangent": cotangent}, *options)
+    gradients = {key: value for key, value in got.items() if key.endswith(".grad")}
+    expected = {f"{k}.grad": w.grad for k, w in weights.items() if w.grad is not None}
+    assert gradients.keys() <= expected.keys()
+    # What cancels out was removed from the program: biases of keys.
+    for key in expected.keys() - gradients.keys():
+        assert expected[key].abs().max() <= 1e-9, key
+    for key, gradient in gradients.items():
+        reference = expected[key].numpy()
+        off = numpy.linalg.norm(gradient - reference)
+        assert off <= 2e-5 * max(numpy.linalg.norm(reference), 1e-3), (key, off)
+
+
+@pytest.mark.parametrize("name", ["mlp", "gpt2"])
+def test_steps_of_adamw(name, zoo_model, tmp_path):
+    """Three steps, each from the states that the last one left."""
+    model = zoo_model(name)
+    proto = onnx.load(str(model.path))
+    weights = onnx_torch.leaves(proto)
+    output = proto.graph.output[0].name
+    logits = onnx_torch.run(proto, model.feed, weights)[output]
+    targets = numpy.random.default_rng(6).integers(0, logits.shape[-1], tuple(logits.shape[:-1]))
+    optimizer = torch.optim.AdamW(list(weights.values()), lr=0.01)
+    states: dict[str, numpy.ndarray] = {}
+    batch = next(iter(model.feed.values())).shape[0]
+    for number in range(1, 4):
+        optimizer.zero_grad()
+        logits = onnx_torch.run(proto, model.feed, weights)[output]
+        flat = logits.reshape(-1, logits.shape[-1])
+        loss = torch.nn.functional.cross_entropy(flat, torch.from_numpy(targets).reshape(-1))
+        loss.backward()
+        optimizer.step()
+        feed = {
+            **model.feed,
+            **states,
+            "train.targets": targets,
+            "train.learning_rate": numpy.float32(0.01),
+            "train.step": numpy.int64(number),
+        }
+        options = ("--train", "adamw", "--global-batch", batch)
+        got = step(model.path, tmp_path, feed, *options)
+        assert_near(got.pop("train.loss"), loss, 1e-5, "loss")
+        states = got
+    for key, weight in weights.items():
+        state = optimizer.state.get(weight)
+        if not state:
+            continue
+        # Where a gradient is next to nothing its noise is divided by itself.
+        sure = (state["exp_avg_sq"].sqrt() > 1e-6).numpy()
+        off = (got[key] - weight.detach().numpy())[sure]
+        assert numpy.sqrt(numpy.mean(off**2)) <= 1e-5, key
+        assert_near(got[f"{key}.m"], state["exp_avg"], 1e-4, key)
+        assert_near(got[f"{key}.v"], state["exp_avg_sq"], 1e-4, key)
 
 
 def test_what_has_no_derivative_is_named_all_at_once(tmp_path):

@@ -17,8 +17,8 @@
 // mixed-radix product of which only some parts carry axes. Then:
 //
 //   - a parallel factor on an axis splits every dimension that walks it;
-//   - a reduction factor does too, and every result is pending over the axis
-//     with the factor's combiner;
+//   - a reduction factor does too, and every result that does not walk it is
+//     pending over the axis with the factor's combiner;
 //   - a replicate factor takes no axis;
 //   - a *halo* factor is the positions of a window. Results walk it like a
 //     parallel factor; operands have the elements under the windows in its
@@ -92,8 +92,9 @@ public:
 
   RuleBuilder &parallel(std::string name, int64_t size, const Places &operands,
                         const Places &results);
+  /// Results in which the loop is no reduction walk it.
   RuleBuilder &reduction(std::string name, int64_t size, Combiner combiner,
-                         const Places &operands);
+                         const Places &operands, const Places &results = {});
   RuleBuilder &replicate(std::string name, int64_t size, const Places &operands,
                          const Places &results);
   RuleBuilder &linear(std::vector<unsigned> operands);

@@ -276,16 +276,23 @@ static CombineFn combineFor(DType type, const std::string &kind) {
 }
 
 namespace {
-/// Copies the data and writes the updates over them, in their order.
+/// Copies the data, or zeros if there are none, and writes the updates over
+/// them, in their order.
 class PreparedScatter : public PreparedCall {
 public:
-  PreparedScatter(const View &original, Layout given, CombineFn combine)
-      : layout(std::move(given)), original(original), combine(combine),
-        copy(original, layout.data) {}
+  PreparedScatter(std::optional<View> given, Layout where, CombineFn combine)
+      : layout(std::move(where)), original(std::move(given)), combine(combine),
+        copy(layout.data.shape,
+             original ? original->strides
+                      : std::vector<int64_t>(layout.data.shape.size(), 0),
+             layout.data.dtype, layout.data.strides, layout.data.dtype) {}
 
   Status execute(std::byte *const bases[3]) override {
     std::byte *to = addressOf(layout.data, bases);
-    copy.run(addressOf(original, bases), to, layout.threads);
+    const uint64_t zero = 0;
+    copy.run(original ? addressOf(*original, bases)
+                      : reinterpret_cast<const std::byte *>(&zero),
+             to, layout.threads);
     const std::byte *indices = addressOf(layout.indices, bases);
     const std::byte *from = addressOf(layout.rows, bases);
     int64_t size = dtypeSize(layout.data.dtype), bad = -1;
@@ -313,7 +320,7 @@ public:
 
 private:
   Layout layout;
-  View original;
+  std::optional<View> original;
   CombineFn combine;
   StridedCopy copy;
 };
@@ -456,8 +463,21 @@ prepareScatter(const Command &call, const PrepareContext &context) {
       std::make_unique<PreparedScatter>(data, std::move(layout), combine));
 }
 
+/// A scatter of sums into zeros.
+static Result<std::unique_ptr<PreparedCall>>
+prepareGatherGradient(const Command &call, const PrepareContext &context) {
+  PARTITA_CHECK(checkCounts(call, 2, 1));
+  PARTITA_TRY(Layout layout,
+              makeLayout(sliceLayout, call, call.results[0], call.operands[0],
+                         call.operands[1], context));
+  CombineFn combine = combineFor<Add>(call.results[0].dtype);
+  return std::unique_ptr<PreparedCall>(std::make_unique<PreparedScatter>(
+      std::nullopt, std::move(layout), combine));
+}
+
 void partita::runtime::addIndexedCalls(CallTable &table) {
   table["gather"] = {noWorkspace, prepareGather<sliceLayout>};
+  table["gather_gradient"] = {noWorkspace, prepareGatherGradient};
   table["gather_elements"] = {noWorkspace, prepareGather<elementLayout>};
   table["gather_nd"] = {noWorkspace, prepareGather<vectorLayout>};
   table["scatter_elements"] = {noWorkspace, prepareScatter<elementLayout>};

@@ -30,6 +30,7 @@ static CallTable makeTable() {
   addSelectionCalls(table);
   addShardCalls(table);
   addTextCalls(table);
+  addTrainingCalls(table);
   return table;
 }
 

@@ -51,6 +51,7 @@ void addSamplingCalls(CallTable &table);
 void addSelectionCalls(CallTable &table);
 void addShardCalls(CallTable &table);
 void addTextCalls(CallTable &table);
+void addTrainingCalls(CallTable &table);
 
 /// Workspace begins and is divided at multiples of this many bytes.
 constexpr int64_t workspaceAlignment = 64;

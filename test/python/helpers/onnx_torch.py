@@ -7,6 +7,8 @@ Only what the tests need of each operator. Floats of any width are f64 here.
 
 from __future__ import annotations
 
+import functools
+
 import numpy
 import onnx
 import torch
@@ -198,7 +200,7 @@ def _gelu(attributes, x):
 
 
 def _top_k(attributes, x, k):
-    found = torch.topk(x, _ints(k)[0], attributes.get("axis", -1), bool(attributes["largest"]))
+    found = torch.topk(x, _ints(k)[0], attributes.get("axis", -1), bool(attributes.get("largest", 1)))
     return found.values, found.indices
 
 
@@ -229,8 +231,8 @@ _FUNCTIONS = {
         "Abs Neg Exp Log Sqrt Reciprocal Tanh Sin Cos Erf Sigmoid Relu Floor Ceil Round Sign Asin "
         "Acos Atan Sinh Cosh Asinh Acosh Atanh Add Sub Mul Pow Greater Less Where MatMul"
     ).split()},
-    "Max": _plain(torch.maximum),
-    "Min": _plain(torch.minimum),
+    "Max": lambda attributes, *values: functools.reduce(torch.maximum, values),
+    "Min": lambda attributes, *values: functools.reduce(torch.minimum, values),
     "Mod": lambda attributes, x, y: torch.remainder(x, y),
     "Div": _divide,
     "Equal": _plain(torch.eq),
@@ -284,11 +286,14 @@ _FUNCTIONS = {
 
 
 def leaves(model: onnx.ModelProto, base: str = "") -> dict[str, torch.Tensor]:
-    """The weights of floating point, as leaves of PyTorch's graph."""
+    """The weights of floating point, as leaves of PyTorch's graph.
+
+    Those of one element are constants, as they are to the importer.
+    """
     weights = {}
     for initializer in model.graph.initializer:
         array = numpy_helper.to_array(initializer, base)
-        if numpy.issubdtype(array.dtype, numpy.floating):
+        if numpy.issubdtype(array.dtype, numpy.floating) and array.size > 1:
             weights[initializer.name] = _wide(array).requires_grad_()
     return weights
 
