@@ -98,7 +98,7 @@ longest() {
 enough() {
   case $1 in
   Import) echo 30000 ;;
-  Topology) echo 50000 ;;
+  Topology) echo 250000 ;;
   PlanFile) echo 150000 ;;
   Instance) echo 10000 ;;
   *) echo 1000000 ;;

@@ -461,6 +461,11 @@ void topology::readOverrides(const YamlNode &root, const std::string &file,
     const YamlNode &range = fields.need("groups");
     std::tie(override.first, override.last) =
         asRange(file, range, range.text, groups - 1);
+    if (topology.overrides.size() == maxOverrides)
+      failAt(file, item, "size",
+             "there are more than " + std::to_string(maxOverrides) +
+                 " overrides",
+             "give groups that are alike as a range");
     override.link = level.link;
     readLink(file, fields.need("link"), false, override.link);
     topology.overrides.push_back(override);

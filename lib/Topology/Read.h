@@ -48,6 +48,7 @@ using FindMachine = std::optional<Machine> (*)(const std::string &name);
 
 inline constexpr int64_t maxRanks = 1 << 20;
 inline constexpr size_t maxLevels = 8;
+inline constexpr size_t maxOverrides = 4096;
 
 /// Reads a file of types only, adding to `library`.
 void readLibrary(const YamlNode &root, const std::string &file,

@@ -72,7 +72,9 @@ def model_of(nodes, weights=(), functions=(), domains=()):
         helper.make_opsetid("", 18),
         *(helper.make_opsetid(d, 1) for d in domains),
     ]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=10, functions=list(functions))
+    return helper.make_model(
+        graph, opset_imports=opsets, ir_version=10, functions=list(functions)
+    )
 
 
 def external(location: str):
@@ -88,8 +90,12 @@ def with_functions():
     """A function that calls another, with an attribute handed down."""
     imports = [helper.make_opsetid("", 18), helper.make_opsetid("local", 1)]
     inner = helper.make_node("LeakyRelu", ["a"], ["b"])
-    inner.attribute.add(name="alpha", ref_attr_name="slope", type=onnx.AttributeProto.FLOAT)
-    leaf = helper.make_function("local", "Leaf", ["a"], ["b"], [inner], imports, ["slope"])
+    inner.attribute.add(
+        name="alpha", ref_attr_name="slope", type=onnx.AttributeProto.FLOAT
+    )
+    leaf = helper.make_function(
+        "local", "Leaf", ["a"], ["b"], [inner], imports, ["slope"]
+    )
     calls = [
         helper.make_node("Leaf", ["a"], ["t"], domain="local", slope=0.5),
         helper.make_node("Leaf", ["t"], ["b"], domain="local", slope=0.25),
@@ -112,7 +118,9 @@ def shapes_by_arithmetic():
         helper.make_node("Add", ["e", "c"], ["y"]),
     ]
     weights = {"i": 0, "zero": [0], "minus": [-1]}
-    return model_of(nodes, [numpy_helper.from_array(numpy.array(v), n) for n, v in weights.items()])
+    return model_of(
+        nodes, [numpy_helper.from_array(numpy.array(v), n) for n, v in weights.items()]
+    )
 
 
 def models():
@@ -246,7 +254,9 @@ def instances():
     three = [[2, 2], [1, 0, 4], [6, 5, 4]]
     yield "one", made([one], [], [], 1)
     yield "pair", made([two, two], [[0, 1]], [[0, never, never, 4]], 3)
-    yield "loop", made([two, three], [[1, 1], [0, 1], [1, 0]], [[1] * 9, [2] * 6, [3] * 6], 9)
+    yield "loop", made(
+        [two, three], [[1, 1], [0, 1], [1, 0]], [[1] * 9, [2] * 6, [3] * 6], 9
+    )
     yield "infeasible", made([one, one], [], [], 1)
     large = [[0, 9], [never - 1] * 2, [2**40, 0]]
     yield "large", made([large] * 3, [[0, 2]], [[never - 1] * 4], 2**41)

@@ -72,7 +72,7 @@ def test_validate_a_file(written):
 
 def test_the_examples_of_the_documentation(written):
     text = (tools.ROOT / "docs" / "topology.md").read_text()
-    examples = re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S)
+    examples = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert len(examples) == 2
     shown = [
         tools.succeeds(topology("show", written(example), "--format", "json")).json()
@@ -92,7 +92,9 @@ def test_what_is_listed_can_be_shown():
         tools.succeeds(topology("show", name))
     assert all(device["source"] for device in listed["devices"])
     for network in listed["networks"]:
-        shown = tools.succeeds(topology("show", f"dgx-h100x2@{network}", "--format", "json"))
+        shown = tools.succeeds(
+            topology("show", f"dgx-h100x2@{network}", "--format", "json")
+        )
         assert shown.json()["ranks"] == 16
 
 
@@ -150,7 +152,9 @@ def test_wrong_values(written, old, new, code, words):
     refused(written(FILE.replace(old, new)), f"topology.{code}", *words)
 
 
-GRAPH = "partita_topology: 1\ndevice: l40s\ngraph:\n  ranks: 4\n  switches: [s]\n  links:\n"
+GRAPH = (
+    "partita_topology: 1\ndevice: l40s\ngraph:\n  ranks: 4\n  switches: [s]\n  links:\n"
+)
 LINK = ", kind: pcie, latency: 1 us, bandwidth: 30 GB/s}\n"
 
 
@@ -161,12 +165,16 @@ def test_wrong_graphs(written):
         "topology.disconnected",
         "from rank 0 to rank 3",
     )
-    refused(written(GRAPH + "    - {from: 2, to: 2" + LINK), "topology.self-link", ":7:7: ")
+    refused(
+        written(GRAPH + "    - {from: 2, to: 2" + LINK), "topology.self-link", ":7:7: "
+    )
     refused(written(GRAPH + "    - {from: 2, to: 4" + LINK), "topology.range")
 
 
 def lines(count):
-    return "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, count))
+    return "".join(
+        f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, count)
+    )
 
 
 @pytest.mark.parametrize(
@@ -211,7 +219,8 @@ def test_files_that_are_none(scratch, written):
 
 
 @pytest.mark.parametrize(
-    "name", ["dgx-h10", "dgx-h100x0", "dgx-h100x999999999", "dgx-h100x2@ib", "l40s@x", ""]
+    "name",
+    ["dgx-h10", "dgx-h100x0", "dgx-h100x999999999", "dgx-h100x2@ib", "l40s@x", ""],
 )
 def test_names_that_are_none(name):
     refused(name, refused_name_code(name), exit_code=1)
@@ -223,7 +232,9 @@ def refused_name_code(name) -> str:
     return code
 
 
-@pytest.mark.parametrize("arguments", [[], ["show"], ["frobnicate"], ["list", "--format", "xml"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["show"], ["frobnicate"], ["list", "--format", "xml"]]
+)
 def test_usage(arguments):
     assert tools.fails(topology(*arguments), 1).code == "usage"
 
@@ -234,9 +245,13 @@ def test_usage(arguments):
 
 
 def test_many_devices(written):
-    shown = tools.succeeds(topology("show", "dgx-h100x12500", "--format", "json")).json()
+    shown = tools.succeeds(
+        topology("show", "dgx-h100x12500", "--format", "json")
+    ).json()
     assert shown["ranks"] == 100_000
-    text = GRAPH.replace("ranks: 4", "ranks: 100000").replace("[s]", "{leaf: 3125, spine: 8}")
+    text = GRAPH.replace("ranks: 4", "ranks: 100000").replace(
+        "[s]", "{leaf: 3125, spine: 8}"
+    )
     text += "    - {from: 0-99999, to: leaf, spread: true" + LINK
     text += "    - {from: leaf, to: spine" + LINK.replace("30", "20")
     shown = tools.succeeds(topology("show", written(text), "--format", "json")).json()

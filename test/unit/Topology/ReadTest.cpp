@@ -11,6 +11,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "partita/Topology/Presets.h"
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 using namespace partita;
@@ -260,6 +261,48 @@ TEST_CASE("ranks that are wired to each other") {
   CHECK(topology.levels[0].link.mediumBandwidth == 0);
   CHECK(topology.levels[0].link.channels == 7);
   CHECK(topology.levels[0].link.latencySeconds == Approx(1e-6));
+}
+
+/// Ranks under leaves under spines under one root, with `widths` in GB/s of the
+/// links of each step.
+static std::string treeOf(int64_t ranks, int64_t leaves, int64_t spines,
+                          const std::vector<int64_t> &widths) {
+  std::string text = "device: l40s\ngraph:\n  ranks: " + std::to_string(ranks) +
+                     "\n  switches: {leaf: " + std::to_string(leaves) +
+                     ", spine: " + std::to_string(spines) +
+                     ", root: 1}\n  links:\n";
+  std::vector<std::string> rows = {"0-" + std::to_string(ranks - 1), "leaf",
+                                   "spine", "root"};
+  for (size_t step = 0; step < 3; ++step)
+    text += "  - {from: " + rows[step] + ", to: " + rows[step + 1] +
+            ", spread: true, kind: ethernet, latency: 1 us, bandwidth: " +
+            std::to_string(widths[step]) + " GB/s}\n";
+  return text;
+}
+
+TEST_CASE("trees of switches are their own levels") {
+  for (int64_t a : {10, 20, 40})
+    for (int64_t b : {10, 20, 40})
+      for (int64_t c : {10, 20, 40}) {
+        INFO(a << ' ' << b << ' ' << c);
+        Topology topology = readGood(treeOf(24, 6, 2, {a, b, c}));
+        REQUIRE(topology.levels.size() == 3);
+        std::vector<int64_t> sizes = {4, 3, 2}, ways = {a, b, c};
+        for (size_t level = 0; level < 3; ++level) {
+          CHECK(topology.levels[level].size == sizes[level]);
+          const Link &link = topology.levels[level].link;
+          // What one rank may send is what its narrowest link carries.
+          CHECK(link.bandwidth ==
+                1e9 * static_cast<double>(*std::min_element(
+                          ways.begin(),
+                          ways.begin() + static_cast<long>(level) + 1)));
+          if (level > 0)
+            CHECK(link.childBandwidth ==
+                  1e9 * static_cast<double>(ways[level]));
+          CHECK(link.latencySeconds ==
+                Approx(2e-6 * static_cast<double>(level + 1)));
+        }
+      }
 }
 
 TEST_CASE("graphs that are none") {
