@@ -235,6 +235,16 @@ void tool::addBench(CLI::App &app, Action &chosen) {
       app, chosen, "bench", "Time a model against ONNX Runtime, in turns",
       runBench);
   options->request.declare(*command, /*withMachine=*/false);
+  addCostBench(*command, chosen);
+  // What stands below has no model.
+  command->get_option("model")->required(false);
+  command->callback([&chosen, command = command, options = options] {
+    if (!command->get_subcommands().empty())
+      return;
+    if (options->request.model.empty())
+      throw CLI::RequiredError("model");
+    chosen = [options] { return runBench(*options); };
+  });
   command
       ->add_option("--ranks", options->ranks,
                    "Numbers of ranks, and of threads there (default 1,2)")

@@ -30,6 +30,8 @@ void addRun(CLI::App &app, Action &chosen);
 void addVerify(CLI::App &app, Action &chosen);
 void addInspect(CLI::App &app, Action &chosen);
 void addBench(CLI::App &app, Action &chosen);
+/// Below `bench`.
+void addCostBench(CLI::App &bench, Action &chosen);
 void addInterpret(CLI::App &app, Action &chosen);
 void addBatch(CLI::App &app, Action &chosen);
 void addOperators(CLI::App &app, Action &chosen);
