@@ -57,6 +57,9 @@ Value Emit::transpose(Value x, const Shape &permutation) {
 Value Emit::transposed(Value x) {
   Shape permutation = dimensions(nn::shapeOf(x).size());
   std::swap(permutation.back(), permutation[permutation.size() - 2]);
+  if (auto before = x.getDefiningOp<nn::TransposeOp>();
+      before && before.getPermutation() == ArrayRef<int64_t>(permutation))
+    return before.getInput();
   return transpose(x, permutation);
 }
 

@@ -7,6 +7,7 @@
 
 #include "Property.h"
 #include "mlir/Parser/Parser.h"
+#include "partita/Differentiate/Interface.h"
 #include "partita/Partition/Partition.h"
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -21,6 +22,7 @@ MLIRContext &test::context() {
     registry.insert<nn::NNDialect, dist::DistDialect, rt::RTDialect,
                     func::FuncDialect>();
     registerReferenceModels(registry);
+    registerDifferentiationRules(registry);
     return MLIRContext(registry);
   }();
   static bool loaded = [] {
