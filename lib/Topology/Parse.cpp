@@ -149,7 +149,8 @@ static Result<Topology> parseName(const std::string &text) {
   int64_t machines = 1;
   size_t cross = name.rfind('x');
   if (!machine && cross != std::string::npos) {
-    auto count = parseCount(std::string_view(name).substr(cross + 1), maxRanks);
+    auto count =
+        parseCount(std::string_view(name).substr(cross + 1), INT64_MAX);
     if (count && (machine = findPreset(name.substr(0, cross))))
       machines = *count;
   }

@@ -329,6 +329,49 @@ void topology::readLibrary(const YamlNode &root, const std::string &file,
     readNetworks(file, *networks, library);
 }
 
+/// Levels or a graph, in place of those of the base.
+static void readShape(const Fields &fields, Machine &machine) {
+  const std::string &file = fields.file;
+  const YamlNode *hierarchy = fields.find("hierarchy");
+  const YamlNode *graph = fields.find("graph");
+  if (hierarchy && graph)
+    failAt(file, *graph, "format", "there is a hierarchy and a graph",
+           "the levels of a graph are derived from it: remove the hierarchy");
+  if (hierarchy)
+    readHierarchy(file, *hierarchy, machine);
+  if (graph) {
+    machine.graph = readGraph(file, *graph);
+    machine.levels = levelsOf(machine.graph, placeOf(file, *graph));
+    nameLevels(file, *graph, machine.levels);
+  }
+  if (machine.levels.empty())
+    failAt(file, fields.map, "missing",
+           "a topology needs 'hierarchy' or 'graph'",
+           "or 'base', the name of a machine; docs/topology.md describes the "
+           "format");
+}
+
+/// Which ranks are what. Those of a base stay as they are if they are as many,
+/// or all alike.
+static void readWho(const Fields &fields, int64_t ranksBefore,
+                    Machine &machine) {
+  const std::string &file = fields.file;
+  const YamlNode *device = fields.find("device"), *ranks = fields.find("ranks");
+  if (device && ranks)
+    failAt(file, *ranks, "format", "there is a device and a list of ranks",
+           "give 'device' where all ranks are alike, else 'ranks'");
+  if (device)
+    machine.ranks = {
+        {readDeviceName(file, *device, machine.library), ranksOf(machine)}};
+  else if (ranks)
+    readRanks(file, *ranks, machine);
+  else if (machine.ranks.size() == 1)
+    machine.ranks[0].second = ranksOf(machine);
+  else if (machine.ranks.empty() || ranksBefore != ranksOf(machine))
+    failAt(file, fields.map, "missing", "a topology needs 'device' or 'ranks'",
+           "the name of a device, such as device: h100-sxm");
+}
+
 Machine topology::readMachine(const YamlNode &root, const std::string &file,
                               const Library &library, FindMachine find) {
   checkVersion(file, root);
@@ -341,37 +384,9 @@ Machine topology::readMachine(const YamlNode &root, const std::string &file,
   fields.text("summary", machine.summary);
   if (const YamlNode *devices = fields.find("devices"))
     readDevices(file, *devices, machine.library);
-  const YamlNode *hierarchy = fields.find("hierarchy");
-  const YamlNode *graph = fields.find("graph");
-  if (hierarchy && graph)
-    failAt(file, *graph, "format", "there is a hierarchy and a graph",
-           "the levels of a graph are derived from it: remove the hierarchy");
-  int64_t before = ranksOf(machine);
-  if (hierarchy)
-    readHierarchy(file, *hierarchy, machine);
-  if (graph) {
-    machine.graph = readGraph(file, *graph);
-    machine.levels = levelsOf(machine.graph, placeOf(file, *graph));
-    nameLevels(file, *graph, machine.levels);
-  }
-  if (machine.levels.empty())
-    failAt(file, root, "missing", "a topology needs 'hierarchy' or 'graph'",
-           "or 'base', the name of a machine; docs/topology.md describes the "
-           "format");
-  const YamlNode *device = fields.find("device"), *ranks = fields.find("ranks");
-  if (device && ranks)
-    failAt(file, *ranks, "format", "there is a device and a list of ranks",
-           "give 'device' where all ranks are alike, else 'ranks'");
-  if (device)
-    machine.ranks = {
-        {readDeviceName(file, *device, machine.library), ranksOf(machine)}};
-  else if (ranks)
-    readRanks(file, *ranks, machine);
-  else if (machine.ranks.size() == 1)
-    machine.ranks[0].second = ranksOf(machine);
-  else if (machine.ranks.empty() || before != ranksOf(machine))
-    failAt(file, root, "missing", "a topology needs 'device' or 'ranks'",
-           "the name of a device, such as device: h100-sxm");
+  int64_t ranksBefore = ranksOf(machine);
+  readShape(fields, machine);
+  readWho(fields, ranksBefore, machine);
   if (const YamlNode *network = fields.find("network"))
     machine.network = readNetwork(file, *network, machine.library);
   fields.count("machines", 1, maxRanks, machine.machines);

@@ -267,14 +267,60 @@ def test_many_devices(written):
 # ===----------------------------------------------------------------------===#
 
 
+def planned(model, *arguments):
+    request = ["plan", model, "--format", "json", *arguments]
+    return tools.succeeds(tools.partita(*request)).json()
+
+
 def test_plan_for_machines_that_are_not_here(zoo_model, written):
-    model = zoo_model("bert").path
-    for name in ("dgx-a100", written(FILE.replace("groups: 1", "groups: 0"))):
-        plan = tools.succeeds(
-            tools.partita("plan", model, "--topology", name, "--format", "json")
-        ).json()
+    for name in ("dgx-a100", written(FILE)):
+        plan = planned(zoo_model("bert").path, "--topology", name)
         assert plan["topology"] == str(name)
         assert 0 < plan["bound"]["step_seconds"] <= plan["predicted"]["step_seconds"]
+
+
+PAIR = """\
+partita_topology: 1
+device: l40s
+hierarchy:
+  - {level: node, size: 2, link: {kind: pcie, latency: 1 us, bandwidth: 30 GB/s}}
+"""
+APART = PAIR.replace("size: 2", "size: 1") + (
+    "machines: 2\nnetwork: {kind: ethernet, latency: 500 us, bandwidth: 10 Mb/s}\n"
+)
+
+
+def test_axes_are_priced_by_the_level_that_they_cross(zoo_model, scratch, written):
+    """The same plan in one machine, and over a network that is slow."""
+    model, plan = zoo_model("bert").path, scratch / "plan.json"
+    pinned = ["--mesh", "tp=2", "--pin", "*MatMul*:n=tp"]
+    near = planned(model, "--topology", written(PAIR), *pinned, "-o", plan)
+    assert near["report"]["collectives"]
+    far = planned(model, "--topology", written(APART), "--plan", plan)
+    assert far["strategies"] == near["strategies"]
+    assert far["predicted"]["step_seconds"] > 10 * near["predicted"]["step_seconds"]
+
+
+def test_a_machine_that_changed_has_another_bound(zoo_model, scratch, written):
+    model, plan = zoo_model("bert").path, scratch / "plan.json"
+    pinned = ["--mesh", "tp=2", "--pin", "*MatMul*:n=tp"]
+    before = planned(model, "--topology", written(PAIR), *pinned, "-o", plan)
+    same = planned(model, "--topology", written(PAIR), "--plan", plan)
+    assert same["bound"] == before["bound"] and before["bound"]["step_seconds"] > 0
+    changed = written(PAIR.replace("30 GB/s", "3 GB/s"))
+    assert (
+        planned(model, "--topology", changed, "--plan", plan)["bound"]["step_seconds"]
+        == 0
+    )
+
+
+def test_a_plan_for_many_devices(zoo_model):
+    began = time.monotonic()
+    plan = planned(
+        zoo_model("bert").path, "--topology", "dgx-h100x12500", "--mesh", "dp=100000"
+    )
+    assert time.monotonic() - began < 60
+    assert plan["predicted"]["step_seconds"] > 0
 
 
 def test_no_executable_for_machines_that_are_not_here(zoo_model, scratch):
