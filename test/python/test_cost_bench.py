@@ -45,7 +45,12 @@ def test_kernels(scratch):
     answer = bench(path)
     assert [row["line"] for row in answer["rows"]] == [2, 3, 4, 5]
     assert [row["kind"] for row in answer["rows"]] == ["gemm"] * 3 + ["residual_add"]
-    assert [row["device"].split("-")[0] for row in answer["rows"]] == ["a100", "a100", "h100", "a100"]
+    assert [row["device"].split("-")[0] for row in answer["rows"]] == [
+        "a100",
+        "a100",
+        "h100",
+        "a100",
+    ]
     assert answer["rows"][0]["measured_seconds"] == pytest.approx(4333.9e-6)
     for row in answer["rows"]:
         error = 100 * (row["predicted_seconds"] / row["measured_seconds"] - 1)
@@ -122,6 +127,25 @@ def test_training_steps(scratch):
         assert abs(row["error_percent"]) < 12
 
 
+@pytest.mark.parametrize(
+    "changes, profile",
+    [
+        ({}, "megatron-2021"),
+        ({"recompute": "selective"}, "megatron-2022"),
+        ({"recompute": "none+sequence-parallel"}, "megatron-2022"),
+        ({"zero": "3", "tp": "1", "pp": "1", "micro_batch": "1"}, "llm-foundry"),
+        ({"gpu_type": "H100-SXM-80GB"}, "megatron-core"),
+        ({"gpu_type": "H100-SXM-80GB", "precision": "fp8"}, "nemo"),
+        ({"gpu_type": "H100-SXM-80GB", "source": "Megatron-DeepSpeed"}, "megatron-deepspeed"),
+    ],
+)
+def test_profiles(scratch, changes, profile):
+    values = dict(zip(STEPS.split(","), PUBLISHED[1].split(","), strict=True))
+    values |= {"source": ""} | changes
+    answer = bench(write(scratch / "t.csv", STEPS, ",".join(values.values())))
+    assert [row["kind"] for row in answer["rows"]] == [f"step of {profile}"]
+
+
 def test_training_steps_answer_to_their_columns(scratch):
     """Each change has the sign that it must have."""
 
@@ -146,6 +170,11 @@ def test_training_steps_answer_to_their_columns(scratch):
         global_batch="128", micro_batch="1"
     )
     assert seconds(vpp="4", global_batch="128") < seconds(global_batch="128")
+    # What is recomputed, and what is split over tensor ranks.
+    paper = {"source": "arXiv:2205.05198"}
+    selective = seconds(recompute="selective", **paper)
+    assert seconds(recompute="none", **paper) < selective < seconds(recompute="full", **paper)
+    assert seconds(recompute="selective+sequence-parallel", **paper) < selective
     # Sharded parameters are gathered for every micro-batch, forward and back.
     data = {"tp": "1", "pp": "1", "micro_batch": "1", "source": "llm-foundry"}
     assert seconds(zero="3", **data) > seconds(zero="2", **data)

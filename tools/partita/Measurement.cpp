@@ -307,6 +307,7 @@ static Result<TransformerStep> stepOf(const CsvTable &table,
     s.recompute = Recompute::Full;
   if (recompute.starts_with("selective"))
     s.recompute = Recompute::Selective;
+  s.sequenceParallel = recompute.find("sequence") != std::string::npos;
   s.lastStageKeeps = recompute.find("except last") != std::string::npos;
   std::string precision = table.text(row, "precision");
   if (precision.find("fp8") != std::string::npos)

@@ -37,6 +37,15 @@ static const SoftwareProfile megatron2021{.name = "megatron-2021",
                                           .hostMicroBatch = 1e-3,
                                           .hostStep = 5e-3,
                                           .optimizer = 1.5};
+/// Korthikanti et al., arXiv:2205.05198: kernels fused, recomputation of
+/// attention alone.
+static const SoftwareProfile megatron2022{.name = "megatron-2022",
+                                          .scores = 3,
+                                          .elementwise = 1,
+                                          .hostLayer = 1e-3,
+                                          .hostMicroBatch = 1e-3,
+                                          .hostStep = 5e-3,
+                                          .optimizer = 1.5};
 /// Megatron-Core of 2024 in bf16.
 static const SoftwareProfile megatronCore{.name = "megatron-core",
                                           .attention = 1,
@@ -72,6 +81,11 @@ static const SoftwareProfile llmFoundry{.name = "llm-foundry",
                                         .optimizer = 8.2,
                                         .exposed = 0.95};
 
+/// Hopper and later: GPUs that compute in f8.
+static bool isHopper(const DeviceType &device) {
+  return device.matrixPeak(Precision::F8) > device.matrixPeak(Precision::F16);
+}
+
 const SoftwareProfile &tool::profileOf(const std::string &provenance,
                                        const TransformerStep &step,
                                        const DeviceType &device) {
@@ -81,14 +95,19 @@ const SoftwareProfile &tool::profileOf(const std::string &provenance,
       {"NeMo", &nemo},
       {"Megatron-Core", &megatronCore},
       {"2104.04473", &megatron2021},
+      {"2205.05198", &megatron2022},
   };
   for (const auto &[name, profile] : names)
     if (provenance.find(name) != std::string::npos)
       return *profile;
   if (step.zero >= 2)
     return llmFoundry;
-  return device.matrixPeak(Precision::F8) > device.matrixPeak(Precision::F16)
-             ? nemo
+  if (step.precision == Precision::F8)
+    return nemo;
+  if (isHopper(device))
+    return megatronCore;
+  return step.sequenceParallel || step.recompute == Recompute::Selective
+             ? megatron2022
              : megatron2021;
 }
 
@@ -166,6 +185,12 @@ private:
   double reduction(double longest) const;
   double sharded(double stage, double host) const;
   double bytes() const;
+  /// Over how many ranks norms and residuals are split.
+  double splitNorms() const {
+    return profile.sequenceParallel || s.sequenceParallel
+               ? static_cast<double>(s.tensor)
+               : 1;
+  }
   /// Computing and communicating at a time: computing loses `loss` of its rate
   /// meanwhile.
   double together(double computing, double communicating, double loss) const {
@@ -282,7 +307,7 @@ double StepModel::attention(bool backward) const {
 /// Two norms, two residuals, an activation, and heads laid out.
 double StepModel::forward() const {
   auto shapes = productsOf(s);
-  double shared = profile.sequenceParallel ? static_cast<double>(s.tensor) : 1;
+  double shared = splitNorms();
   double seconds = attention(false), casts = 0;
   for (const ProductShape &shape : shapes) {
     seconds += product(tokens, shape.columns, shape.inner);
@@ -296,7 +321,7 @@ double StepModel::forward() const {
 
 double StepModel::backward() const {
   auto shapes = productsOf(s);
-  double shared = profile.sequenceParallel ? static_cast<double>(s.tensor) : 1;
+  double shared = splitNorms();
   double seconds = attention(true), casts = 0;
   for (const ProductShape &shape : shapes) {
     seconds += product(tokens, shape.inner, shape.columns) +
@@ -402,7 +427,7 @@ double StepModel::bytes() const {
   double state = 2 * parameters / share(3) +
                  (profile.wideGradients ? 4 : 2) * parameters / share(2) +
                  12 * parameters / share(1);
-  double shared = profile.sequenceParallel ? tensor : 1;
+  double shared = splitNorms();
   double layer = activations / 2 * (10 / shared + 24 / tensor);
   if (profile.attention == 0)
     layer += 5 * static_cast<double>(s.microBatch * s.heads) / tensor *

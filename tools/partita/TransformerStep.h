@@ -39,6 +39,8 @@ struct TransformerStep {
   Recompute recompute = Recompute::None;
   /// The last stage recomputes nothing.
   bool lastStageKeeps = false;
+  /// Norms and residuals are split over tensor ranks.
+  bool sequenceParallel = false;
   Precision precision = Precision::BF16;
 
   int64_t data() const { return ranks / (tensor * pipeline * context); }
@@ -65,13 +67,13 @@ struct SoftwareProfile {
   /// that is not.
   bool hidesData = false, hidesTensor = false;
   double exposed = 0;
-  /// Norms and residuals are split over tensor ranks; gradients are summed in
+  /// Always splits norms and residuals over tensor ranks; sums gradients in
   /// f32.
   bool sequenceParallel = false, wideGradients = false;
 };
 
-/// By the names of software in what a row says of its source; by generation
-/// where it says nothing.
+/// By the names of software in what a row says of its source; where it says
+/// nothing, by the techniques and the device.
 const SoftwareProfile &profileOf(const std::string &provenance,
                                  const TransformerStep &step,
                                  const DeviceType &device);
