@@ -26,15 +26,15 @@ bool partita::hasWord(std::string_view name, std::string_view words) {
 }
 
 Generation partita::generationOf(const DeviceType &device) {
-  if (hasWord(device.name, "v100 t4"))
+  if (hasWord(device.model(), "v100 t4"))
     return Generation::Volta;
-  if (hasWord(device.name, "a100 a800 a40 a30 a10 3090"))
+  if (hasWord(device.model(), "a100 a800 a40 a30 a10 3090"))
     return Generation::Ampere;
-  if (hasWord(device.name, "l4 l40 l40s 4090"))
+  if (hasWord(device.model(), "l4 l40 l40s 4090"))
     return Generation::Ada;
-  if (hasWord(device.name, "h100 h200 h800 h20 gh200"))
+  if (hasWord(device.model(), "h100 h200 h800 h20 gh200"))
     return Generation::Hopper;
-  if (hasWord(device.name, "b100 b200 b300 gb200 gb300"))
+  if (hasWord(device.model(), "b100 b200 b300 gb200 gb300"))
     return Generation::Blackwell;
   return Generation::Unknown;
 }

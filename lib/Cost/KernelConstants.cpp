@@ -93,7 +93,7 @@ KernelConstants partita::kernelConstants(const DeviceType &device,
   if (device.kind == DeviceKind::Cpu)
     return processor(device);
   for (const Entry &entry : entries)
-    if (hasWord(device.name, entry.words) &&
+    if (hasWord(device.model(), entry.words) &&
         entry.precision.value_or(precision) == precision)
       return entry.constants;
   return unmeasured(device, precision);

@@ -117,6 +117,8 @@ DeviceType partita::weaker(const DeviceType &a, const DeviceType &b) {
     return a;
   DeviceType device;
   device.name = a.name + " and " + b.name;
+  if (a.model() == b.model())
+    device.variantOf = a.model();
   device.kind = std::max(a.kind, b.kind);
   device.threads = std::min(a.threads, b.threads);
   device.vector = least(a.vector, b.vector);

@@ -88,6 +88,7 @@ static DeviceType readDevice(const std::string &file, const std::string &name,
     if (found == library.devices.end())
       failUnknown(file, *base, "device", namesOf(library.devices));
     device = found->second;
+    device.variantOf = device.model();
   } else {
     for (const char *key :
          {"kind", "vector", "memory", "memory_bandwidth", "launch"})

@@ -314,6 +314,17 @@ def test_a_machine_that_changed_has_another_bound(zoo_model, scratch, written):
     )
 
 
+def test_a_device_like_another_is_priced_like_it(zoo_model, written):
+    """What is measured of a type holds for its variants, whatever they are called."""
+    model = zoo_model("bert").path
+    other = "devices:\n  ours: {base: l40s, memory: 40 GiB}\ndevice: ours\n"
+    costs = [
+        planned(model, "--topology", written(text), "--mesh", "tp=2")["predicted"]
+        for text in (PAIR, PAIR.replace("device: l40s\n", other))
+    ]
+    assert costs[0] == costs[1]
+
+
 def test_a_plan_for_many_devices(zoo_model):
     began = time.monotonic()
     plan = planned(

@@ -130,6 +130,7 @@ static ordered_json ratesJson(const Rates &rates) {
 
 static ordered_json deviceJson(const DeviceType &device) {
   return {{"name", device.name},
+          {"model", device.model()},
           {"kind", deviceKindName(device.kind)},
           {"threads", device.threads},
           {"vector_flops", ratesJson(device.vector)},

@@ -51,6 +51,9 @@ const char *deviceKindName(DeviceKind kind);
 /// Rates are of the whole device.
 struct DeviceType {
   std::string name;
+  /// The device that it is a variant of, whose measured constants hold for it;
+  /// empty: it is one itself.
+  std::string variantOf;
   DeviceKind kind = DeviceKind::Cpu;
   /// Threads of one rank; above one on CPUs only.
   int64_t threads = 1;
@@ -75,6 +78,10 @@ struct DeviceType {
   /// Where the figures are from.
   std::string source;
 
+  /// Under which name constants of the device are known.
+  const std::string &model() const {
+    return variantOf.empty() ? name : variantOf;
+  }
   /// The peak of vector units. A precision that they do not have is computed as
   /// f32; f64 at half its rate.
   double vectorPeak(Precision precision) const;

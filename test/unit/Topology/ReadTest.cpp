@@ -80,6 +80,8 @@ TEST_CASE("mixed devices and overrides") {
                "  - {level: node, groups: 1, link: {bandwidth: 50 GB/s}}\n");
   CHECK(topology.mixed());
   CHECK(topology.deviceOf(3).name == "slow");
+  CHECK(topology.deviceOf(3).model() == "h100-sxm");
+  CHECK(topology.commonDevice().model() == "h100-sxm");
   CHECK(topology.deviceOf(4).name == "h100-sxm");
   CHECK(topology.deviceOf(7).memoryBytes == 40'000'000'000);
   CHECK(topology.commonDevice().memoryBytes == 40'000'000'000);
