@@ -281,11 +281,10 @@ Status Emitter::emitRope(nn::RopeOp op) {
   call.operands.push_back(input);
   for (Value value : {op.getCos(), op.getSin()}) {
     // [b|1, s, d/2] repeats along heads, and along a batch of one.
-    if (isHalf(value)) {
-      PARTITA_TRY(Place place, placeOf(value));
-      PARTITA_TRY(places[value], copied(place, builder.getF32Type()));
-    }
     PARTITA_TRY(Place place, placeOf(value));
+    if (isHalf(value)) {
+      PARTITA_TRY(place, copied(place, builder.getF32Type()));
+    }
     call.operands.push_back(viewOf(
         broadcast(place, {0, 2, 3}, {shape[0], shape[1], shape[2], table[2]})));
   }

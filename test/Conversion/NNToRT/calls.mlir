@@ -27,6 +27,18 @@ func.func @rope(%x: tensor<2x6x5x8xf32>, %c: tensor<1x5x4xf32>, %s: tensor<1x5x4
 
 // -----
 
+// What a call reads through a copy, others read as it is.
+// CHECK-LABEL: func.func @rope_in_half_precision
+// CHECK: rt.call "rope"
+// CHECK: rt.fusion(%arg2) : (tensor<1x5x4xbf16>)
+func.func @rope_in_half_precision(%x: tensor<2x6x5x8xbf16>, %c: tensor<1x5x4xbf16>, %s: tensor<1x5x4xbf16>) -> (tensor<2x6x5x8xbf16>, tensor<1x5x4xbf16>) {
+  %0 = nn.rope %x, %c, %s : tensor<2x6x5x8xbf16>, tensor<1x5x4xbf16>, tensor<1x5x4xbf16>
+  %1 = nn.neg %s : tensor<1x5x4xbf16>
+  return %0, %1 : tensor<2x6x5x8xbf16>, tensor<1x5x4xbf16>
+}
+
+// -----
+
 // Where a rank's part begins goes along as data.
 module {
   dist.mesh @m {axes = ["tp"], sizes = array<i64: 2>}
