@@ -29,6 +29,7 @@ struct Differentiate : partita::impl::DifferentiateBase<Differentiate> {
     TrainingOptions given;
     given.output = output;
     given.inputGradients = inputGradients;
+    given.bf16 = bf16;
     std::optional<Loss> chosenLoss = parseLoss(loss);
     std::optional<Optimizer> chosenOptimizer = parseOptimizer(optimizer);
     if (!chosenLoss || !chosenOptimizer) {

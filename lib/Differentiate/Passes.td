@@ -37,6 +37,8 @@ def Differentiate : Pass<"nn-differentiate", "::mlir::ModuleOp"> {
       "adamw, or none: gradients are results">,
     Option<"output", "output", "std::string", "\"\"",
       "Which output the loss is of; the first of floating point without it">,
+    Option<"bf16", "bf16", "bool", "false",
+      "Compute in bf16 what depends on weights">,
     Option<"inputGradients", "input-gradients", "bool", "false",
       "With the optimizer none, gradients of inputs too">,
   ];

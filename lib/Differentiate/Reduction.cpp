@@ -42,23 +42,23 @@ static void cumulativeSum(CumSumOp op, Grad &g) {
 
 /// y (g - sum(g y)).
 static void softmax(SoftmaxOp op, Grad &g) {
-  Value y = op.getResult();
   Shape axes = {int64_t(op.getAxis())};
   g.give(0, [&] {
-    Value scaled = g.mul(g.of(), y);
+    Value y = g.wide(op.getResult());
+    Value scaled = g.mul(g.wide(g.of()), y);
     Value sum = g.spread(g.sum(scaled, axes), shapeOf(y), axes);
-    return g.sub(scaled, g.mul(y, sum));
+    return g.as(op.getInput(), g.sub(scaled, g.mul(y, sum)));
   });
 }
 
 namespace {
 
 /// What both norms share: the last dimension of size n is normalised to
-/// x' = (x - mean) r, and scaled.
+/// x' = (x - mean) r, and scaled. Computed in f32 at least.
 struct Norm {
   Norm(Grad &g, Value input, Value scale)
       : g(g), shape(shapeOf(input)), last{int64_t(shape.size()) - 1},
-        input(input), scale(scale) {}
+        input(input), scale(scale), x(g.wide(input)), dy(g.wide(g.of())) {}
 
   Value mean(Value x) { return g.times(g.sum(x, last), 1.0 / shape.back()); }
   Value spread(Value x) { return g.spread(x, shape, last); }
@@ -67,23 +67,25 @@ struct Norm {
     return g.unary<RsqrtOp>(g.plus(mean(g.square(x)), epsilon));
   }
   /// Sets the gradients of x, which is r (h - [mean(h)] - x' mean(h x')) for
-  /// h = g scale, and of the scale, sum(g x').
+  /// h = dy scale, and of the scale, sum(dy x').
   void finish(Value normal, Value r, bool centred) {
     Shape rows = dimensions(shape.size(), last);
     g.give(0, [&] {
-      Value h = g.mul(g.of(), g.broadcast(scale, shape, last));
+      Value h = g.mul(dy, g.broadcast(g.wide(scale), shape, last));
       Value inner = g.mul(normal, spread(mean(g.mul(h, normal))));
       Value rest = g.sub(h, inner);
       if (centred)
         rest = g.sub(rest, spread(mean(h)));
-      return g.mul(rest, spread(r));
+      return g.as(input, g.mul(rest, spread(r)));
     });
-    g.give(1, [&] { return g.sum(g.mul(g.of(), normal), rows); });
+    g.give(1, [&] { return g.as(scale, g.sum(g.mul(dy, normal), rows)); });
   }
 
   Grad &g;
   Shape shape, last;
   Value input, scale;
+  /// The operand and the gradient to compute with.
+  Value x, dy;
 };
 
 } // namespace
@@ -94,16 +96,15 @@ static void layerNorm(LayerNormOp op, Grad &g) {
   if (!g.wants(0) && !g.wants(1))
     return;
   Norm norm(g, op.getInput(), op.getScale());
-  Value centred = g.sub(norm.input, norm.spread(norm.mean(norm.input)));
+  Value centred = g.sub(norm.x, norm.spread(norm.mean(norm.x)));
   Value r = norm.inverseDeviation(centred, op.getEpsilon().convertToDouble());
   norm.finish(g.mul(centred, norm.spread(r)), r, true);
 }
 
 static void rmsNorm(RMSNormOp op, Grad &g) {
   Norm norm(g, op.getInput(), op.getScale());
-  Value r =
-      norm.inverseDeviation(norm.input, op.getEpsilon().convertToDouble());
-  norm.finish(g.mul(norm.input, norm.spread(r)), r, false);
+  Value r = norm.inverseDeviation(norm.x, op.getEpsilon().convertToDouble());
+  norm.finish(g.mul(norm.x, norm.spread(r)), r, false);
 }
 
 void training::attachReductionRules(MLIRContext &context) {

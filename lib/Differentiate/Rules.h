@@ -32,6 +32,16 @@ public:
     Value known = adjoint.results[i];
     return known ? known : zeros(op->getResult(i).getType());
   }
+  /// x in f32, if it is of half precision: for sums of many elements.
+  Value wide(Value x) {
+    return mlir::getElementTypeOrSelf(x).getIntOrFloatBitWidth() < 32
+               ? cast(x, builder.getF32Type())
+               : x;
+  }
+  /// `x` with the element type of `like`.
+  Value as(Value like, Value x) {
+    return cast(x, mlir::getElementTypeOrSelf(like));
+  }
   bool has(unsigned i) const { return bool(adjoint.results[i]); }
   bool wants(unsigned i) const { return adjoint.wanted[i]; }
   void set(unsigned i, Value gradient) { adjoint.operands[i] = gradient; }

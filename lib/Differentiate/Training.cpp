@@ -13,7 +13,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Backward.h"
+#include "Precision.h"
 #include "Steps.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "partita/Differentiate/Differentiate.h"
@@ -289,6 +289,8 @@ Status TrainingStep::build() {
                      "name another output");
   findLeaves(output);
   entry.declareArguments();
+  if (options.bf16)
+    computeIn(builder.getBF16Type(), leaves, entry.body(), naming);
   if (options.optimizer == Optimizer::None && options.inputGradients)
     for (BlockArgument argument : entry.body().getArguments())
       if (isFloating(argument.getType()))

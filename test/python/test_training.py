@@ -222,6 +222,25 @@ def test_gradients_of_a_model(name, zoo_model, tmp_path):
         assert off <= 2e-5 * max(numpy.linalg.norm(reference), 1e-3), (key, off)
 
 
+@pytest.mark.parametrize("name", ["mlp", "bert", "llama", "vit", "resnet"])
+def test_gradients_in_bf16(name, zoo_model, tmp_path):
+    """Weights and activations have eight bits; gradients of weights are of f32."""
+    model = zoo_model(name)
+    _, weights, outputs = zoo_reference(model)
+    output = next(iter(outputs))
+    outputs[output].sum().backward()
+    options = ("--train", "none", "--loss", "sum", "--loss-output", output)
+    got = step(model.path, tmp_path, model.feed, *options, "--precision", "bf16")
+    off = total = 0.0
+    for key, weight in weights.items():
+        if f"{key}.grad" in got:
+            gradient, reference = got[f"{key}.grad"], weight.grad.numpy()
+            assert gradient.dtype == numpy.float32
+            off += numpy.sum((gradient - reference) ** 2)
+            total += numpy.sum(reference**2)
+    assert off > 0 and (off / total) ** 0.5 <= 0.1
+
+
 @pytest.mark.parametrize("name", ["mlp", "gpt2"])
 def test_steps_of_adamw(name, zoo_model, tmp_path):
     """Three steps, each from the states that the last one left."""

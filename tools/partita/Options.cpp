@@ -113,6 +113,12 @@ void RequestOptions::declareTraining(CLI::App &command, bool withGradients) {
                   "Of --train: the output that the loss is of (default: the "
                   "first of floating point)")
       ->type_name("NAME");
+  command
+      .add_option("--precision", precision,
+                  "Of --train: model (default), or bf16 for what the model "
+                  "computes in f32")
+      ->check(CLI::IsMember({"model", "bf16"}))
+      ->type_name("");
   if (withGradients)
     command.add_flag("--input-gradients", inputGradients,
                      "Of --train none: gradients of inputs too");
@@ -122,11 +128,11 @@ Status RequestOptions::resolveTraining(Request &request) const {
   request.globalBatch = globalBatch;
   if (train.empty()) {
     if (loss == "cross-entropy" && lossOutput.empty() && !inputGradients &&
-        !globalBatch)
+        !globalBatch && precision == "model")
       return ok();
     return makeError(ExitCode::Usage, "usage.train", "command line",
-                     "--loss, --loss-output, --input-gradients and "
-                     "--global-batch are about a training step",
+                     "--loss, --loss-output, --precision, --input-gradients "
+                     "and --global-batch are about a training step",
                      "add --train adamw");
   }
   TrainingOptions options;
@@ -134,6 +140,7 @@ Status RequestOptions::resolveTraining(Request &request) const {
   options.optimizer = *parseOptimizer(train);
   options.output = lossOutput;
   options.inputGradients = inputGradients;
+  options.bf16 = precision == "bf16";
   request.training = options;
   if (options.optimizer != Optimizer::None && inputGradients)
     return makeError(ExitCode::Usage, "usage.train", "--input-gradients",

@@ -75,6 +75,9 @@ struct TrainingOptions {
   std::string output;
   /// With Optimizer::None: gradients of inputs of floating point too.
   bool inputGradients = false;
+  /// Computes in bf16 what depends on weights and is of f32 in the model; the
+  /// states stay f32.
+  bool bf16 = false;
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01;
 };
 
