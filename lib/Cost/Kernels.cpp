@@ -45,6 +45,9 @@ KernelWork partita::kernelWork(const ShardingRule &rule,
   work.bytes = static_cast<double>(bytes);
   bool product =
       kernelClass != KernelClass::Memory && kernelClass != KernelClass::Free;
+  // What is multiplied; masks, statistics and the like follow.
+  size_t multiplied = std::min<size_t>(
+      rule.operands.size(), kernelClass == KernelClass::Attention ? 3 : 2);
   for (unsigned f = 0; f < rule.factors.size(); ++f) {
     const Factor &factor = rule.factors[f];
     if (factor.kind == FactorKind::Linear || factor.size <= 0)
@@ -53,11 +56,12 @@ KernelWork partita::kernelWork(const ShardingRule &rule,
     work.flops *= size / static_cast<double>(factor.size);
     if (!product || rule.results.empty() || !walks(rule.results[0], f))
       continue;
-    bool first = !rule.operands.empty() && walks(rule.operands[0], f);
-    bool others = false;
-    for (size_t i = 1; i < rule.operands.size(); ++i)
-      others |= walks(rule.operands[i], f);
-    (first && others ? work.batch : others ? work.n : work.m) *= size;
+    size_t walking = 0;
+    for (size_t i = 0; i < multiplied; ++i)
+      walking += walks(rule.operands[i], f);
+    bool first = multiplied > 0 && walks(rule.operands[0], f);
+    bool rows = walking == 0 || (walking == 1 && first && multiplied > 1);
+    (rows ? work.m : walking == multiplied ? work.batch : work.n) *= size;
   }
   if (product)
     work.k = std::max(1.0, work.flops / (2 * work.batch * work.m * work.n));

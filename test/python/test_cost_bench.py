@@ -3,6 +3,7 @@
 """partita bench cost-model: what it reads, what it says of it, and published times."""
 
 import csv
+import random
 
 import pytest
 from helpers import tools
@@ -220,6 +221,27 @@ def test_malformed_tables(scratch, content, code, words):
     assert message.code == code
     for word in words:
         assert word in message.text
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_tables_never_crash(scratch, seed):
+    """Some bytes of good tables are changed: they are read, or refused."""
+    generator = random.Random(seed)
+    good = [
+        KERNELS + "\nA100-SXM-80GB,fp16,gemm,1,64,64,64,10\n",
+        COLLECTIVES + "\nA100-SXM-80GB,all_reduce,8,1,1073741824,8203.9\n",
+        "\n".join([STEPS, *PUBLISHED]) + "\n",
+    ]
+    for content in good * 4:
+        damaged = bytearray(content.encode())
+        for _ in range(generator.choice([1, 4, 16])):
+            damaged[generator.randrange(len(damaged))] = generator.choice(b'0123456789e.-,"\n\r\0x')
+        path = scratch / "t.csv"
+        path.write_bytes(damaged)
+        done = tools.partita("bench", "cost-model", path)
+        assert done.code in (0, 2, 3), f"{damaged!r}\n{done}"
+        if done.code:
+            tools.fails(done, done.code)
 
 
 def test_tables_that_are_not_supported(scratch):

@@ -123,8 +123,9 @@ bool TransformerStep::isValid() const {
     if (value < 1 || value > most)
       return false;
   int64_t others = tensor * pipeline;
-  return others <= most && others * context <= most && zero <= 3 &&
-         ranks % (others * context) == 0 && hidden % heads == 0 &&
+  constexpr int64_t mostStages = 1 << 16; // Each is priced.
+  return others <= most && pipeline <= mostStages && others * context <= most &&
+         zero <= 3 && ranks % (others * context) == 0 && hidden % heads == 0 &&
          globalBatch >= data() * microBatch && layers >= pipeline * chunks;
 }
 

@@ -45,10 +45,10 @@ std::vector<int64_t> localIterations(const Strategy &strategy,
 /// The work of one rank that iterates `local[f]` of each factor f of `rule`,
 /// where the whole operation has `flops`; `bytes` are the rank's.
 ///
-/// Of what is multiplied, factors that the first operand and the result walk
-/// are rows (m), those that only other operands and the result walk are columns
-/// (n), those that both walk are batches, and the rest is summed over:
-/// k = flops / (2 batch m n).
+/// Of the factors that the first result walks, those that all operands walk
+/// which are multiplied (the first two, of attention three) are batches, those
+/// that only the first of them walks are rows (m), and others columns (n). The
+/// rest is summed over: k = flops / (2 batch m n).
 KernelWork kernelWork(const ShardingRule &rule, KernelClass kernelClass,
                       DType dtype, int64_t flops,
                       const std::vector<int64_t> &local, int64_t bytes);

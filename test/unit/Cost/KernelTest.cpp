@@ -103,6 +103,21 @@ TEST_CASE("the shape of a product follows from its rule") {
   CHECK(heads.m == 16);
   CHECK(heads.n == 64);
   CHECK(heads.k == 96);
+  // Going back, what is known of the queries' rows comes as more operands, and
+  // the size of a head stands in query and key.
+  ShardingRule gradient =
+      RuleBuilder({3, 3, 3, 2, 3}, {3})
+          .parallel("h", 8, {{0, 0}, {1, 0}, {2, 0}, {3, 0}, {4, 0}}, {{0, 0}})
+          .parallel("s", 16, {{0, 1}, {3, 1}, {4, 1}}, {{0, 1}})
+          .reduction("t", 48, Combiner::Sum, {{1, 1}, {2, 1}})
+          .replicate("d", 64, {{0, 2}, {1, 2}}, {{0, 2}})
+          .replicate("e", 64, {{2, 2}, {4, 2}}, {})
+          .build();
+  KernelWork back = kernelWork(gradient, KernelClass::Attention, DType::F16,
+                               10 * 8 * 16 * 48 * 64, {8, 16, 48, 64, 64}, 0);
+  CHECK(back.batch == 8);
+  CHECK(back.m == 16);
+  CHECK(back.n == 64);
 }
 
 TEST_CASE("products of published times") {
