@@ -31,6 +31,19 @@ public:
   explicit Entry(func::FuncOp function) : function(function) {
     function.getAllArgAttrs(argumentAttributes);
     function.getAllResultAttrs(resultAttributes);
+    for (DictionaryAttr attributes : argumentAttributes)
+      if (auto name = attributes.getAs<StringAttr>(nn::nameAttrName))
+        taken.insert(name.getValue());
+    for (unsigned i = 0; i < resultAttributes.size(); ++i)
+      taken.insert(resultName(i));
+    taken.insert(lossName);
+  }
+  /// `name`, or with a number where something else is called so.
+  std::string uniqueName(const std::string &name) {
+    std::string unique = name;
+    for (int k = 1; !taken.insert(unique).second; ++k)
+      unique = name + "." + std::to_string(k);
+    return unique;
   }
   Block &body() { return function.getBody().front(); }
   Operation *end() { return body().getTerminator(); }
@@ -62,6 +75,7 @@ public:
 
 private:
   func::FuncOp function;
+  llvm::StringSet<> taken;
   SmallVector<DictionaryAttr> argumentAttributes, resultAttributes,
       newAttributes;
   SmallVector<Value> results;
@@ -75,32 +89,43 @@ public:
   Status build();
 
 private:
-  /// A weight: the value that the forward pass reads, and what becomes of it.
-  struct Weight {
-    std::string name;
+  /// What the loss is differentiated to.
+  struct Leaf {
+    /// That of what is built for it.
+    std::string id;
+    /// Of a weight that is updated.
     State state;
+    /// What the step gives of it, and how that is called.
+    SmallVector<std::string, 3> names;
+    SmallVector<Value, 3> results;
   };
 
   Result<unsigned> findOutput();
   SmallVector<nn::GetParameterOp> findReads(Value output);
   void findLeaves(Value output);
+  /// A leaf whose gradient is a result, after the name of its value.
+  void addGradient(Value value, const std::string &name) {
+    leaves[value] = {nameOf(value), {}, {entry.uniqueName(name + ".grad")}, {}};
+  }
   void addWeight(nn::ParameterOp parameter, nn::GetParameterOp get);
   DictionaryAttr named(const std::string &name, ArrayAttr dims = {});
   DictionaryAttr stateAttributes(const std::string &name, StringRef initial);
   /// Names what was built since the last call, as part of the step itself.
   void nameParts(StringRef id) { naming.name(id, builder.getArrayAttr({})); }
   Value appendLoss(Value output, unsigned index, Value &gradient);
-  void finishLeaf(Value leaf, Value gradient);
+  void addScalars(Location location);
+  void finishLeaf(Value value, Value gradient);
+  void addResults(unsigned index, Value output, Value loss);
+  SmallVector<Value> values() {
+    return llvm::to_vector(llvm::make_first_range(leaves));
+  }
 
   Entry entry;
   const TrainingOptions &options;
   Naming naming;
   OpBuilder builder;
-  SmallVector<Value> leaves;
-  llvm::DenseMap<Value, Weight> weights;
+  llvm::MapVector<Value, Leaf> leaves;
   AdamWScalars scalars;
-  /// In the order of the leaves: results of the step.
-  llvm::DenseMap<Value, SmallVector<Value, 3>> finished;
 };
 
 } // namespace
@@ -171,13 +196,16 @@ void TrainingStep::addWeight(nn::ParameterOp parameter,
   auto master =
       narrow ? cast<RankedTensorType>(type.clone(builder.getF32Type())) : type;
   std::string name = parameter.getSymName().str();
-  Weight weight{name, {}};
-  weight.state.value = entry.addArgument(master, stateAttributes(name, name));
-  weight.state.mean =
-      entry.addArgument(master, stateAttributes(name + ".m", ""));
-  weight.state.square =
-      entry.addArgument(master, stateAttributes(name + ".v", ""));
-  Value read = weight.state.value;
+  Leaf leaf{name, {}, {}, {}};
+  for (const char *suffix : {"", ".m", ".v"})
+    leaf.names.push_back(entry.uniqueName(name + suffix));
+  leaf.state.value =
+      entry.addArgument(master, stateAttributes(leaf.names[0], name));
+  leaf.state.mean =
+      entry.addArgument(master, stateAttributes(leaf.names[1], ""));
+  leaf.state.square =
+      entry.addArgument(master, stateAttributes(leaf.names[2], ""));
+  Value read = leaf.state.value;
   if (narrow) {
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPoint(get);
@@ -186,8 +214,7 @@ void TrainingStep::addWeight(nn::ParameterOp parameter,
                 get->getAttr(nn::nodesAttrName));
   }
   get.replaceAllUsesWith(read);
-  leaves.push_back(weight.state.value);
-  weights[weight.state.value] = weight;
+  leaves[leaf.state.value] = leaf;
 }
 
 /// The weights that `output` is computed from, each read once.
@@ -217,8 +244,7 @@ SmallVector<nn::GetParameterOp> TrainingStep::findReads(Value output) {
 void TrainingStep::findLeaves(Value output) {
   for (nn::GetParameterOp get : findReads(output)) {
     if (options.optimizer == Optimizer::None) {
-      leaves.push_back(get.getResult());
-      weights[get.getResult()] = {get.getParameter().str(), {}};
+      addGradient(get.getResult(), get.getParameter().str());
       continue;
     }
     addWeight(SymbolTable::lookupNearestSymbolFrom<nn::ParameterOp>(
@@ -242,7 +268,8 @@ Value TrainingStep::appendLoss(Value output, unsigned index, Value &gradient) {
     gradient = emit.splat(type, 1);
     return emit.sum(output, dimensions(type.getRank()));
   case Loss::Given: {
-    gradient = entry.addArgument(type, named(cotangentName.str(), dims));
+    gradient = entry.addArgument(
+        type, named(entry.uniqueName(cotangentName.str()), dims));
     return emit.sum(emit.mul(output, gradient), dimensions(type.getRank()));
   }
   case Loss::CrossEntropy:
@@ -252,7 +279,7 @@ Value TrainingStep::appendLoss(Value output, unsigned index, Value &gradient) {
   auto classes = RankedTensorType::get(shape, builder.getI64Type());
   if (dims)
     dims = builder.getArrayAttr(dims.getValue().drop_back());
-  NamedAttrList attributes(named(targetsName.str(), dims));
+  NamedAttrList attributes(named(entry.uniqueName(targetsName.str()), dims));
   attributes.set(
       nn::rangeAttrName,
       builder.getStringAttr("0:" + std::to_string(type.getShape().back())));
@@ -261,22 +288,42 @@ Value TrainingStep::appendLoss(Value output, unsigned index, Value &gradient) {
   return crossEntropy(emit, output, targets, gradient);
 }
 
-void TrainingStep::finishLeaf(Value leaf, Value gradient) {
-  auto weight = weights.find(leaf);
-  Emit emit(builder, leaf.getLoc());
-  std::string id = nameOf(leaf);
-  if (weight == weights.end() || options.optimizer == Optimizer::None) {
-    if (!gradient)
-      gradient = emit.zeros(leaf.getType());
-    nameParts(id + "/grad");
-    finished[leaf] = {gradient};
-    return;
+/// The gradient of a leaf is complete, or null if there is none.
+void TrainingStep::finishLeaf(Value value, Value gradient) {
+  Leaf &leaf = leaves.find(value)->second;
+  Emit emit(builder, value.getLoc());
+  if (!leaf.state.value) {
+    leaf.results = {gradient ? gradient : emit.zeros(value.getType())};
+    return nameParts(leaf.id + "/grad");
   }
-  State next = weight->second.state;
+  State next = leaf.state;
   if (gradient)
     next = adamW(emit, next, gradient, scalars, options);
-  nameParts(weight->second.name + "/adamw");
-  finished[leaf] = {next.value, next.mean, next.square};
+  leaf.results = {next.value, next.mean, next.square};
+  nameParts(leaf.id + "/adamw");
+}
+
+void TrainingStep::addScalars(Location location) {
+  Emit emit(builder, location);
+  auto argument = [&](Type element, StringRef name) {
+    return entry.addArgument(RankedTensorType::get({}, element),
+                             named(entry.uniqueName(name.str())));
+  };
+  Value rate = argument(builder.getF32Type(), rateName);
+  Value step = argument(builder.getI64Type(), stepName);
+  scalars = adamWScalars(emit, rate, step, options);
+  nameParts("train.adamw");
+}
+
+void TrainingStep::addResults(unsigned index, Value output, Value loss) {
+  if (options.optimizer == Optimizer::None)
+    entry.addResult(output, entry.attributesOf(index));
+  entry.addResult(loss, named(lossName.str()));
+  for (auto &[value, leaf] : leaves)
+    for (auto [result, name] : llvm::zip_equal(leaf.results, leaf.names))
+      entry.addResult(result, leaf.state.value ? stateAttributes(name, "")
+                                               : named(name));
+  entry.finish();
 }
 
 Status TrainingStep::build() {
@@ -290,12 +337,12 @@ Status TrainingStep::build() {
   findLeaves(output);
   entry.declareArguments();
   if (options.bf16)
-    computeIn(builder.getBF16Type(), leaves, entry.body(), naming);
+    computeIn(builder.getBF16Type(), values(), entry.body(), naming);
   if (options.optimizer == Optimizer::None && options.inputGradients)
     for (BlockArgument argument : entry.body().getArguments())
       if (isFloating(argument.getType()))
-        leaves.push_back(argument);
-  Backward backward(entry.body(), leaves);
+        addGradient(argument, nameOf(argument));
+  Backward backward(entry.body(), values());
   if (!backward.isActive(output))
     return makeError(ExitCode::Unsupported, "differentiate.constant",
                      entry.resultName(index),
@@ -304,34 +351,12 @@ Status TrainingStep::build() {
   Value gradient;
   Value loss = appendLoss(output, index, gradient);
   nameParts("train.loss");
-  if (options.optimizer == Optimizer::AdamW) {
-    Emit emit(builder, output.getLoc());
-    scalars = adamWScalars(
-        emit,
-        entry.addArgument(RankedTensorType::get({}, builder.getF32Type()),
-                          named(rateName.str())),
-        entry.addArgument(RankedTensorType::get({}, builder.getI64Type()),
-                          named(stepName.str())),
-        options);
-    nameParts("train.adamw");
-  }
+  if (options.optimizer == Optimizer::AdamW)
+    addScalars(output.getLoc());
   PARTITA_CHECK(backward.run(
       output, gradient, builder, naming,
       [&](Value leaf, Value gradient) { finishLeaf(leaf, gradient); }));
-  if (options.optimizer == Optimizer::None)
-    entry.addResult(output, entry.attributesOf(index));
-  entry.addResult(loss, named(lossName.str()));
-  for (Value leaf : leaves) {
-    auto weight = weights.find(leaf);
-    bool isState = weight != weights.end() && weight->second.state.value;
-    std::string name =
-        weight == weights.end() ? nameOf(leaf) : weight->second.name;
-    const char *suffixes[] = {isState ? "" : ".grad", ".m", ".v"};
-    for (auto [value, suffix] : llvm::zip(finished[leaf], suffixes))
-      entry.addResult(value, isState ? stateAttributes(name + suffix, "")
-                                     : named(name + suffix));
-  }
-  entry.finish();
+  addResults(index, output, loss);
   return ok();
 }
 

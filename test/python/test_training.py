@@ -57,11 +57,11 @@ def assert_near(got, expected, tolerance: float, what: str) -> None:
 class Case:
     """Nodes from inputs of f64 named a, b, .. to y; the last ones may be of i64."""
 
-    def __init__(self, name, nodes, *shapes, low=-1.0, high=1.0, **constants):
+    def __init__(self, name, nodes, *shapes, low=-1.0, high=1.0, tolerance=1e-11, **constants):
         if isinstance(nodes, str):
             nodes = [(nodes, {})]
         self.name, self.nodes, self.constants = name, nodes, constants
-        self.shapes, self.low, self.high = shapes, low, high
+        self.shapes, self.low, self.high, self.tolerance = shapes, low, high, tolerance
 
     def model(self, outputs=("y",)):
         names = [chr(ord("a") + i) for i in range(len(self.shapes))]
@@ -75,7 +75,7 @@ class Case:
             nodes.append(helper.make_node(kind, feeds, results, name=f"node{i}", **attributes))
             feeds = results
         inputs = {name: (F64, list(shape)) for name, shape in zip(names, self.shapes)}
-        return make_model(nodes, inputs, {name: (F64, None) for name in outputs}, constants, opset=22)
+        return make_model(nodes, inputs, {name: (F64, None) for name in outputs}, constants, opset=23)
 
     def feed(self) -> dict[str, numpy.ndarray]:
         random = numpy.random.default_rng(7)
@@ -163,6 +163,17 @@ CASES = [
         ("MatMul", {"inputs": ["p", "c"]}),
     ], (2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 2), mask, scale=numpy.array(0.7))
       for name, mask in (("mask", (2, 1, 4, 6)), ("bias", (1, 3, 4, 6)), ("keys", (2, 1, 1, 6)))],
+    Case("Attention-causal", [("Attention", {"is_causal": 1})], *[(2, 3, 5, 4)] * 3),
+    Case("Attention-groups", [("Attention", {"scale": 0.4, "softcap": 0.8})],
+         (2, 6, 3, 4), (2, 2, 5, 4), (2, 2, 5, 3), low=-2, high=2),
+    # Only in f32 by its schema.
+    *[Case(f"RotaryEmbedding-{i}", [
+        *[("Cast", {"to": TensorProto.FLOAT, "inputs": [name], "outputs": [f"{name}32"]})
+          for name in "abc"],
+        ("RotaryEmbedding", {"interleaved": i, "inputs": ["a32", "b32", "c32"]}),
+        ("Cast", {"to": F64}),
+    ], (2, 3, 5, 6), (2, 5, 3), (2, 5, 3), tolerance=1e-6) for i in (0, 1)],
+    Case("RMSNormalization", "RMSNormalization", (2, 3, 4), (4,)),
     Case("used-twice", [("Tanh", {"inputs": ["a"], "outputs": ["t"]}), ("Mul", {"inputs": ["t", "a"]})],
          (3, 4)),
 ]
@@ -179,9 +190,9 @@ def test_gradients_of_an_operator(case, tmp_path):
     expected.backward(torch.from_numpy(cotangent))
     options = ("--train", "none", "--loss", "given", "--input-gradients")
     got = step(path, tmp_path, {**feed, "train.cotangent": cotangent}, *options)
-    assert_near(got["y"], expected, 1e-12, "y")
+    assert_near(got["y"], expected, case.tolerance, "y")
     for name, argument in arguments.items():
-        assert_near(got[f"{name}.grad"], argument.grad, 1e-11, name)
+        assert_near(got[f"{name}.grad"], argument.grad, case.tolerance, name)
 
 
 # ===----------------------------------------------------------------------===#

@@ -176,6 +176,29 @@ def _rms_norm(attributes, x, scale):
     return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + epsilon) * scale
 
 
+def _attention(attributes, q, k, v):
+    """Of [batch, heads, sequence, width], without a mask."""
+    repeat = q.shape[1] // k.shape[1]
+    k, v = (x.repeat_interleave(repeat, 1) for x in (k, v))
+    scores = attributes.get("scale", q.shape[-1] ** -0.5) * (q @ k.transpose(-1, -2))
+    if cap := attributes.get("softcap", 0.0):
+        scores = cap * torch.tanh(scores / cap)
+    if attributes.get("is_causal", 0):
+        visible = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+        scores = scores.masked_fill(~visible, -torch.inf)
+    return torch.softmax(scores, -1) @ v
+
+
+def _rotary(attributes, x, cos, sin):
+    """Of [batch, heads, sequence, width], tables of [batch, sequence, width / 2]."""
+    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    if attributes.get("interleaved", 0):
+        a, b = x[..., 0::2], x[..., 1::2]
+        return torch.stack([a * cos - b * sin, a * sin + b * cos], -1).reshape(x.shape)
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+
+
 def _gemm(attributes, a, b, c=None):
     a = a.T if attributes.get("transA", 0) else a
     b = b.T if attributes.get("transB", 0) else b
@@ -250,6 +273,8 @@ _FUNCTIONS = {
     "LayerNormalization": _layer_norm,
     "RMSNormalization": _rms_norm,
     "BatchNormalization": _batch_norm,
+    "Attention": _attention,
+    "RotaryEmbedding": _rotary,
     "ReduceSum": _reduce("sum"),
     "ReduceMean": _reduce("mean"),
     "ReduceMax": _reduce("amax"),
