@@ -18,7 +18,7 @@ from helpers.onnx_models import make_model, tensor, write
 from helpers.tools import fails, partita, succeeds
 
 torch = pytest.importorskip("torch", reason="needs torch, whose gradients are the reference")
-from helpers import onnx_torch  # noqa: E402  it imports torch
+from helpers import onnx_torch
 
 pytestmark = pytest.mark.usefixtures("compiler")
 
@@ -36,9 +36,7 @@ def step(path, folder: pathlib.Path, feed: dict, *options) -> dict[str, numpy.nd
     ]
     out = folder / "outputs"
     done = partita("interpret", path, *inputs, *options, "--output-dir", out, "--format", "json")
-    return {
-        entry["name"]: numpy.load(entry["file"]) for entry in succeeds(done).json()["outputs"]
-    }
+    return {entry["name"]: numpy.load(entry["file"]) for entry in succeeds(done).json()["outputs"]}
 
 
 def assert_near(got, expected, tolerance: float, what: str) -> None:
@@ -75,7 +73,9 @@ class Case:
             nodes.append(helper.make_node(kind, feeds, results, name=f"node{i}", **attributes))
             feeds = results
         inputs = {name: (F64, list(shape)) for name, shape in zip(names, self.shapes)}
-        return make_model(nodes, inputs, {name: (F64, None) for name in outputs}, constants, opset=23)
+        return make_model(
+            nodes, inputs, {name: (F64, None) for name in outputs}, constants, opset=23
+        )
 
     def feed(self) -> dict[str, numpy.ndarray]:
         random = numpy.random.default_rng(7)
@@ -94,14 +94,21 @@ def binary(names, **options):
 
 
 CASES = [
-    *unary("Abs Neg Exp Tanh Sin Cos Erf Sigmoid Relu Sinh Cosh Asinh Atan Identity", low=-2, high=2),
+    *unary(
+        "Abs Neg Exp Tanh Sin Cos Erf Sigmoid Relu Sinh Cosh Asinh Atan Identity", low=-2, high=2
+    ),
     *unary("Log Sqrt Reciprocal", low=0.5, high=2),
     *unary("Asin Acos Atanh", low=-0.9, high=0.9),
     *unary("Acosh", low=1.5, high=3),
     *unary("Gelu", low=-3, high=3),
     Case("Gelu-tanh", [("Gelu", {"approximate": "tanh"})], (3, 4), low=-3, high=3),
-    Case("silu", [("Sigmoid", {"inputs": ["a"], "outputs": ["s"]}), ("Mul", {"inputs": ["a", "s"]})],
-         (3, 4), low=-3, high=3),
+    Case(
+        "silu",
+        [("Sigmoid", {"inputs": ["a"], "outputs": ["s"]}), ("Mul", {"inputs": ["a", "s"]})],
+        (3, 4),
+        low=-3,
+        high=3,
+    ),
     *binary("Add Sub Mul Max Min"),
     *binary("Div Pow Mod", low=0.5, high=2),
     Case("MatMul", "MatMul", (3, 4), (4, 5)),
@@ -111,71 +118,176 @@ CASES = [
     Case("LogSoftmax", [("LogSoftmax", {"axis": 1})], (2, 3, 4)),
     Case("LayerNormalization", "LayerNormalization", (2, 3, 4), (4,), (4,)),
     Case("LayerNormalization-plain", "LayerNormalization", (3, 4), (4,)),
-    *[Case(name, [(name, {"keepdims": 0})], (2, 3, 4), axes=numpy.array([0, 2]))
-      for name in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin")],
-    *[Case(f"CumSum-{e}{r}", [("CumSum", {"exclusive": e, "reverse": r})], (3, 4),
-           axis=numpy.array(1)) for e in (0, 1) for r in (0, 1)],
+    *[
+        Case(name, [(name, {"keepdims": 0})], (2, 3, 4), axes=numpy.array([0, 2]))
+        for name in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin")
+    ],
+    *[
+        Case(
+            f"CumSum-{e}{r}",
+            [("CumSum", {"exclusive": e, "reverse": r})],
+            (3, 4),
+            axis=numpy.array(1),
+        )
+        for e in (0, 1)
+        for r in (0, 1)
+    ],
     Case("Reshape", "Reshape", (3, 4), shape=numpy.array([2, 6])),
     Case("Transpose", [("Transpose", {"perm": [2, 0, 1]})], (2, 3, 4)),
     Case("Expand", "Expand", (3, 1), shape=numpy.array([2, 3, 4])),
     Case("Concat", [("Concat", {"axis": 1})], (2, 3), (2, 1), (2, 2)),
-    Case("Split-one-part", [("Split", {"axis": 1, "outputs": ["p", "q"]}), ("Tanh", {"inputs": ["q"]})],
-         (2, 5), sizes=numpy.array([2, 3])),
-    Case("Slice", "Slice", (5, 7), starts=numpy.array([1, 1]), ends=numpy.array([4, 7]),
-         axes=numpy.array([0, 1]), steps=numpy.array([1, 2])),
-    Case("Slice-backwards", "Slice", (5, 7), starts=numpy.array([6]), ends=numpy.array([-8]),
-         axes=numpy.array([1]), steps=numpy.array([-3])),
+    Case(
+        "Split-one-part",
+        [("Split", {"axis": 1, "outputs": ["p", "q"]}), ("Tanh", {"inputs": ["q"]})],
+        (2, 5),
+        sizes=numpy.array([2, 3]),
+    ),
+    Case(
+        "Slice",
+        "Slice",
+        (5, 7),
+        starts=numpy.array([1, 1]),
+        ends=numpy.array([4, 7]),
+        axes=numpy.array([0, 1]),
+        steps=numpy.array([1, 2]),
+    ),
+    Case(
+        "Slice-backwards",
+        "Slice",
+        (5, 7),
+        starts=numpy.array([6]),
+        ends=numpy.array([-8]),
+        axes=numpy.array([1]),
+        steps=numpy.array([-3]),
+    ),
     Case("Pad", "Pad", (3, 4), pads=numpy.array([1, 0, 0, 2])),
-    Case("Where", [("Greater", {"inputs": ["a", "b"], "outputs": ["c"]}),
-                   ("Where", {"inputs": ["c", "b", "a"]})], (3, 4), (3, 4)),
+    Case(
+        "Where",
+        [
+            ("Greater", {"inputs": ["a", "b"], "outputs": ["c"]}),
+            ("Where", {"inputs": ["c", "b", "a"]}),
+        ],
+        (3, 4),
+        (3, 4),
+    ),
     Case("Gather", "Gather", (5, 4), indices=numpy.array([[0, 3, -1], [3, 3, 2]])),
     Case("Gather-columns", [("Gather", {"axis": 1})], (3, 5), indices=numpy.array([4, 0, 4])),
-    Case("GatherElements", [("GatherElements", {"axis": 1})], (3, 5),
-         indices=numpy.array([[0, 0], [4, -1], [2, 3]])),
+    Case(
+        "GatherElements",
+        [("GatherElements", {"axis": 1})],
+        (3, 5),
+        indices=numpy.array([[0, 0], [4, -1], [2, 3]]),
+    ),
     Case("GatherND", "GatherND", (3, 4, 2), indices=numpy.array([[0, 1], [2, 3], [0, 1]])),
-    *[Case(f"ScatterElements-{kind}", [("ScatterElements", {
-        "axis": 1, "reduction": kind, "inputs": ["a", "indices", "b"]})], (3, 5), (3, 2),
-           indices=numpy.array([[0, 1], [4, -2], [2, 3]])) for kind in ("none", "add")],
-    *[Case(f"ScatterND-{kind}", [("ScatterND", {
-        "reduction": kind, "inputs": ["a", "indices", "b"]})], (5, 4), (2, 4),
-           indices=numpy.array([[3], [0]])) for kind in ("none", "add")],
+    *[
+        Case(
+            f"ScatterElements-{kind}",
+            [("ScatterElements", {"axis": 1, "reduction": kind, "inputs": ["a", "indices", "b"]})],
+            (3, 5),
+            (3, 2),
+            indices=numpy.array([[0, 1], [4, -2], [2, 3]]),
+        )
+        for kind in ("none", "add")
+    ],
+    *[
+        Case(
+            f"ScatterND-{kind}",
+            [("ScatterND", {"reduction": kind, "inputs": ["a", "indices", "b"]})],
+            (5, 4),
+            (2, 4),
+            indices=numpy.array([[3], [0]]),
+        )
+        for kind in ("none", "add")
+    ],
     Case("TopK", [("TopK", {"axis": 1, "outputs": ["y", "i"]})], (3, 5), count=numpy.array([2])),
     Case("Conv", [("Conv", {"pads": [1, 1, 1, 1]})], (2, 3, 6, 5), (4, 3, 3, 3), (4,)),
-    Case("Conv-windows", [("Conv", {"strides": [2, 3], "dilations": [2, 1], "pads": [1, 0, 2, 1]})],
-         (2, 3, 9, 8), (4, 3, 3, 2)),
-    Case("Conv-groups", [("Conv", {"group": 3, "strides": [2], "pads": [1, 1]})],
-         (2, 6, 9), (9, 2, 4)),
+    Case(
+        "Conv-windows",
+        [("Conv", {"strides": [2, 3], "dilations": [2, 1], "pads": [1, 0, 2, 1]})],
+        (2, 3, 9, 8),
+        (4, 3, 3, 2),
+    ),
+    Case(
+        "Conv-groups",
+        [("Conv", {"group": 3, "strides": [2], "pads": [1, 1]})],
+        (2, 6, 9),
+        (9, 2, 4),
+    ),
     Case("Conv-3d", "Conv", (1, 2, 4, 4, 3), (3, 2, 2, 3, 2)),
-    Case("ConvTranspose", [("ConvTranspose", {
-        "strides": [2, 3], "pads": [1, 0, 0, 1], "output_padding": [1, 2]})],
-         (2, 3, 4, 5), (3, 4, 3, 3)),
-    Case("ConvTranspose-groups", [("ConvTranspose", {"group": 2, "dilations": [2]})],
-         (2, 4, 5), (4, 3, 3)),
-    Case("MaxPool", [("MaxPool", {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]})],
-         (2, 3, 7, 6)),
-    Case("AveragePool", [("AveragePool", {"kernel_shape": [2, 3], "strides": [2, 2]})], (2, 3, 6, 7)),
-    *[Case(f"attention-{name}", [
-        ("Transpose", {"perm": [0, 1, 3, 2], "inputs": ["b"], "outputs": ["k"]}),
-        ("MatMul", {"inputs": ["a", "k"], "outputs": ["s"]}),
-        ("Mul", {"inputs": ["s", "scale"], "outputs": ["t"]}),
-        ("Add", {"inputs": ["t", "d"], "outputs": ["m"]}),
-        ("Softmax", {"inputs": ["m"], "outputs": ["p"]}),
-        ("MatMul", {"inputs": ["p", "c"]}),
-    ], (2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 2), mask, scale=numpy.array(0.7))
-      for name, mask in (("mask", (2, 1, 4, 6)), ("bias", (1, 3, 4, 6)), ("keys", (2, 1, 1, 6)))],
+    Case(
+        "ConvTranspose",
+        [("ConvTranspose", {"strides": [2, 3], "pads": [1, 0, 0, 1], "output_padding": [1, 2]})],
+        (2, 3, 4, 5),
+        (3, 4, 3, 3),
+    ),
+    Case(
+        "ConvTranspose-groups",
+        [("ConvTranspose", {"group": 2, "dilations": [2]})],
+        (2, 4, 5),
+        (4, 3, 3),
+    ),
+    Case(
+        "MaxPool",
+        [("MaxPool", {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]})],
+        (2, 3, 7, 6),
+    ),
+    Case(
+        "AveragePool", [("AveragePool", {"kernel_shape": [2, 3], "strides": [2, 2]})], (2, 3, 6, 7)
+    ),
+    *[
+        Case(
+            f"attention-{name}",
+            [
+                ("Transpose", {"perm": [0, 1, 3, 2], "inputs": ["b"], "outputs": ["k"]}),
+                ("MatMul", {"inputs": ["a", "k"], "outputs": ["s"]}),
+                ("Mul", {"inputs": ["s", "scale"], "outputs": ["t"]}),
+                ("Add", {"inputs": ["t", "d"], "outputs": ["m"]}),
+                ("Softmax", {"inputs": ["m"], "outputs": ["p"]}),
+                ("MatMul", {"inputs": ["p", "c"]}),
+            ],
+            (2, 3, 4, 5),
+            (2, 3, 6, 5),
+            (2, 3, 6, 2),
+            mask,
+            scale=numpy.array(0.7),
+        )
+        for name, mask in (("mask", (2, 1, 4, 6)), ("bias", (1, 3, 4, 6)), ("keys", (2, 1, 1, 6)))
+    ],
     Case("Attention-causal", [("Attention", {"is_causal": 1})], *[(2, 3, 5, 4)] * 3),
-    Case("Attention-groups", [("Attention", {"scale": 0.4, "softcap": 0.8})],
-         (2, 6, 3, 4), (2, 2, 5, 4), (2, 2, 5, 3), low=-2, high=2),
+    Case(
+        "Attention-groups",
+        [("Attention", {"scale": 0.4, "softcap": 0.8})],
+        (2, 6, 3, 4),
+        (2, 2, 5, 4),
+        (2, 2, 5, 3),
+        low=-2,
+        high=2,
+    ),
     # Only in f32 by its schema.
-    *[Case(f"RotaryEmbedding-{i}", [
-        *[("Cast", {"to": TensorProto.FLOAT, "inputs": [name], "outputs": [f"{name}32"]})
-          for name in "abc"],
-        ("RotaryEmbedding", {"interleaved": i, "inputs": ["a32", "b32", "c32"]}),
-        ("Cast", {"to": F64}),
-    ], (2, 3, 5, 6), (2, 5, 3), (2, 5, 3), tolerance=1e-6) for i in (0, 1)],
+    *[
+        Case(
+            f"RotaryEmbedding-{i}",
+            [
+                *[
+                    ("Cast", {"to": TensorProto.FLOAT, "inputs": [name], "outputs": [f"{name}32"]})
+                    for name in "abc"
+                ],
+                ("RotaryEmbedding", {"interleaved": i, "inputs": ["a32", "b32", "c32"]}),
+                ("Cast", {"to": F64}),
+            ],
+            (2, 3, 5, 6),
+            (2, 5, 3),
+            (2, 5, 3),
+            tolerance=1e-6,
+        )
+        for i in (0, 1)
+    ],
     Case("RMSNormalization", "RMSNormalization", (2, 3, 4), (4,)),
-    Case("used-twice", [("Tanh", {"inputs": ["a"], "outputs": ["t"]}), ("Mul", {"inputs": ["t", "a"]})],
-         (3, 4)),
+    Case(
+        "used-twice",
+        [("Tanh", {"inputs": ["a"], "outputs": ["t"]}), ("Mul", {"inputs": ["t", "a"]})],
+        (3, 4),
+    ),
 ]
 
 
@@ -368,7 +480,9 @@ def test_a_step_needs_its_batch(linear):
     )
     assert fails(partita("plan", linear, "--global-batch", "8", *machine), 1).code == "usage.train"
     message = fails(
-        partita("plan", linear, "--train", "adamw", "--global-batch", 8, "--dim", "batch=4", *machine),
+        partita(
+            "plan", linear, "--train", "adamw", "--global-batch", 8, "--dim", "batch=4", *machine
+        ),
         2,
     )
     assert message.code == "import.batch"
@@ -388,7 +502,16 @@ def test_executables_do_not_train(linear, tmp_path):
 
 
 def test_an_output_that_is_not_there_is_named(linear, tmp_path):
-    options = ("--train", "none", "--loss-output", "z", "--dim", "batch=2", "--output-dir", tmp_path)
+    options = (
+        "--train",
+        "none",
+        "--loss-output",
+        "z",
+        "--dim",
+        "batch=2",
+        "--output-dir",
+        tmp_path,
+    )
     assert "its outputs are y" in fails(partita("interpret", linear, *options), 1).hint
 
 

@@ -14,7 +14,6 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
-
 #: What the schemas say; attributes are of f32.
 _EPSILON = float(numpy.float32(1e-5))
 
@@ -223,7 +222,9 @@ def _gelu(attributes, x):
 
 
 def _top_k(attributes, x, k):
-    found = torch.topk(x, _ints(k)[0], attributes.get("axis", -1), bool(attributes.get("largest", 1)))
+    found = torch.topk(
+        x, _ints(k)[0], attributes.get("axis", -1), bool(attributes.get("largest", 1))
+    )
     return found.values, found.indices
 
 
@@ -250,10 +251,13 @@ def _plain(function):
 
 
 _FUNCTIONS = {
-    **{name: _plain(getattr(torch, name.lower())) for name in (
-        "Abs Neg Exp Log Sqrt Reciprocal Tanh Sin Cos Erf Sigmoid Relu Floor Ceil Round Sign Asin "
-        "Acos Atan Sinh Cosh Asinh Acosh Atanh Add Sub Mul Pow Greater Less Where MatMul"
-    ).split()},
+    **{
+        name: _plain(getattr(torch, name.lower()))
+        for name in (
+            "Abs Neg Exp Log Sqrt Reciprocal Tanh Sin Cos Erf Sigmoid Relu Floor Ceil Round Sign Asin "
+            "Acos Atan Sinh Cosh Asinh Acosh Atanh Add Sub Mul Pow Greater Less Where MatMul"
+        ).split()
+    },
     "Max": lambda attributes, *values: functools.reduce(torch.maximum, values),
     "Min": lambda attributes, *values: functools.reduce(torch.minimum, values),
     "Mod": lambda attributes, x, y: torch.remainder(x, y),
