@@ -108,7 +108,8 @@ private:
     leaves[value] = {nameOf(value), {}, {entry.uniqueName(name + ".grad")}, {}};
   }
   void addWeight(nn::ParameterOp parameter, nn::GetParameterOp get);
-  DictionaryAttr named(const std::string &name, ArrayAttr dims = {});
+  DictionaryAttr named(const std::string &name, ArrayAttr dims = {},
+                       const std::string &range = "");
   DictionaryAttr stateAttributes(const std::string &name, StringRef initial);
   /// Names what was built since the last call, as part of the step itself.
   void nameParts(StringRef id) { naming.name(id, builder.getArrayAttr({})); }
@@ -165,11 +166,15 @@ Result<unsigned> TrainingStep::findOutput() {
                    "is no output of the model", "its outputs are " + names);
 }
 
-DictionaryAttr TrainingStep::named(const std::string &name, ArrayAttr dims) {
+DictionaryAttr TrainingStep::named(const std::string &name, ArrayAttr dims,
+                                   const std::string &range) {
   SmallVector<NamedAttribute> attributes = {
       builder.getNamedAttr(nn::nameAttrName, builder.getStringAttr(name))};
   if (dims)
     attributes.push_back(builder.getNamedAttr(nn::dimsAttrName, dims));
+  if (!range.empty())
+    attributes.push_back(
+        builder.getNamedAttr(nn::rangeAttrName, builder.getStringAttr(range)));
   return builder.getDictionaryAttr(attributes);
 }
 
@@ -279,12 +284,9 @@ Value TrainingStep::appendLoss(Value output, unsigned index, Value &gradient) {
   auto classes = RankedTensorType::get(shape, builder.getI64Type());
   if (dims)
     dims = builder.getArrayAttr(dims.getValue().drop_back());
-  NamedAttrList attributes(named(entry.uniqueName(targetsName.str()), dims));
-  attributes.set(
-      nn::rangeAttrName,
-      builder.getStringAttr("0:" + std::to_string(type.getShape().back())));
   Value targets = entry.addArgument(
-      classes, attributes.getDictionary(builder.getContext()));
+      classes, named(entry.uniqueName(targetsName.str()), dims,
+                     "0:" + std::to_string(type.getShape().back())));
   return crossEntropy(emit, output, targets, gradient);
 }
 
@@ -305,12 +307,12 @@ void TrainingStep::finishLeaf(Value value, Value gradient) {
 
 void TrainingStep::addScalars(Location location) {
   Emit emit(builder, location);
-  auto argument = [&](Type element, StringRef name) {
+  auto argument = [&](Type element, StringRef name, const char *range) {
     return entry.addArgument(RankedTensorType::get({}, element),
-                             named(entry.uniqueName(name.str())));
+                             named(entry.uniqueName(name.str()), {}, range));
   };
-  Value rate = argument(builder.getF32Type(), rateName);
-  Value step = argument(builder.getI64Type(), stepName);
+  Value rate = argument(builder.getF32Type(), rateName, "");
+  Value step = argument(builder.getI64Type(), stepName, "1:1000");
   scalars = adamWScalars(emit, rate, step, options);
   nameParts("train.adamw");
 }

@@ -31,7 +31,7 @@ nn.parameter @unused : tensor<3xf32> {file = -1 : i64, offset = 60 : i64, length
 // ADAMW-LABEL: func.func @step
 // ADAMW-SAME: tensor<4x3xf32> {nn.name = "w", nn.state = @w}
 // ADAMW-SAME: tensor<4x3xf32> {nn.name = "w.m", nn.state}, {{[^:]*}}: tensor<4x3xf32> {nn.name = "w.v", nn.state}
-// ADAMW-SAME: tensor<f32> {nn.name = "train.learning_rate"}, {{[^:]*}}: tensor<i64> {nn.name = "train.step"}
+// ADAMW-SAME: tensor<f32> {nn.name = "train.learning_rate"}, {{[^:]*}}: tensor<i64> {nn.name = "train.step", nn.range = "1:1000"}
 // ADAMW-NOT: "unused"
 // ADAMW-SAME: -> (tensor<f32> {nn.name = "train.loss"}, tensor<4x3xf32> {nn.name = "w", nn.state}
 // ADAMW-NOT: nn.get_parameter
