@@ -130,6 +130,13 @@ private:
   HostTensor memory{DType::U8, {capacity}};
 };
 
+/// A call without operands yet, which is its own id.
+inline Command makeCall(const char *callee) {
+  Command call{.kind = CommandKind::Call, .callee = callee};
+  call.id = callee;
+  return call;
+}
+
 /// Asks for the workspace, places it, prepares and executes. All views must
 /// have been placed and filled: the arena may move.
 inline Status runCall(Arena &arena, Command &call, int threads = 1,

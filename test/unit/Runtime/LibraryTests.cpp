@@ -11,12 +11,6 @@
 using namespace partita;
 using namespace partita::test;
 
-static Command makeCall(const char *callee) {
-  Command call{.kind = CommandKind::Call, .callee = callee};
-  call.id = callee;
-  return call;
-}
-
 TEST_CASE("copies between any strides and types", "[library]") {
   std::mt19937_64 random(1);
   using Order = std::vector<int64_t>;
