@@ -79,14 +79,8 @@ static int64_t ownedBelow(const Box::Dim &dim, int64_t end) {
   return count;
 }
 
-int64_t partita::overlap(const DimSharding &a, const DimSharding &b,
-                         const Mesh &mesh, const std::vector<int64_t> &coords) {
-  auto box = [&](const DimSharding &dim) {
-    Sharding sharding;
-    sharding.dims.push_back(dim);
-    return boxOf(sharding, mesh, coords);
-  };
-  Box few = box(a), many = box(b);
+/// Elements that are in two boxes of one dimension.
+static int64_t sharedElements(Box few, Box many) {
   if (mostRuns(few) > mostRuns(many))
     std::swap(few, many);
   // A dimension of billions in alternating pieces has billions of runs, and
@@ -95,12 +89,45 @@ int64_t partita::overlap(const DimSharding &a, const DimSharding &b,
   if (mostRuns(few) > maxRuns)
     return static_cast<int64_t>(static_cast<double>(few.numElements()) *
                                 static_cast<double>(many.numElements()) /
-                                static_cast<double>(a.size()));
+                                static_cast<double>(few.dims[0].globalSize()));
   int64_t count = 0;
   forEachRun(few, [&](Run run) {
     count += ownedBelow(many.dims[0], run.global + run.count) -
              ownedBelow(many.dims[0], run.global);
   });
+  return count;
+}
+
+/// Factors `begin` to `end` of a dimension of a box.
+static Box partOf(const Box::Dim &dim, size_t begin, size_t end) {
+  auto from = static_cast<std::ptrdiff_t>(begin);
+  auto to = static_cast<std::ptrdiff_t>(end);
+  return {{{{dim.sizes.begin() + from, dim.sizes.begin() + to},
+            {dim.intervals.begin() + from, dim.intervals.begin() + to}}}};
+}
+
+int64_t partita::overlap(const Box::Dim &a, const Box::Dim &b) {
+  int64_t count = 1;
+  size_t endA = a.sizes.size(), endB = b.sizes.size();
+  // Where both are cut, what lies before and what lies after are independent.
+  while (endA > 0 && endB > 0) {
+    size_t i = endA - 1, j = endB - 1;
+    int64_t m = a.sizes[i], n = b.sizes[j];
+    while (m != n && (m < n ? i : j) > 0)
+      if (m < n)
+        m *= a.sizes[--i];
+      else
+        n *= b.sizes[--j];
+    if (i + 1 == endA && j + 1 == endB)
+      count *= std::max<int64_t>(
+          std::min(a.intervals[i].end, b.intervals[j].end) -
+              std::max(a.intervals[i].begin, b.intervals[j].begin),
+          0);
+    else
+      count *= sharedElements(partOf(a, i, endA), partOf(b, j, endB));
+    endA = i;
+    endB = j;
+  }
   return count;
 }
 
@@ -110,10 +137,11 @@ static int64_t fetchedElements(const Sharding &from, const Sharding &to,
   int64_t most = 0;
   for (int64_t rank = 0; rank < mesh.numRanks(); ++rank) {
     std::vector<int64_t> coords = mesh.coordinates(rank);
+    Box held = boxOf(from, mesh, coords), wanted = boxOf(to, mesh, coords);
     int64_t kept = 1;
     for (size_t d = 0; d < to.dims.size(); ++d)
-      kept *= overlap(from.dims[d], to.dims[d], mesh, coords);
-    most = std::max(most, boxOf(to, mesh, coords).numElements() - kept);
+      kept *= overlap(held.dims[d], wanted.dims[d]);
+    most = std::max(most, wanted.numElements() - kept);
   }
   return most;
 }

@@ -224,11 +224,33 @@ std::vector<std::pair<uint32_t, uint16_t>> DimSpace::renested(uint16_t id) {
   return out;
 }
 
+const std::vector<Box::Dim> &DimSpace::boxes(uint16_t id) {
+  Layout &layout = layouts[id];
+  if (layout.boxes.empty()) {
+    Sharding sharding;
+    sharding.dims.push_back(layout.dim);
+    for (int64_t rank = 0; rank < mesh.numRanks(); ++rank)
+      layout.boxes.push_back(
+          boxOf(sharding, mesh, mesh.coordinates(rank)).dims[0]);
+  }
+  return layout.boxes;
+}
+
 const std::vector<int64_t> &DimSpace::overlaps(uint16_t a, uint16_t b) {
   auto [it, added] = known.try_emplace(static_cast<uint32_t>(a) << 16 | b);
-  if (added)
-    for (int64_t rank = 0; rank < mesh.numRanks(); ++rank)
-      it->second.push_back(overlap(layouts[a].dim, layouts[b].dim, mesh,
-                                   mesh.coordinates(rank)));
+  if (!added)
+    return it->second;
+  const std::vector<Box::Dim> &mine = boxes(a), &other = boxes(b);
+  // Ranks that differ only along axes that split neither have the same.
+  uint32_t axes = layouts[a].axes | layouts[b].axes;
+  for (int64_t rank = 0; rank < mesh.numRanks(); ++rank) {
+    std::vector<int64_t> coords = mesh.coordinates(rank);
+    for (int axis = 0; axis < mesh.numAxes(); ++axis)
+      if (!(axes >> axis & 1))
+        coords[axis] = 0;
+    int64_t like = mesh.rankOf(coords);
+    it->second.push_back(like < rank ? it->second[like]
+                                     : overlap(mine[rank], other[rank]));
+  }
   return it->second;
 }

@@ -66,8 +66,11 @@ private:
     uint32_t axes;
     bool stepped = false;
     std::vector<Step> removals, additions;
+    /// By rank, once asked for.
+    std::vector<Box::Dim> boxes = {};
   };
   void step(uint16_t id);
+  const std::vector<Box::Dim> &boxes(uint16_t id);
   std::vector<std::vector<FactorSharding>> expansions(const DimSharding &dim);
 
   int64_t size;

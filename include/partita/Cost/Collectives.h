@@ -92,9 +92,8 @@ int64_t packedBytes(MoveKind kind, uint32_t axes,
 /// saturates.
 int64_t maxLocalBytes(const Sharding &sharding, const Mesh &mesh, DType dtype);
 
-/// Elements of a dimension that the rank at `coords` owns under both layouts.
-int64_t overlap(const DimSharding &a, const DimSharding &b, const Mesh &mesh,
-                const std::vector<int64_t> &coords);
+/// Elements that are in two boxes of one dimension.
+int64_t overlap(const Box::Dim &a, const Box::Dim &b);
 
 /// Above this many ranks an all-to-all is priced as if no rank had anything of
 /// what it needs, an exchange of halos as if ranks had a block in its middle:
