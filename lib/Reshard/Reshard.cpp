@@ -27,10 +27,20 @@ struct ReshardPlanner::Impl {
   std::vector<const Sharding *> layouts;
   /// By layout and dimension: the number of its list of factor sizes.
   std::vector<std::vector<int>> layoutBases;
+  /// By layout: the number of those numbers.
+  std::vector<int> shapeOf;
+  std::map<std::vector<int>, int> shapeNumbers;
   std::map<Base, int> baseNumbers;
   std::vector<Base> bases;
   std::map<std::pair<int, int>, std::unique_ptr<DimSpace>> dimSpaces;
   std::map<std::vector<int>, std::unique_ptr<TensorSpace>> spaces;
+  /// The same by element size and the shapes of both layouts, which is quicker
+  /// to ask, and the vertices of layouts in it.
+  struct Known {
+    TensorSpace *space = nullptr;
+    std::unordered_map<int, int> vertices;
+  };
+  std::unordered_map<uint64_t, Known> knownSpaces;
   /// By element size and two layouts.
   std::unordered_map<uint64_t, int64_t> prices;
 
@@ -38,6 +48,7 @@ struct ReshardPlanner::Impl {
 
   DimSpace *dimSpace(int a, int b);
   TensorSpace &space(size_t elementSize, int from, int to);
+  int64_t distance(size_t elementSize, int from, int to);
   std::vector<Move> movesIntoHalos(DType dtype, const Sharding &to) const;
 };
 
@@ -85,6 +96,22 @@ TensorSpace &ReshardPlanner::Impl::space(size_t elementSize, int from, int to) {
   return *space;
 }
 
+int64_t ReshardPlanner::Impl::distance(size_t elementSize, int from, int to) {
+  Known &known =
+      knownSpaces[uint64_t(elementSize) << 58 | uint64_t(shapeOf[from]) << 29 |
+                  uint64_t(shapeOf[to])];
+  if (!known.space)
+    known.space = &space(elementSize, from, to);
+  auto vertex = [&](int layout) {
+    auto [it, added] = known.vertices.try_emplace(layout, 0);
+    if (added)
+      it->second = known.space->vertex(*layouts[layout]);
+    return it->second;
+  };
+  int source = vertex(from), target = vertex(to);
+  return known.space->distance(source, target);
+}
+
 Result<int> ReshardPlanner::intern(const Sharding &sharding) {
   const char *place = "reshard";
   int axes = 0;
@@ -116,6 +143,10 @@ Result<int> ReshardPlanner::intern(const Sharding &sharding) {
       impl->bases.push_back(base);
     numbers.push_back(known->second);
   }
+  impl->shapeOf.push_back(
+      impl->shapeNumbers
+          .try_emplace(numbers, static_cast<int>(impl->shapeNumbers.size()))
+          .first->second);
   impl->layoutBases.push_back(std::move(numbers));
   return it->second;
 }
@@ -157,12 +188,10 @@ int64_t ReshardPlanner::picoseconds(DType dtype, int from, int to) {
   if (layout(to).hasHalo()) {
     for (const Move &last : impl->movesIntoHalos(dtype, layout(to)))
       if (auto via = intern(last.from))
-        price = std::min(price,
-                         picoseconds(dtype, from, *via) + last.picoseconds);
+        price =
+            std::min(price, picoseconds(dtype, from, *via) + last.picoseconds);
   } else {
-    TensorSpace &space = impl->space(size, from, to);
-    int source = space.vertex(layout(from)), target = space.vertex(layout(to));
-    int64_t distance = space.distance(source, target);
+    int64_t distance = impl->distance(size, from, to);
     price = distance < 0 ? unreachable : distance;
   }
   impl->prices[key] = price;

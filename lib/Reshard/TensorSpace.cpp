@@ -290,31 +290,34 @@ int64_t TensorSpace::distance(int source, int target) {
   if (source == target)
     return 0;
   Search &search = searches[source];
-  if (search.labels.empty()) {
-    search.labels[source] = {0, 0, false, -1, {}};
+  std::vector<Search::Label> &labels = search.labels;
+  if (labels.empty()) {
+    labels.resize(vertices.size());
+    labels[source].cost = 0;
     search.open.push({0, 0, search.sequence++, source});
   }
-  auto it = search.labels.find(target);
-  if (it != search.labels.end() && it->second.settled)
-    return it->second.cost;
+  if (target < static_cast<int>(labels.size()) && labels[target].settled)
+    return labels[target].cost;
   while (!search.open.empty()) {
     auto [cost, hops, sequence, at] = search.open.top();
     search.open.pop();
-    Search::Label &label = search.labels[at];
-    if (label.settled || label.cost != cost || label.hops != hops)
+    if (labels[at].settled || labels[at].cost != cost ||
+        labels[at].hops != hops)
       continue;
-    label.settled = true;
+    labels[at].settled = true;
     // The edges of a settled vertex are relaxed before the search stops at it,
     // so that going on later needs no memory of where it stopped.
-    for (const MoveEdge &edge : edges(at)) {
-      int64_t nextCost = cost + edge.cost;
-      auto [next, added] = search.labels.try_emplace(edge.to);
-      if (!added && (next->second.settled ||
-                     std::tie(next->second.cost, next->second.hops) <=
-                         std::make_tuple(nextCost, hops + 1)))
+    const std::vector<MoveEdge> &out = edges(at);
+    labels.resize(vertices.size());
+    for (size_t i = 0; i < out.size(); ++i) {
+      int64_t nextCost = cost + out[i].cost;
+      Search::Label &next = labels[out[i].to];
+      if (next.settled ||
+          (next.cost >= 0 && std::tie(next.cost, next.hops) <=
+                                 std::make_tuple(nextCost, hops + 1)))
         continue;
-      next->second = {nextCost, hops + 1, false, at, edge};
-      search.open.push({nextCost, hops + 1, search.sequence++, edge.to});
+      next = {nextCost, hops + 1, false, at, static_cast<int>(i)};
+      search.open.push({nextCost, hops + 1, search.sequence++, out[i].to});
     }
     if (at == target)
       return cost;
@@ -329,7 +332,7 @@ std::vector<std::pair<int, MoveEdge>> TensorSpace::path(int source,
     return out;
   for (int at = target; at != source;) {
     const Search::Label &label = searches[source].labels[at];
-    out.emplace_back(label.from, label.edge);
+    out.emplace_back(label.from, edges(label.from)[label.edge]);
     at = label.from;
   }
   std::reverse(out.begin(), out.end());

@@ -65,11 +65,12 @@ private:
   /// for the next.
   struct Search {
     struct Label {
-      int64_t cost;
-      int hops;
+      /// Negative: not reached yet.
+      int64_t cost = -1;
+      int hops = 0;
       bool settled = false;
-      int from = -1;
-      MoveEdge edge;
+      /// The vertex before this one, and which of its edges leads here.
+      int from = -1, edge = -1;
     };
     struct Entry {
       int64_t cost;
@@ -81,7 +82,7 @@ private:
                std::tie(other.cost, other.hops, other.sequence);
       }
     };
-    std::unordered_map<int, Label> labels;
+    std::vector<Label> labels; // by vertex; those beyond are not reached
     std::priority_queue<Entry, std::vector<Entry>, std::greater<>> open;
     int64_t sequence = 0;
   };
