@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Dominance.h"
+#include "Classes.h"
 #include <algorithm>
 #include <map>
 #include <tuple>
@@ -33,6 +34,7 @@ public:
 
 private:
   bool reduce(int variable);
+  std::vector<int> withoutDominated(int variable);
   bool dominates(int variable, int p, int q) const;
   void findCheapest(int variable);
   Reduction build() const;
@@ -40,6 +42,12 @@ private:
   const Problem &problem;
   std::vector<std::vector<Side>> sides;
   std::vector<std::vector<int>> left;
+  /// Variables of repeated layers see the same prices, values and neighbours,
+  /// so the same of their values go: each such look is made once.
+  Classes<std::vector<int64_t>> unaries;
+  Classes<std::vector<int>> lists;
+  std::vector<int> unaryOf, listOf; // by variable
+  std::map<std::vector<int64_t>, int> known;
   /// Of the variable at hand, by side and value: where the neighbour makes the
   /// edge cheapest. Such places tell most pairs apart at once.
   std::vector<std::vector<int>> cheapest;
@@ -57,6 +65,8 @@ Remover::Remover(const Problem &problem)
     left.emplace_back();
     for (size_t value = 0; value < domain.size(); ++value)
       left.back().push_back(static_cast<int>(value));
+    unaryOf.push_back(unaries.of(domain));
+    listOf.push_back(lists.of(left.back()));
   }
 }
 
@@ -98,12 +108,9 @@ bool Remover::dominates(int variable, int p, int q) const {
   return loss <= limit;
 }
 
-bool Remover::reduce(int variable) {
-  std::vector<int> &values = left[variable];
-  if (values.size() < 2)
-    return false;
+std::vector<int> Remover::withoutDominated(int variable) {
+  std::vector<int> values = left[variable];
   findCheapest(variable);
-  size_t before = values.size();
   // Candidates to stay are tried cheapest first: they dominate most.
   std::vector<int> order = values;
   std::sort(order.begin(), order.end(), [&](int a, int b) {
@@ -119,7 +126,28 @@ bool Remover::reduce(int variable) {
         gone[q] = 1;
   }
   std::erase_if(values, [&](int value) { return gone[value] != 0; });
-  return values.size() < before;
+  return values;
+}
+
+/// Removes what is dominated among the values of `variable`; whether anything
+/// was.
+bool Remover::reduce(int variable) {
+  if (left[variable].size() < 2)
+    return false;
+  std::vector<int64_t> seen{unaryOf[variable], listOf[variable]};
+  for (const Side &side : sides[variable]) {
+    seen.push_back(reinterpret_cast<intptr_t>(side.table));
+    seen.push_back(side.isRow);
+    seen.push_back(listOf[side.other]);
+  }
+  auto [it, isNew] = known.try_emplace(std::move(seen), 0);
+  if (isNew)
+    it->second = lists.of(withoutDominated(variable));
+  if (it->second == listOf[variable])
+    return false;
+  listOf[variable] = it->second;
+  left[variable] = lists[it->second];
+  return true;
 }
 
 Reduction Remover::build() const {
@@ -131,20 +159,14 @@ Reduction Remover::build() const {
       reduction.problem.unary.back().push_back(problem.unary[v][value]);
   }
   // Equal layers have equal tables and equal remaining values.
-  std::map<std::vector<int>, int> numbers;
-  std::vector<int> numberOf;
-  for (const std::vector<int> &values : left)
-    numberOf.push_back(
-        numbers.try_emplace(values, static_cast<int>(numbers.size()))
-            .first->second);
   std::map<std::tuple<const PriceTable *, int, int>,
            std::shared_ptr<const PriceTable>>
-      known;
+      smallerOnes;
   for (const PriceEdge &edge : problem.edges) {
     const std::vector<int> &rows = left[edge.first];
     const std::vector<int> &columns = left[edge.second];
-    std::shared_ptr<const PriceTable> &table =
-        known[{edge.table.get(), numberOf[edge.first], numberOf[edge.second]}];
+    std::shared_ptr<const PriceTable> &table = smallerOnes[{
+        edge.table.get(), listOf[edge.first], listOf[edge.second]}];
     if (!table) {
       auto smaller = std::make_shared<PriceTable>();
       smaller->rows = static_cast<int>(rows.size());

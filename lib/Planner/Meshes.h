@@ -5,12 +5,13 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The meshes that are worth a look where the user names none. An axis is a digit
-// of the rank number, outermost first, so the order of the sizes says which
-// links an axis uses: on 16 machines of 8 GPUs {16, 8} puts the second axis
-// inside the machines, {8, 16} puts half of the second across pairs of machines.
-// Axes have no roles: what they split is the planner's choice. Two meshes whose
-// axes lie alike on the levels, in whatever order, have the same plans.
+// The meshes that are worth a look where the user names none. An axis is a
+// digit of the rank number, outermost first, so the order of the sizes says
+// which links an axis uses: on 16 machines of 8 GPUs {16, 8} puts the second
+// axis inside the machines, {8, 16} puts half of the second across pairs of
+// machines. Axes have no roles: what they split is the planner's choice. Two
+// meshes whose axes lie alike on the levels, in whatever order, have the same
+// plans.
 //
 //===----------------------------------------------------------------------===//
 

@@ -13,7 +13,8 @@ using namespace partita::planner;
 
 ModelBuilder::ModelBuilder(const Graph &graph, const DimClasses &classes,
                            const Mesh &mesh, const Topology &topology)
-    : graph(graph), mesh(mesh), collectives(topology, mesh), kernels(topology),
+    : graph(graph), mesh(mesh), device(topology.commonDevice()),
+      collectives(topology, mesh), kernels(topology),
       reshard(mesh, collectives),
       enumerator(graph, classes, this->mesh, kernels, reshard),
       producer(graph.values.size(), {-1, 0}), uses(graph.values.size()) {
@@ -64,21 +65,35 @@ void ModelBuilder::addValues() {
 // Variables
 //===----------------------------------------------------------------------===//
 
-int64_t ModelBuilder::residentPrice(const GraphOp &op,
-                                    const Candidate &candidate) const {
-  if (!op.atLoad && op.role != OpRole::Parameter)
+int64_t planner::residentPrice(const DeviceType &device, int64_t bytes) {
+  double seconds = static_cast<double>(bytes) / device.memoryBandwidth / 10;
+  return static_cast<int64_t>(
+      std::min(seconds * picosPerSecond, static_cast<double>(forbidden)));
+}
+
+int64_t ModelBuilder::keepingPrice(const GraphOp &op,
+                                   const Candidate &candidate) const {
+  if (!runsAtLoad(op))
     return 0;
+  auto bytesOf = [&](int layout, int value) {
+    return std::min(
+        maxLocalBytes(reshard.layout(layout), mesh, graph.values[value].dtype),
+        forbidden / 64);
+  };
+  auto operandBytes = [&](size_t i) {
+    return bytesOf(candidate.operands[i], op.operands[i]);
+  };
+  auto resultBytes = [&](size_t i) {
+    return bytesOf(candidate.results[i], op.results[i]);
+  };
   int64_t price = 0;
   for (size_t i = 0; i < op.results.size(); ++i) {
     bool stays = false;
     for (const Use &use : uses[op.results[i]])
       stays |= !graph.ops[use.op].atLoad;
-    int64_t bytes =
-        std::min(maxLocalBytes(reshard.layout(candidate.results[i]), mesh,
-                               graph.values[op.results[i]].dtype),
-                 forbidden / 64);
+    int64_t bytes = keptBytes(op, i, operandBytes, resultBytes);
     if (stays)
-      price += bytes * residentBytePrice;
+      price += residentPrice(device, bytes);
     else if (op.role == OpRole::Parameter)
       price += bytes / loadedBytesPerPrice;
   }
@@ -91,7 +106,7 @@ void ModelBuilder::addOperation(int number) {
   for (const Candidate &candidate : model.candidates[number]->candidates) {
     time.push_back(op.atLoad ? 0 : candidate.time);
     objective.push_back(
-        residentPrice(op, candidate) +
+        keepingPrice(op, candidate) +
         (op.atLoad ? candidate.time / stepsPerLoad : candidate.time));
   }
   model.objective.unary.push_back(std::move(objective));

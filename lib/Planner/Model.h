@@ -25,15 +25,16 @@
 #ifndef PARTITA_LIB_PLANNER_MODEL_H
 #define PARTITA_LIB_PLANNER_MODEL_H
 
+#include "Memory.h"
 #include "Strategies.h"
 #include "partita/Planner/Problem.h"
 
 namespace partita::planner {
 
-/// What a byte of parameters costs on every rank, in picoseconds a step: a
-/// tenth of reading it from memory. A weight that need not be replicated is
+/// What bytes of parameters cost on every rank, in picoseconds a step: a tenth
+/// of reading them from memory. A weight that need not be replicated is
 /// therefore split, unless that costs time worth mentioning.
-inline constexpr int64_t residentBytePrice = 8;
+int64_t residentPrice(const DeviceType &device, int64_t bytes);
 /// Bytes that cost a picosecond where a parameter is only read at load. Less
 /// than a collective costs at load: a rank reads what it needs itself.
 inline constexpr int64_t loadedBytesPerPrice = 16;
@@ -58,6 +59,10 @@ public:
   Status addOperations(const std::vector<std::vector<const Pin *>> &pinsOfOp);
   /// The edges, after the operations.
   void addValues();
+  /// What the operations need; after them.
+  MemoryRows memory() const {
+    return MemoryRows(graph, model.candidates, reshard, mesh);
+  }
 
   Model model;
 
@@ -71,7 +76,7 @@ private:
   int listOf(std::vector<int> layouts);
   int operandList(const CandidateSet *set, size_t operand);
   int resultList(const CandidateSet *set, size_t result);
-  int64_t residentPrice(const GraphOp &op, const Candidate &candidate) const;
+  int64_t keepingPrice(const GraphOp &op, const Candidate &candidate) const;
 
   struct Use {
     int op;
@@ -79,6 +84,7 @@ private:
   };
   const Graph &graph;
   const Mesh mesh;
+  const DeviceType device;
   CollectiveCost collectives;
   KernelCost kernels;
   ReshardPlanner reshard;

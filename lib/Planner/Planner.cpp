@@ -12,14 +12,19 @@
 //===----------------------------------------------------------------------===//
 
 #include "partita/Planner/Planner.h"
+#include "Fit.h"
 #include "Meshes.h"
 #include "Model.h"
 #include "Pins.h"
+#include "partita/Topology/Units.h"
 #include <algorithm>
 #include <random>
 
 using namespace partita;
 using namespace partita::planner;
+
+/// Of the error that says that nothing fits.
+static const char *const memoryCode = "plan.memory";
 
 namespace {
 /// Plans for one graph on one topology.
@@ -41,7 +46,7 @@ private:
   Result<PlanResult> solve(Leaf leaf);
   Result<PlanResult> searchMeshes();
   std::string restOfSpace() const;
-  Status choose(const Model &model, PlanResult &result);
+  Status choose(const ModelBuilder &builder, PlanResult &result);
   void chooseRandomly(const Model &model, PlanResult &result) const;
   void finish(PlanResult &result) const;
   int64_t residentBytes(const PlanResult &result) const;
@@ -66,24 +71,41 @@ static int64_t cheapestTimes(const Model &model, size_t ops) {
   return sum;
 }
 
-Status PlanSearch::choose(const Model &model, PlanResult &result) {
+static std::string bytesText(int64_t bytes) {
+  return formatQuantity(static_cast<double>(bytes), Dimension::Bytes);
+}
+
+Status PlanSearch::choose(const ModelBuilder &builder, PlanResult &result) {
+  const Model &model = builder.model;
   SolverOptions solver;
   solver.rounds = options.effort;
   solver.seed = options.seed;
-  Solution solution = solveProblem(model.objective, solver);
-  PARTITA_CHECK(verify(model.objective, solution));
+  std::optional<MemoryRows> rows;
+  if (options.memoryLimit > 0)
+    rows = builder.memory();
+  PARTITA_TRY(Fitted fitted, solveWithin(model, rows ? &*rows : nullptr,
+                                         options.memoryLimit, solver));
+  const Solution &solution = fitted.solution;
   if (solution.price >= forbidden)
     return makeError(ExitCode::Infeasible, "plan.infeasible",
                      "--mesh " + result.mesh.str(),
                      "no combination of strategies is connected by reshards",
                      "remove pins, or give more --effort");
+  if (!fitted.fits)
+    return makeError(
+        ExitCode::Infeasible, memoryCode, "--mesh " + result.mesh.str(),
+        fitted.leastBytes > options.memoryLimit
+            ? "every plan needs at least " + bytesText(fitted.leastBytes) +
+                  " a rank, of " + bytesText(options.memoryLimit)
+            : "no plan was found that needs at most " +
+                  bytesText(options.memoryLimit) + " a rank",
+        "give more ranks, another mesh, smaller dimensions or a narrower type");
   for (size_t o = 0; o < graph.ops.size(); ++o)
     result.strategies.push_back(
         model.candidates[o]->candidates[solution.values[o]].strategy);
   result.proved = solution.proved;
-  Solution fastest = solveProblem(model.time, solver);
-  PARTITA_CHECK(verify(model.time, fastest));
-  result.bound = fastest.bound;
+  result.bound = fitted.bound;
+  result.leastPeakBytes = fitted.bytes;
   return ok();
 }
 
@@ -111,23 +133,27 @@ int64_t PlanSearch::residentBytes(const PlanResult &result) const {
   int64_t bytes = 0;
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     const GraphOp &op = graph.ops[o];
-    if (!op.atLoad && op.role != OpRole::Parameter)
+    if (!runsAtLoad(op))
       continue;
+    const Strategy &strategy = result.strategies[o];
+    auto operandBytes = [&](size_t i) {
+      return maxLocalBytes(operandSharding(op.rule, strategy, i), result.mesh,
+                           graph.values[op.operands[i]].dtype);
+    };
+    auto resultBytes = [&](size_t i) {
+      return maxLocalBytes(resultSharding(op.rule, strategy, i), result.mesh,
+                           graph.values[op.results[i]].dtype);
+    };
     for (size_t i = 0; i < op.results.size(); ++i)
       if (usedInStep[op.results[i]])
-        bytes += maxLocalBytes(resultSharding(op.rule, result.strategies[o], i),
-                               result.mesh, graph.values[op.results[i]].dtype);
+        bytes += keptBytes(op, i, operandBytes, resultBytes);
   }
   return bytes;
 }
 
 /// What follows from the strategies.
 void PlanSearch::finish(PlanResult &result) const {
-  result.bound = std::min(result.bound, result.cost.step());
-  result.gap = result.cost.step() > 0
-                   ? static_cast<double>(result.cost.step() - result.bound) /
-                         static_cast<double>(result.cost.step())
-                   : 0;
+  result.setBound(result.bound);
   result.residentBytes = residentBytes(result);
   for (int axis = 0; axis < result.mesh.numAxes(); ++axis) {
     bool used = false;
@@ -157,6 +183,8 @@ std::string PlanSearch::restOfSpace() const {
       ", one strategy per operation, one shared layout per value, no overlap";
   if (!options.pins.empty())
     text += ", " + std::to_string(options.pins.size()) + " pins";
+  if (options.memoryLimit > 0)
+    text += ", at most " + bytesText(options.memoryLimit) + " a rank";
   return text;
 }
 
@@ -167,7 +195,7 @@ Result<PlanResult> PlanSearch::solve(Leaf leaf) {
     chooseRandomly(leaf.builder->model, result);
   } else {
     leaf.builder->addValues();
-    PARTITA_CHECK(choose(leaf.builder->model, result));
+    PARTITA_CHECK(choose(*leaf.builder, result));
   }
   result.bound = std::max(result.bound, leaf.bound);
   PARTITA_TRY(result.cost, evaluate(graph, options.topology, result.mesh,
@@ -239,21 +267,36 @@ Result<PlanResult> PlanSearch::searchMeshes() {
   std::stable_sort(
       leaves.begin(), leaves.end(),
       [](const Leaf &a, const Leaf &b) { return a.bound < b.bound; });
+  const DeviceType device = options.topology.commonDevice();
   std::optional<PlanResult> best;
+  std::optional<Error> full;
   int64_t bound = INT64_MAX;
   for (Leaf &leaf : leaves) {
     if (best && leaf.bound >= best->cost.step())
       break;
-    PARTITA_TRY(PlanResult result, solve(std::move(leaf)));
+    int64_t least = leaf.bound;
+    Result<PlanResult> solved = solve(std::move(leaf));
+    if (!solved) {
+      // Other meshes may have room.
+      Error error = solved.takeError();
+      if (error.code != memoryCode)
+        return error;
+      bound = std::min(bound, least);
+      if (!full)
+        full = std::move(error);
+      continue;
+    }
+    PlanResult &result = *solved;
     bound = std::min(bound, result.bound);
-    auto rank = [](const PlanResult &plan) {
-      return plan.cost.step() +
-             addPrices(0, plan.residentBytes * residentBytePrice);
+    auto rank = [&](const PlanResult &plan) {
+      return plan.cost.step() + residentPrice(device, plan.residentBytes);
     };
     result.residentBytes = residentBytes(result);
     if (!best || rank(result) < rank(*best))
       best = std::move(result);
   }
+  if (!best)
+    return std::move(*full);
   best->bound = bound;
   best->boundSpace = std::to_string(number) + " meshes of up to " +
                      std::to_string(options.maxAxes) + " axes" + restOfSpace();
@@ -278,6 +321,13 @@ Result<PlanResult> PlanSearch::run() {
   }
   finish(result);
   return result;
+}
+
+void PlanResult::setBound(int64_t picoseconds) {
+  bound = std::min(picoseconds, cost.step());
+  gap = cost.step() > 0 ? static_cast<double>(cost.step() - bound) /
+                              static_cast<double>(cost.step())
+                        : 0;
 }
 
 Result<PlanResult> partita::plan(const Graph &graph,

@@ -10,7 +10,9 @@
 // the constant is the least price, and going back through the variables in
 // reverse order gives the values. The cost of a step is the number of entries
 // visited, so the variable with the cheapest step goes first; long models fall
-// to pieces of a few variables and depth costs linearly.
+// to pieces of a few variables. Repeated layers are eliminated by equal steps:
+// a step on functions that have been seen in the same places before gives the
+// function that it gave then. So depth costs bookkeeping, and nothing is tied.
 //
 // Where a step is too large, as with three axes and wide graphs, the problem
 // goes to the solver for such problems (partita/Solve), which ends with a bound
@@ -18,6 +20,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Classes.h"
 #include "Dominance.h"
 #include "partita/Planner/Problem.h"
 #include "partita/Solve/Solve.h"
@@ -31,13 +34,12 @@ using namespace partita::planner;
 
 namespace {
 
-/// A function of a few variables, dense, the last variable fastest.
+/// A function of a few variables, dense, the last variable fastest. Functions
+/// with the same data are the same but for the names of their variables.
 struct Function {
   std::vector<int> scope;
   std::vector<int64_t> strides;
   const int64_t *data = nullptr;
-  /// Functions made here own their values; the problem's tables are shared.
-  std::shared_ptr<const std::vector<int64_t>> owned;
 
   int64_t strideOf(int variable) const {
     for (size_t i = 0; i < scope.size(); ++i)
@@ -69,17 +71,23 @@ private:
   }
   std::vector<int> scopeOf(int variable,
                            const std::vector<int> &functions) const;
+  std::vector<int64_t> stepOf(int variable, const std::vector<int> &members,
+                              const std::vector<int> &scope) const;
   int64_t workNow(int variable);
   void schedule(int variable);
   void add(Function function);
   const std::vector<int> &membersOf(int variable);
   void eliminate(int variable);
   /// The least sum of `members` and the unary prices over `variable`.
-  void project(int variable, const std::vector<int> &members,
-               const std::vector<int> &scope);
+  std::vector<int64_t> project(int variable, const std::vector<int> &members,
+                               const std::vector<int> &scope) const;
 
   const Problem &problem;
   int64_t limit;
+  Classes<std::vector<int64_t>> unaries;
+  std::vector<int> unaryOf; // by variable
+  /// What different steps made.
+  std::map<std::vector<int64_t>, std::vector<int64_t>> made;
   std::vector<Function> functions;
   /// Functions are struck out where they end and cleared away when they are the
   /// most: a value that everything reads has as many as there are operations.
@@ -105,8 +113,9 @@ Elimination::Elimination(const Problem &problem, int64_t limit)
   for (const PriceEdge &edge : problem.edges)
     add({{edge.first, edge.second},
          {edge.table->columns, 1},
-         edge.table->prices.data(),
-         nullptr});
+         edge.table->prices.data()});
+  for (const std::vector<int64_t> &prices : problem.unary)
+    unaryOf.push_back(unaries.of(prices));
 }
 
 void Elimination::add(Function function) {
@@ -125,17 +134,33 @@ const std::vector<int> &Elimination::membersOf(int variable) {
   return functionsOf[variable];
 }
 
-/// The other variables of some functions, ascending.
+/// The other variables of some functions, in the order in which these name
+/// them.
 std::vector<int> Elimination::scopeOf(int variable,
                                       const std::vector<int> &members) const {
   std::vector<int> scope;
   for (int member : members)
     for (int other : functions[member].scope)
-      if (other != variable)
+      if (other != variable &&
+          std::find(scope.begin(), scope.end(), other) == scope.end())
         scope.push_back(other);
-  std::sort(scope.begin(), scope.end());
-  scope.erase(std::unique(scope.begin(), scope.end()), scope.end());
   return scope;
+}
+
+/// All that the result of a step depends on.
+std::vector<int64_t> Elimination::stepOf(int variable,
+                                         const std::vector<int> &members,
+                                         const std::vector<int> &scope) const {
+  std::vector<int64_t> step{unaryOf[variable]};
+  for (int member : members) {
+    step.push_back(reinterpret_cast<intptr_t>(functions[member].data));
+    for (int other : functions[member].scope)
+      step.push_back(other == variable
+                         ? -1
+                         : std::find(scope.begin(), scope.end(), other) -
+                               scope.begin());
+  }
+  return step;
 }
 
 /// More entries than any limit lets through.
@@ -175,8 +200,9 @@ void Elimination::schedule(int variable) {
   queue.insert({next, variable});
 }
 
-void Elimination::project(int variable, const std::vector<int> &members,
-                          const std::vector<int> &scope) {
+std::vector<int64_t> Elimination::project(int variable,
+                                          const std::vector<int> &members,
+                                          const std::vector<int> &scope) const {
   std::vector<const int64_t *> bases;
   std::vector<int64_t> inner; // strides of the eliminated variable
   std::vector<std::vector<int64_t>> outer(scope.size());
@@ -193,7 +219,7 @@ void Elimination::project(int variable, const std::vector<int> &members,
   const std::vector<int64_t> &unary = problem.unary[variable];
   size_t values = unary.size();
 
-  auto result = std::make_shared<std::vector<int64_t>>(entries);
+  std::vector<int64_t> result(entries);
   std::vector<int64_t> index(scope.size(), 0);
   size_t count = bases.size();
   for (int64_t entry = 0; entry < entries; ++entry) {
@@ -204,7 +230,7 @@ void Elimination::project(int variable, const std::vector<int> &members,
         sum += bases[m][static_cast<int64_t>(value) * inner[m]];
       best = std::min(best, sum);
     }
-    (*result)[entry] = best;
+    result[entry] = best;
     for (size_t i = scope.size(); i-- > 0;) {
       int64_t size = sizeOf(scope[i]);
       if (++index[i] < size) {
@@ -217,13 +243,7 @@ void Elimination::project(int variable, const std::vector<int> &members,
         bases[m] -= outer[i][m] * (size - 1);
     }
   }
-  if (scope.empty())
-    return;
-  Function function{scope, std::vector<int64_t>(scope.size(), 1),
-                    result->data(), result};
-  for (size_t i = scope.size() - 1; i-- > 0;)
-    function.strides[i] = function.strides[i + 1] * sizeOf(scope[i + 1]);
-  add(std::move(function));
+  return result;
 }
 
 void Elimination::eliminate(int variable) {
@@ -237,7 +257,16 @@ void Elimination::eliminate(int variable) {
   order.push_back({variable, members});
   done[variable] = 1;
   queue.erase({priority[variable], variable});
-  project(variable, members, scope);
+  if (scope.empty())
+    return;
+  auto [it, isNew] = made.try_emplace(stepOf(variable, members, scope));
+  if (isNew)
+    it->second = project(variable, members, scope);
+  Function function{scope, std::vector<int64_t>(scope.size(), 1),
+                    it->second.data()};
+  for (size_t i = scope.size() - 1; i-- > 0;)
+    function.strides[i] = function.strides[i + 1] * sizeOf(scope[i + 1]);
+  add(std::move(function));
   for (int other : scope)
     schedule(other);
 }

@@ -7,16 +7,64 @@
 
 #include "Build.h"
 #include "Document.h"
+#include "Table.h"
 #include "partita/Target/Target.h"
 
 using namespace partita;
 using namespace partita::tool;
 
+/// The most that a rank of the program allocates.
+static int64_t peakOf(const runtime::Program &program, int64_t ranks) {
+  int64_t most = 0;
+  for (int64_t rank = 0; rank < ranks; ++rank)
+    most = std::max(most, program.peakBytes(rank));
+  return most;
+}
+
+/// What is wrong with a plan whose program needs `peak` bytes on a rank.
+static Error noRoom(const Pipeline &pipeline, int64_t peak) {
+  return makeError(ExitCode::Infeasible, "plan.memory",
+                   "--topology " + pipeline.asked().plan.topology.text,
+                   "the program of the last plan that was tried needs " +
+                       bytesText(peak) + " on a rank, which is too much",
+                   "give more ranks, smaller dimensions or a narrower type");
+}
+
+/// Chooses and lowers until the program has room: the planner knows the buffers
+/// of operations, not those of reshards nor what is packed and scheduled. What
+/// is too much is taken off its limit.
+static Result<runtime::Program> programWithRoom(Pipeline &pipeline) {
+  const int64_t limit = pipeline.asked().plan.memoryLimit;
+  constexpr int maxAttempts = 8;
+  int64_t peak = 0;
+  for (int attempt = 1;; ++attempt) {
+    Status chosen = pipeline.choose();
+    if (!chosen) {
+      Error error = chosen.takeError();
+      return attempt > 1 && error.exit == ExitCode::Infeasible
+                 ? noRoom(pipeline, peak)
+                 : error;
+    }
+    PARTITA_CHECK(pipeline.lower());
+    PARTITA_TRY(runtime::Program program, pipeline.tabulate());
+    // Whoever brings a plan has decided. Of machines that programs do not run
+    // on yet, what processors need says nothing.
+    if (limit == 0 || !pipeline.asked().planFile.empty() ||
+        !pipeline.asked().plan.topology.isOneProcess())
+      return program;
+    peak = peakOf(program, pipeline.plan().mesh.numRanks());
+    if (peak <= limit)
+      return program;
+    int64_t excess = peak - limit;
+    if (attempt == maxAttempts || excess >= pipeline.asked().plan.memoryLimit)
+      return noRoom(pipeline, peak);
+    pipeline.tighten(excess);
+  }
+}
+
 Result<runtime::Program> tool::buildProgramOf(Pipeline &pipeline) {
   PARTITA_CHECK(pipeline.load());
-  PARTITA_CHECK(pipeline.choose());
-  PARTITA_CHECK(pipeline.lower());
-  PARTITA_TRY(runtime::Program program, pipeline.tabulate());
+  PARTITA_TRY(runtime::Program program, programWithRoom(pipeline));
   // Without `run`: equal requests give equal bytes.
   program.planJson = writeDocument(makeDocument(pipeline, program));
   return program;

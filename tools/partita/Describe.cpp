@@ -124,10 +124,14 @@ static std::string countsText(const std::map<std::string, int64_t> &counts) {
 static std::string memoryText(const PlanReport &report) {
   Table table(
       {"rank", "arena", "weights and what comes from them", "together"});
-  for (size_t rank = 0; rank < report.memory.size(); ++rank) {
+  for (size_t rank = 0; rank < report.memory.size();) {
     const RankMemory &memory = report.memory[rank];
-    table.row({std::to_string(rank), bytesText(memory.arenaBytes),
-               bytesText(memory.persistentBytes),
+    size_t first = rank;
+    while (rank < report.memory.size() && report.memory[rank] == memory)
+      ++rank;
+    table.row({std::to_string(first) +
+                   (rank - first > 1 ? "-" + std::to_string(rank - 1) : ""),
+               bytesText(memory.arenaBytes), bytesText(memory.persistentBytes),
                bytesText(memory.arenaBytes + memory.persistentBytes)});
   }
   return "memory\n" + table.str();

@@ -129,12 +129,22 @@ Document tool::makeDocument(Pipeline &pipeline,
   report.replicated = findReplicated(pipeline);
   report.raised = countsOf(pipeline.module(), "raised");
   report.notRaised = countsOf(pipeline.module(), "left");
+  const PlanResult &plan = pipeline.plan();
+  bool hasProgram = pipeline.asked().plan.topology.isOneProcess();
+  if (!hasProgram)
+    document.plan.notes.push_back(
+        "programs do not run on this machine yet: memory is what operations "
+        "keep, read and write, without reshards and workspaces");
   for (int32_t number : program.classOfRank) {
     const runtime::RankClass &rankClass = program.classes[number];
-    report.memory.push_back({rankClass.arenaBytes, rankClass.persistentBytes});
+    RankMemory memory{rankClass.arenaBytes, rankClass.persistentBytes};
+    if (!hasProgram)
+      memory = {std::max<int64_t>(plan.leastPeakBytes - plan.residentBytes, 0),
+                plan.residentBytes};
+    report.memory.push_back(memory);
+    document.plan.peakBytes.push_back(memory.arenaBytes +
+                                      memory.persistentBytes);
   }
-  for (int64_t rank = 0; rank < program.mesh.numRanks(); ++rank)
-    document.plan.peakBytes.push_back(program.peakBytes(rank));
   report.commands = first.init.size() + first.step.size();
   report.kernels = program.kernelNames.size();
   return document;

@@ -50,6 +50,7 @@ struct ReplicatedOp {
 
 struct RankMemory {
   int64_t arenaBytes = 0, persistentBytes = 0;
+  bool operator==(const RankMemory &) const = default;
 };
 
 struct PlanReport {

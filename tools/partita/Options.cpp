@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Options.h"
+#include "partita/Topology/Units.h"
 #include <charconv>
 
 using namespace partita;
@@ -63,6 +64,11 @@ void RequestOptions::declare(CLI::App &command, bool withMachine) {
                     "Of the meshes that are tried, the most axes (default 2)")
         ->check(CLI::Range(1, 4))
         ->type_name("N");
+    command
+        .add_option("--memory-limit", memoryLimit,
+                    "What a rank has, as in 16GiB (default: what the topology "
+                    "says; of this processor, nothing)")
+        ->type_name("BYTES");
     command.add_option("--plan", planFile, "Take the plan of this file")
         ->type_name("P.json");
   }
@@ -231,6 +237,18 @@ Result<Request> RequestOptions::resolve() const {
                      "a plan holds its own mesh and strategies, so --mesh, "
                      "--pin and --random-plan do not go with it",
                      "leave one or the other out");
+  request.plan.memoryLimit = request.plan.topology.commonDevice().memoryBytes;
+  if (!memoryLimit.empty()) {
+    auto bytes = parseQuantity(memoryLimit, Dimension::Bytes);
+    if (!bytes) {
+      Error error = bytes.takeError();
+      error.exit = ExitCode::Usage;
+      error.code = "usage.memory-limit";
+      error.place = "--memory-limit " + memoryLimit;
+      return error;
+    }
+    request.plan.memoryLimit = static_cast<int64_t>(*bytes);
+  }
   request.plan.effort = effort;
   request.plan.maxAxes = axes;
   request.plan.seed = random ? *random : seed;

@@ -53,6 +53,7 @@ struct RequestOptions {
   uint64_t seed = 0;
   int64_t effort = PlanOptions().effort;
   int axes = PlanOptions().maxAxes;
+  std::string memoryLimit;
   std::string train, loss = "cross-entropy", lossOutput, precision = "model";
   bool inputGradients = false;
   std::optional<int64_t> globalBatch;

@@ -130,10 +130,18 @@ Status Pipeline::load() {
   }));
   PARTITA_CHECK(phase("raise", "raised", Check::Always,
                       [&]() -> Status { return raise(*current); }));
-  if (!request.training)
-    return ok();
-  return phase("differentiate", "training", Check::Always,
-               [&] { return makeTrainingStep(*current, *request.training); });
+  if (request.training)
+    PARTITA_CHECK(phase("differentiate", "training", Check::Always, [&] {
+      return makeTrainingStep(*current, *request.training);
+    }));
+  if (request.plan.memoryLimit > 0)
+    raised = current->clone();
+  return ok();
+}
+
+void Pipeline::tighten(int64_t bytes) {
+  request.plan.memoryLimit -= bytes;
+  current = cast<ModuleOp>(raised->clone());
 }
 
 /// The plan of a file, for this graph and machine.
@@ -172,11 +180,16 @@ Status Pipeline::search() {
   PARTITA_TRY(modelGraph, extractGraph(*current));
   if (request.planFile.empty()) {
     PARTITA_TRY(planned, partita::plan(modelGraph, request.plan));
+    // Less memory was asked for than there is: only the first bound is of all
+    // plans.
+    if (!bound)
+      bound = planned.bound;
+    planned.setBound(*bound);
   } else {
     PARTITA_TRY(planned,
                 loadPlan(request.planFile, modelGraph, request.plan.topology));
   }
-  searchSeconds =
+  searchSeconds +=
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
           .count();
   return dump("plan.json", [&] {

@@ -46,6 +46,9 @@ public:
   Status load();
   Status choose();
   Status lower();
+  /// Back to before choose(), with `bytes` less for the plan, which must leave
+  /// some: its program needed so many more than there are.
+  void tighten(int64_t bytes);
   /// Without predicted times and without a plan's text.
   Result<runtime::Program> tabulate();
   Result<std::vector<char>> emit();
@@ -81,10 +84,12 @@ private:
   Progress &progress;
   mlir::MLIRContext context;
   Diagnostics diagnostics;
-  mlir::OwningOpRef<mlir::ModuleOp> original, current, kernels;
+  mlir::OwningOpRef<mlir::ModuleOp> original, raised, current, kernels;
   Graph modelGraph;
   PlanResult planned;
   double searchSeconds = 0;
+  /// Of the first choice: it had all the memory there is.
+  std::optional<int64_t> bound;
   int stages = 0;
 };
 

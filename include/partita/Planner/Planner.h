@@ -48,6 +48,10 @@ struct PlanOptions {
   std::optional<Mesh> mesh;
   /// The most axes of a mesh that is searched for, from 1 to 4.
   int maxAxes = 2;
+  /// Bytes that a rank has; zero: no limit. Plans hold to it as far as
+  /// operations decide: what is resident, and what products, convolutions and
+  /// attention read and write. The program may need more.
+  int64_t memoryLimit = 0;
   std::vector<Pin> pins;
   /// Work units of the improving search where exact elimination does not fit.
   int64_t effort = 32;
@@ -84,14 +88,21 @@ struct PlanResult {
   bool proved = false;
   /// Bytes of parameters and of what is computed from them at load, rank 0.
   int64_t residentBytes = 0;
+  /// Bytes of a rank at the fullest time, as far as operations decide
+  /// (PlanOptions::memoryLimit); zero without a limit.
+  int64_t leastPeakBytes = 0;
   /// Remarks for the user: axes that nothing uses, ...
   std::vector<std::string> notes;
+
+  /// The bound, or the step if that is less, and the gap.
+  void setBound(int64_t picoseconds);
 };
 
 /// Plans. Errors: `plan.mesh-size` (1) if the mesh's product is not the number
 /// of ranks; `plan.pin` (1) for a pin that matches nothing or names what is not
 /// there; `plan.pins-conflict` (4) if no strategy of an operation satisfies its
-/// pins; `plan.axis-unsupported` (3) for pipeline axes; `plan.graph` (70) for a
+/// pins; `plan.memory` (4) if no plan fits into the limit;
+/// `plan.axis-unsupported` (3) for pipeline axes; `plan.graph` (70) for a
 /// malformed graph.
 Result<PlanResult> plan(const Graph &graph, const PlanOptions &options);
 

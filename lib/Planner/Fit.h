@@ -1,0 +1,48 @@
+//===- Fit.h - The best plan within a memory limit --------------*- C++ -*-===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// For any price p >= 0 per byte of a row with limit L, no plan that fits takes
+// less than
+//
+//   min over all plans of (time + p * bytes) - p * L
+//
+// and the plan that attains the minimum fits if p is large enough. So prices
+// are raised until a plan fits and then halved in between, while the best plan
+// that fits and the highest of these bounds are kept. Rows come on demand: the
+// fullest one of each plan that does not fit. All rows share one price, which
+// leaves a gap where two of them matter by different amounts.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef PARTITA_LIB_PLANNER_FIT_H
+#define PARTITA_LIB_PLANNER_FIT_H
+
+#include "Memory.h"
+#include "Model.h"
+
+namespace partita::planner {
+
+struct Fitted {
+  /// The plan; its price is of the objective, without memory.
+  Solution solution;
+  /// Whether its rows are within the limit.
+  bool fits = false;
+  /// In picoseconds; no plan that fits takes a shorter step.
+  int64_t bound = 0;
+  /// The fullest row of the solution, and bytes below which no plan has all
+  /// rows; only where the limit binds.
+  int64_t bytes = 0, leastBytes = 0;
+};
+
+/// The best of `model` whose rows are at most `limit`. Without `rows`
+/// everything fits. Errors: those of verify().
+Result<Fitted> solveWithin(const Model &model, const MemoryRows *rows,
+                           int64_t limit, const SolverOptions &options);
+
+} // namespace partita::planner
+
+#endif // PARTITA_LIB_PLANNER_FIT_H
