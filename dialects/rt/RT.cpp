@@ -61,11 +61,15 @@ static LogicalResult verifyLocal(Operation *op, Attribute sharding, Type type,
   auto legal = checkSharding(*data, data->globalShape(), mesh, "");
   if (!legal)
     return op->emitOpError() << legal.error().message;
-  auto ranks = op->getParentOp()->getAttrOfType<DenseI64ArrayAttr>(
-      ranksAttrName);
+  auto ranks =
+      op->getParentOp()->getAttrOfType<DenseI64ArrayAttr>(ranksAttrName);
   if (!ranks)
     return success();
-  for (int64_t rank : ranks.asArrayRef())
+  // Where everything divides one rank stands for all, however many there are.
+  ArrayRef<int64_t> looked = ranks.asArrayRef();
+  if (isEven(*data, mesh))
+    looked = looked.take_front();
+  for (int64_t rank : looked)
     if (ArrayRef<int64_t>(localShape(*data, mesh, rank)) !=
         cast<RankedTensorType>(type).getShape())
       return op->emitOpError("has a type that is not the shard of rank ")
@@ -121,7 +125,8 @@ static LogicalResult verifyPermutations(Operation *op, ArrayAttr permutations) {
     return success();
   if (permutations.size() != op->getNumResults())
     return op->emitOpError("needs one permutation a result");
-  for (auto [attr, type] : llvm::zip_equal(permutations, op->getResultTypes())) {
+  for (auto [attr, type] :
+       llvm::zip_equal(permutations, op->getResultTypes())) {
     auto order = dyn_cast<DenseI64ArrayAttr>(attr);
     if (!order)
       return op->emitOpError("needs permutations that are i64 arrays");

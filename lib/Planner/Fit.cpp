@@ -16,9 +16,9 @@ namespace {
 class Fitter {
 public:
   Fitter(const Model &model, const MemoryRows &rows, int64_t limit,
-         const SolverOptions &options, Fitted &fitted)
-      : model(model), rows(rows), limit(limit), options(options),
-        fitted(fitted) {}
+         int64_t toBeat, const SolverOptions &options, Fitted &fitted)
+      : model(model), rows(rows), limit(limit), toBeat(toBeat),
+        options(options), fitted(fitted) {}
   Status run();
 
 private:
@@ -31,7 +31,7 @@ private:
 
   const Model &model;
   const MemoryRows &rows;
-  int64_t limit;
+  int64_t limit, toBeat;
   const SolverOptions &options;
   Fitted &fitted;
   /// The rows that have been too full.
@@ -127,6 +127,9 @@ Status Fitter::run() {
   for (int step = 0; step < maxSteps && high <= most; ++step) {
     double price = between ? (low + high) / 2 : high;
     PARTITA_TRY(Outcome outcome, tryPrice(price));
+    fitted.beaten = fitted.bound >= toBeat;
+    if (fitted.beaten)
+      return ok();
     switch (outcome) {
     case Outcome::Fits:
       high = price;
@@ -151,14 +154,17 @@ Status Fitter::run() {
 }
 
 Result<Fitted> planner::solveWithin(const Model &model, const MemoryRows *rows,
-                                    int64_t limit,
+                                    int64_t limit, int64_t toBeat,
                                     const SolverOptions &options) {
   Fitted fitted;
-  PARTITA_TRY(fitted.solution, solved(model.objective, options));
   PARTITA_TRY(Solution fastest, solved(model.time, options));
   fitted.bound = fastest.bound;
+  fitted.beaten = fitted.bound >= toBeat;
+  if (fitted.beaten)
+    return fitted;
+  PARTITA_TRY(fitted.solution, solved(model.objective, options));
   fitted.fits = true;
   if (rows && fitted.solution.price < forbidden)
-    PARTITA_CHECK(Fitter(model, *rows, limit, options, fitted).run());
+    PARTITA_CHECK(Fitter(model, *rows, limit, toBeat, options, fitted).run());
   return fitted;
 }

@@ -31,6 +31,8 @@ struct Fitted {
   Solution solution;
   /// Whether its rows are within the limit.
   bool fits = false;
+  /// The search ended because no plan can be better than the one to beat.
+  bool beaten = false;
   /// In picoseconds; no plan that fits takes a shorter step.
   int64_t bound = 0;
   /// The fullest row of the solution, and bytes below which no plan has all
@@ -38,10 +40,12 @@ struct Fitted {
   int64_t bytes = 0, leastBytes = 0;
 };
 
-/// The best of `model` whose rows are at most `limit`. Without `rows`
-/// everything fits. Errors: those of verify().
+/// The best of `model` whose rows are at most `limit`, as far as it may take a
+/// shorter step than `toBeat`. Without `rows` everything fits. Errors: those of
+/// verify().
 Result<Fitted> solveWithin(const Model &model, const MemoryRows *rows,
-                           int64_t limit, const SolverOptions &options);
+                           int64_t limit, int64_t toBeat,
+                           const SolverOptions &options);
 
 } // namespace partita::planner
 

@@ -23,8 +23,9 @@
 using namespace partita;
 using namespace partita::planner;
 
-/// Of the error that says that nothing fits.
+/// Of the errors that say that nothing fits, and that nothing was found.
 static const char *const memoryCode = "plan.memory";
+static const char *const noneFoundCode = "plan.memory-search";
 
 namespace {
 /// Plans for one graph on one topology.
@@ -41,12 +42,15 @@ private:
     Mesh mesh;
     std::unique_ptr<ModelBuilder> builder;
     int64_t bound = 0;
+    /// In the order of the meshes.
+    size_t number = 0;
   };
   Result<Leaf> open(const Mesh &mesh) const;
-  Result<PlanResult> solve(Leaf leaf);
+  Result<std::optional<PlanResult>> solve(Leaf leaf, int64_t toBeat);
   Result<PlanResult> searchMeshes();
   std::string restOfSpace() const;
-  Status choose(const ModelBuilder &builder, PlanResult &result);
+  Result<bool> choose(const ModelBuilder &builder, int64_t toBeat,
+                      PlanResult &result);
   void chooseRandomly(const Model &model, PlanResult &result) const;
   void finish(PlanResult &result) const;
   int64_t residentBytes(const PlanResult &result) const;
@@ -75,7 +79,10 @@ static std::string bytesText(int64_t bytes) {
   return formatQuantity(static_cast<double>(bytes), Dimension::Bytes);
 }
 
-Status PlanSearch::choose(const ModelBuilder &builder, PlanResult &result) {
+/// Fills in strategies and bound. False: no plan is better than `toBeat`, the
+/// step of another.
+Result<bool> PlanSearch::choose(const ModelBuilder &builder, int64_t toBeat,
+                                PlanResult &result) {
   const Model &model = builder.model;
   SolverOptions solver;
   solver.rounds = options.effort;
@@ -84,7 +91,10 @@ Status PlanSearch::choose(const ModelBuilder &builder, PlanResult &result) {
   if (options.memoryLimit > 0)
     rows = builder.memory();
   PARTITA_TRY(Fitted fitted, solveWithin(model, rows ? &*rows : nullptr,
-                                         options.memoryLimit, solver));
+                                         options.memoryLimit, toBeat, solver));
+  result.bound = fitted.bound;
+  if (fitted.beaten)
+    return false;
   const Solution &solution = fitted.solution;
   if (solution.price >= forbidden)
     return makeError(ExitCode::Infeasible, "plan.infeasible",
@@ -93,7 +103,9 @@ Status PlanSearch::choose(const ModelBuilder &builder, PlanResult &result) {
                      "remove pins, or give more --effort");
   if (!fitted.fits)
     return makeError(
-        ExitCode::Infeasible, memoryCode, "--mesh " + result.mesh.str(),
+        ExitCode::Infeasible,
+        fitted.leastBytes > options.memoryLimit ? memoryCode : noneFoundCode,
+        "--mesh " + result.mesh.str(),
         fitted.leastBytes > options.memoryLimit
             ? "every plan needs at least " + bytesText(fitted.leastBytes) +
                   " a rank, of " + bytesText(options.memoryLimit)
@@ -104,9 +116,8 @@ Status PlanSearch::choose(const ModelBuilder &builder, PlanResult &result) {
     result.strategies.push_back(
         model.candidates[o]->candidates[solution.values[o]].strategy);
   result.proved = solution.proved;
-  result.bound = fitted.bound;
   result.leastPeakBytes = fitted.bytes;
-  return ok();
+  return true;
 }
 
 void PlanSearch::chooseRandomly(const Model &model, PlanResult &result) const {
@@ -188,20 +199,23 @@ std::string PlanSearch::restOfSpace() const {
   return text;
 }
 
-Result<PlanResult> PlanSearch::solve(Leaf leaf) {
+/// The best plan of a mesh, unless its step is no shorter than `toBeat`.
+Result<std::optional<PlanResult>> PlanSearch::solve(Leaf leaf, int64_t toBeat) {
   PlanResult result;
   result.mesh = leaf.mesh;
   if (options.randomStrategies) {
     chooseRandomly(leaf.builder->model, result);
   } else {
     leaf.builder->addValues();
-    PARTITA_CHECK(choose(*leaf.builder, result));
+    PARTITA_TRY(bool better, choose(*leaf.builder, toBeat, result));
+    if (!better)
+      return std::optional<PlanResult>();
   }
   result.bound = std::max(result.bound, leaf.bound);
   PARTITA_TRY(result.cost, evaluate(graph, options.topology, result.mesh,
                                     result.strategies));
   result.boundSpace = "mesh " + result.mesh.str() + restOfSpace();
-  return result;
+  return std::optional(std::move(result));
 }
 
 //===----------------------------------------------------------------------===//
@@ -262,11 +276,12 @@ Result<PlanResult> PlanSearch::searchMeshes() {
   std::vector<Leaf> leaves;
   for (const Mesh &mesh : meshes) {
     PARTITA_TRY(Leaf leaf, open(mesh));
+    leaf.number = leaves.size();
     leaves.push_back(std::move(leaf));
   }
-  std::stable_sort(
-      leaves.begin(), leaves.end(),
-      [](const Leaf &a, const Leaf &b) { return a.bound < b.bound; });
+  std::sort(leaves.begin(), leaves.end(), [](const Leaf &a, const Leaf &b) {
+    return std::pair(a.bound, a.number) < std::pair(b.bound, b.number);
+  });
   const DeviceType device = options.topology.commonDevice();
   std::optional<PlanResult> best;
   std::optional<Error> full;
@@ -275,18 +290,21 @@ Result<PlanResult> PlanSearch::searchMeshes() {
     if (best && leaf.bound >= best->cost.step())
       break;
     int64_t least = leaf.bound;
-    Result<PlanResult> solved = solve(std::move(leaf));
+    auto solved = solve(std::move(leaf), best ? best->cost.step() : INT64_MAX);
     if (!solved) {
       // Other meshes may have room.
       Error error = solved.takeError();
-      if (error.code != memoryCode)
+      if (error.code != memoryCode && error.code != noneFoundCode)
         return error;
-      bound = std::min(bound, least);
+      if (error.code == noneFoundCode)
+        bound = std::min(bound, least);
       if (!full)
         full = std::move(error);
       continue;
     }
-    PlanResult &result = *solved;
+    if (!*solved)
+      continue;
+    PlanResult &result = **solved;
     bound = std::min(bound, result.bound);
     auto rank = [&](const PlanResult &plan) {
       return plan.cost.step() + residentPrice(device, plan.residentBytes);
@@ -315,7 +333,8 @@ Result<PlanResult> PlanSearch::run() {
               std::to_string(options.topology.numRanks()),
           "the sizes of the axes multiply to the number of ranks");
     PARTITA_TRY(Leaf leaf, open(*options.mesh));
-    PARTITA_TRY(result, solve(std::move(leaf)));
+    PARTITA_TRY(auto solved, solve(std::move(leaf), INT64_MAX));
+    result = std::move(*solved);
   } else {
     PARTITA_TRY(result, searchMeshes());
   }

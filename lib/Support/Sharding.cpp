@@ -267,8 +267,8 @@ Interval partita::shardInterval(const FactorSharding &factor, const Mesh &mesh,
                                 const std::vector<int64_t> &coords) {
   if (!factor.halo)
     return shardInterval(factor.size, factor.axes, mesh, coords);
-  return readInterval(factor, shardInterval(factor.halo->positions, factor.axes,
-                                            mesh, coords));
+  return readInterval(
+      factor, shardInterval(factor.halo->positions, factor.axes, mesh, coords));
 }
 
 std::pair<int64_t, int64_t>
@@ -441,6 +441,14 @@ void partita::forEachRun(const Box &box, const std::function<void(Run)> &fn) {
     if (i == static_cast<size_t>(-1))
       return;
   }
+}
+
+bool partita::isEven(const Sharding &sharding, const Mesh &mesh) {
+  for (const DimSharding &dim : sharding.dims)
+    for (const FactorSharding &factor : dim.factors)
+      if (factor.halo || factor.size % partsOf(factor, mesh) != 0)
+        return false;
+  return true;
 }
 
 std::vector<SharedRun> partita::intersect(const Box &from, const Box &to) {

@@ -101,9 +101,9 @@ struct PlanResult {
 /// Plans. Errors: `plan.mesh-size` (1) if the mesh's product is not the number
 /// of ranks; `plan.pin` (1) for a pin that matches nothing or names what is not
 /// there; `plan.pins-conflict` (4) if no strategy of an operation satisfies its
-/// pins; `plan.memory` (4) if no plan fits into the limit;
-/// `plan.axis-unsupported` (3) for pipeline axes; `plan.graph` (70) for a
-/// malformed graph.
+/// pins; `plan.memory` (4) if no plan fits into the limit, `plan.memory-search`
+/// (4) if none was found; `plan.axis-unsupported` (3) for pipeline axes;
+/// `plan.graph` (70) for a malformed graph.
 Result<PlanResult> plan(const Graph &graph, const PlanOptions &options);
 
 /// The cost of given strategies under the same model as plan()'s, by

@@ -177,6 +177,10 @@ Box boxOf(const Sharding &sharding, const Mesh &mesh,
 std::vector<int64_t> localShape(const Sharding &sharding, const Mesh &mesh,
                                 int64_t rank);
 
+/// Whether all ranks have equal local shapes because everything divides. False
+/// does not say that they differ.
+bool isEven(const Sharding &sharding, const Mesh &mesh);
+
 /// A run of elements that lie next to each other both globally and locally.
 struct Run {
   int64_t global, local, count;
