@@ -86,7 +86,7 @@ def test_missing_torch_names_the_repair(tmp_path, capsys, monkeypatch):
 def test_every_size_ships_and_is_small():
     files = {os.path.basename(shipped.path(*entry)) for entry in shipped.sizes()}
     assert set(os.listdir(shipped.FOLDER)) == files
-    assert all(os.path.getsize(os.path.join(shipped.FOLDER, file)) < 50_000 for file in files)
+    assert all(os.path.getsize(os.path.join(shipped.FOLDER, file)) < 150_000 for file in files)
     for name, size in shipped.sizes():
         proto, kinds = shipped.load(name, size)
         external = {t.name for t in proto.graph.initializer if t.external_data}

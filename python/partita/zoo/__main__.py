@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 
 from .. import metadata, minilm
 from ..errors import USAGE, UserError, run_command
@@ -31,6 +32,12 @@ def export(options: argparse.Namespace) -> None:
             code=USAGE,
         )
     size = model.sizes[options.size]
+    if size.dtype != "float32" and not options.no_weights:
+        raise UserError(
+            f"weights of {size.dtype}, which '{name}' has, are not drawn",
+            hint="add --no-weights: the model can be planned without them",
+            code=USAGE,
+        )
     proto, kinds = _graph(name, model, options)
     _annotate(proto, model, size)
     if options.no_weights:
@@ -50,12 +57,12 @@ def _graph(name: str, model: Model, options: argparse.Namespace):
         return shipped.load(name, options.size)
     from .graph import build_graph
 
-    config = dict(model.sizes[options.size].config)
+    size = model.sizes[options.size]
     if options.layers is not None and not model.layers_key:
         raise UserError(f"the layers of '{name}' are not one number", code=USAGE)
     if options.layers is not None:
-        config[model.layers_key] = options.layers
-    return build_graph(model, config, options.opset)
+        size = replace(size, config=size.config | {model.layers_key: options.layers})
+    return build_graph(model, size, options.opset)
 
 
 def retrace() -> None:
@@ -63,7 +70,7 @@ def retrace() -> None:
     from .graph import build_graph
 
     for name, size in shipped.sizes():
-        proto, kinds = build_graph(MODELS[name], MODELS[name].sizes[size].config, shipped.OPSET)
+        proto, kinds = build_graph(MODELS[name], MODELS[name].sizes[size], shipped.OPSET)
         shipped.save(name, size, proto, kinds)
         print(f"{shipped.path(name, size)}: {_describe(proto)}", file=sys.stderr)
 
@@ -88,7 +95,8 @@ def _annotate(proto, model: Model, size: Size) -> None:
 def _describe(proto) -> str:
     import onnx
 
-    parameters = [t for t in proto.graph.initializer if t.data_type == onnx.TensorProto.FLOAT]
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.BFLOAT16)
+    parameters = [t for t in proto.graph.initializer if t.data_type in floats]
     count = sum(map(weights.element_count, parameters))
     absent = metadata.properties(proto).get(metadata.WEIGHTS) == metadata.WEIGHTS_ABSENT
     return f"{len(proto.graph.node)} nodes, {count:,} weights" + (" (absent)" if absent else "")

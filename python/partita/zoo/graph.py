@@ -24,7 +24,7 @@ from typing import Any
 
 from ..errors import missing_package
 from . import wrappers
-from .table import Model
+from .table import Model, Size
 from .weights import Kind
 
 #: The attribute that holds the model in the wrapper, and so the prefix of all
@@ -37,7 +37,7 @@ _EMBEDDINGS = ("cls_token", "position_embeddings")
 _EXPORT_PIP = "-r python/requirements-export.txt"
 
 
-def build_graph(model: Model, config: dict[str, Any], opset: int):
+def build_graph(model: Model, size: Size, opset: int):
     """Exports to (onnx.ModelProto, weights.Kind by parameter name).
 
     Each parameter is an initializer whose data are external, in no file yet;
@@ -49,7 +49,7 @@ def build_graph(model: Model, config: dict[str, Any], opset: int):
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     with warnings.catch_warnings(), _quiet_logs():
         warnings.simplefilter("ignore")
-        module, configuration = _make_module(model, config)
+        module, configuration = _make_module(model, size)
         kinds = _parameter_kinds(module)
         return _clean_up(_export(module, model, configuration, opset)), kinds
 
@@ -70,7 +70,7 @@ def _quiet_logs():
 # ===----------------------------------------------------------------------===#
 
 
-def _make_module(model: Model, config: dict[str, Any]):
+def _make_module(model: Model, size: Size):
     """A module on the meta device, and its configuration as attributes."""
     import types
 
@@ -78,14 +78,16 @@ def _make_module(model: Model, config: dict[str, Any]):
 
     with torch.device("meta"):
         if not model.model_class:
-            return _BUILDERS[model.builder](**config), types.SimpleNamespace(**config)
+            return _BUILDERS[model.builder](**size.config), types.SimpleNamespace(**size.config)
         import transformers
 
         configuration = getattr(transformers, model.config_class)(
-            **config, use_cache=False, attn_implementation="eager"
+            **size.config, use_cache=False, attn_implementation="eager"
         )
         module = getattr(transformers, model.model_class)(configuration, **model.model_arguments)
     module.tie_weights()
+    for parameter in module.parameters():
+        parameter.data = parameter.data.to(getattr(torch, size.dtype))
     for part in module.modules():
         if not _has_statistics(part):
             _compute_buffers(module, part)

@@ -9,8 +9,10 @@ up so that attention is far from uniform. "full" is the published size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from . import large
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Size:
     dims: dict[str, int]
     #: Weights are drawn with deviation gain / sqrt(fan-in).
     gain: float = 1.2
+    #: Of the parameters. Only float32 ones are drawn.
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -383,5 +387,27 @@ MODELS: dict[str, Model] = {
         model_class="BertModel",
         model_arguments=dict(add_pooling_layer=False),
         sizes={"tiny": Size(_MINILM, TINY_DIMS), "full": Size(_MINILM, FULL_DIMS)},
+    ),
+}
+
+
+def _large(
+    base: str, summary: str, config: dict[str, Any], dims: dict[str, int], dtype: str = "bfloat16"
+) -> Model:
+    """A published size of a model that is there, under a name of its own."""
+    return replace(MODELS[base], summary=summary, sizes={"full": Size(config, dims, dtype=dtype)})
+
+
+_PREFILL = {"batch": 64, "sequence": 2048}
+MODELS |= {
+    "gpt3-175b": _large("gpt2", "GPT-3, bfloat16, no weights", large.GPT3_175B, _PREFILL),
+    "gpt-1t": _large("gpt2", "GPT of 10^12 parameters, bfloat16", large.GPT_1T, _PREFILL),
+    "llama3-405b": _large("llama", "Llama 3.1 405B, bfloat16", large.LLAMA3_405B, _PREFILL),
+    "mixtral-8x7b": _large(
+        "mixtral", "Mixtral 8x7B, bfloat16, dense experts", large.MIXTRAL_8X7B, _PREFILL
+    ),
+    "resnet-152": _large("resnet", "ResNet-152", large.RESNET_152, {"batch": 64}, "float32"),
+    "t5-large": _large(
+        "t5", "t5-large", large.T5_LARGE, {"batch": 64, "sequence": 512, "target": 512}, "float32"
     ),
 }

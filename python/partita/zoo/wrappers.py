@@ -59,11 +59,12 @@ def make_wrapper(model: Model, held: str, module):
     return wrapper.eval()
 
 
-def _additive(keep):
-    """A mask that is added to scores: zero where a key is seen."""
+def _additive(keep, module):
+    """A mask that is added to scores, of the model's type: zero where a key is seen."""
     import torch
 
-    return torch.where(keep, 0.0, torch.finfo(torch.float32).min)
+    dtype = next(module.parameters()).dtype
+    return torch.where(keep, 0.0, torch.finfo(dtype).min).to(dtype)
 
 
 def _causal(tokens):
@@ -87,9 +88,9 @@ def _text(model: Model, held: str):
             if model.causal:
                 keep = keep & _causal(input_ids)
             # What a model computes of the mask itself cannot take it prepared.
-            mask = attention_mask if model.plain_mask else _additive(keep)
-            types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
             run = getattr(self, held)
+            mask = attention_mask if model.plain_mask else _additive(keep, run)
+            types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
             return _outputs(model, run(input_ids=input_ids, attention_mask=mask, **types))
 
     return TextModel()
@@ -101,20 +102,22 @@ def _encoder_decoder(model: Model, held: str):
     class TextToText(torch.nn.Module):
         def forward(self, input_ids, attention_mask, decoder_input_ids):
             keep = attention_mask[:, None, None, :].to(torch.bool)
-            result = getattr(self, held)(
+            run = getattr(self, held)
+            result = run(
                 input_ids=input_ids,
-                attention_mask=_additive(keep),
+                attention_mask=_additive(keep, run),
                 decoder_input_ids=decoder_input_ids,
-                decoder_attention_mask=_additive(_causal(decoder_input_ids)[None, None]),
+                decoder_attention_mask=_additive(_causal(decoder_input_ids)[None, None], run),
             )
             return _outputs(model, result)
 
     class SpeechToText(torch.nn.Module):
         def forward(self, input_features, decoder_input_ids):
-            result = getattr(self, held)(
+            run = getattr(self, held)
+            result = run(
                 input_features=input_features,
                 decoder_input_ids=decoder_input_ids,
-                decoder_attention_mask=_additive(_causal(decoder_input_ids)[None, None]),
+                decoder_attention_mask=_additive(_causal(decoder_input_ids)[None, None], run),
             )
             return _outputs(model, result)
 
@@ -156,7 +159,7 @@ def _dense_experts(self, hidden_states, top_k_index, top_k_weights):
 
     expert = torch.arange(self.num_experts)
     chosen = top_k_index[:, :, None] == expert[None, None, :]
-    weights = torch.where(chosen, top_k_weights[:, :, None], 0.0).sum(1)
+    weights = torch.where(chosen, top_k_weights[:, :, None], 0.0).sum(1).to(hidden_states.dtype)
     tokens = hidden_states[None].expand(self.num_experts, -1, -1)
     gate, up = torch.bmm(tokens, self.gate_up_proj.transpose(1, 2)).chunk(2, dim=-1)
     result = torch.bmm(self.act_fn(gate) * up, self.down_proj.transpose(1, 2))

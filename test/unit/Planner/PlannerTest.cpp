@@ -11,6 +11,7 @@
 
 #include "partita/Planner/Planner.h"
 #include "Graphs.h"
+#include "lib/Planner/Meshes.h"
 #include "partita/Reshard/Reshard.h"
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -442,4 +443,52 @@ TEST_CASE("an empty graph") {
   PlanResult result = planned({}, onRanks("cpu:2"));
   CHECK(result.strategies.empty());
   CHECK(result.gap == 0);
+}
+
+TEST_CASE("meshes of machines with levels", "[planner]") {
+  auto texts = [](const char *machine, int axes) {
+    std::vector<std::string> list;
+    for (const Mesh &mesh : planner::meshesOf(*Topology::parse(machine), axes))
+      list.push_back(mesh.str());
+    return list;
+  };
+  using Texts = std::vector<std::string>;
+  CHECK(texts("cpu:1", 2) == Texts{"x=1"});
+  CHECK(texts("cpu:7", 3) == Texts{"x=7"});
+  // Threads are all alike: the order of axes says nothing.
+  CHECK(texts("cpu:8", 2) == Texts{"x=8", "x=2,y=4"});
+  CHECK(texts("cpu:8", 3) == Texts{"x=8", "x=2,y=4", "x=2,y=2,z=2"});
+  // Between machines and within them are different links.
+  CHECK(texts("dgx-h100x2", 2) ==
+        Texts{"x=16", "x=2,y=8", "x=4,y=4", "x=8,y=2"});
+}
+
+TEST_CASE("plans keep to the memory there is", "[planner]") {
+  Graph graph = transformer({4, 16, 96, 6, 6, 1021, 3, true});
+  PlanOptions options = onRanks("cpu:4", "x=2,y=2");
+  options.memoryLimit = int64_t(1) << 40;
+  auto roomy = plan(graph, options);
+  REQUIRE(roomy);
+  CHECK(roomy->leastPeakBytes > 0);
+  int64_t least = 0, before = roomy->cost.step();
+  for (int64_t limit = roomy->leastPeakBytes; limit > 0;
+       limit = limit * 9 / 10) {
+    options.memoryLimit = limit;
+    auto tight = plan(graph, options);
+    if (!tight) {
+      CHECK(tight.error().exit == ExitCode::Infeasible);
+      least = limit;
+      break;
+    }
+    CHECK(tight->leastPeakBytes <= limit);
+    CHECK(tight->bound <= tight->cost.step());
+    // What fits into less fits into more: no bound is above a better plan.
+    CHECK(roomy->bound <= tight->cost.step());
+    CHECK(tight->cost.step() >= roomy->cost.step());
+    before = tight->cost.step();
+  }
+  CHECK(least > 0);
+  CHECK(before > roomy->cost.step());
+  // A quarter of the weights must be somewhere.
+  CHECK(least * 4 > roomy->residentBytes / 4);
 }

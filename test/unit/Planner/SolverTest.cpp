@@ -154,3 +154,54 @@ TEST_CASE("verify refuses what is wrong") {
   other.values.pop_back();
   CHECK(!verify(problem, other));
 }
+
+/// A chain of equal layers: each has a few variables with edges among them and
+/// to the next one's first. Layers share tables and prices, or with `copied`
+/// have their own, so that nothing looks repeated.
+static Problem layered(uint64_t seed, int layers, bool copied) {
+  std::mt19937_64 random(seed);
+  Problem layer = randomProblem({4, 5, 6, 12}, random());
+  std::shared_ptr<const PriceTable> link;
+  Problem problem;
+  auto table = [&](const std::shared_ptr<const PriceTable> &shared) {
+    return copied ? std::make_shared<PriceTable>(*shared) : shared;
+  };
+  int count = static_cast<int>(layer.unary.size());
+  auto made = std::make_shared<PriceTable>();
+  made->rows = static_cast<int>(layer.unary.back().size());
+  made->columns = static_cast<int>(layer.unary.front().size());
+  for (int i = 0; i < made->rows * made->columns; ++i)
+    made->prices.push_back(static_cast<int64_t>(random() % 12));
+  link = made;
+  // The ends are not like the layers between them.
+  int64_t first = static_cast<int64_t>(random() % 12);
+  for (int l = 0; l < layers; ++l) {
+    int base = l * count;
+    for (const std::vector<int64_t> &unary : layer.unary)
+      problem.unary.push_back(unary);
+    for (const PriceEdge &edge : layer.edges)
+      problem.edges.push_back(
+          {base + edge.first, base + edge.second, table(edge.table)});
+    if (l > 0)
+      problem.edges.push_back({base - 1, base, table(link)});
+  }
+  problem.unary.front().front() = first;
+  return problem;
+}
+
+TEST_CASE("repeated layers are solved as if none were like another",
+          "[solver]") {
+  for (uint64_t seed = 0; seed < 100; ++seed) {
+    int layers = 1 + static_cast<int>(seed % 23);
+    Problem folded = layered(seed, layers, false);
+    Problem unfolded = layered(seed, layers, true);
+    Solution a = solveProblem(folded, {}), b = solveProblem(unfolded, {});
+    INFO("seed " << seed);
+    REQUIRE(verify(folded, a));
+    REQUIRE(verify(unfolded, b));
+    CHECK(a.price == b.price);
+    CHECK(a.bound == b.bound);
+    if (layers <= 2)
+      CHECK(a.price == bruteForce(folded));
+  }
+}
