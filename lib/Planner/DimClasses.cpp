@@ -40,6 +40,24 @@ static Status checkTensorMap(const GraphOp &op, const TensorMap &map,
   return ok();
 }
 
+/// Whether an operation is an input, and what it names its next state an output
+/// of the same shape and type.
+static bool isNextState(const Graph &graph, const GraphOp &op) {
+  int values = static_cast<int>(graph.values.size());
+  auto valueOf = [&](const std::vector<int> &list) -> const GraphValue * {
+    return list.size() == 1 && list[0] >= 0 && list[0] < values
+               ? &graph.values[list[0]]
+               : nullptr;
+  };
+  if (op.role != OpRole::Input ||
+      op.nextState >= static_cast<int>(graph.ops.size()))
+    return false;
+  const GraphOp &next = graph.ops[op.nextState];
+  const GraphValue *from = valueOf(next.operands), *to = valueOf(op.results);
+  return next.role == OpRole::Output && from && to &&
+         from->shape == to->shape && from->dtype == to->dtype;
+}
+
 Status planner::checkGraph(const Graph &graph) {
   int numValues = static_cast<int>(graph.values.size());
   std::vector<char> defined(numValues, 0);
@@ -47,6 +65,8 @@ Status planner::checkGraph(const Graph &graph) {
     auto fail = [&](const std::string &what) {
       return makeError(ExitCode::Internal, "plan.graph", op.id, what);
     };
+    if (op.nextState >= 0 && !isNextState(graph, op))
+      return fail("its next state is no output of its shape and type");
     if (op.operands.size() != op.rule.operands.size() ||
         op.results.size() != op.rule.results.size())
       return fail("the rule has another number of operands or results");

@@ -36,6 +36,7 @@ private:
   int64_t kernel(size_t op) const;
   int64_t bytesOf(const Sharding &sharding, DType dtype) const;
   Status addTraffic(int value, size_t producer, size_t result);
+  Status addReturn(size_t number);
   Status addPath(DType dtype, const Sharding &from, const Sharding &to,
                  bool atLoad);
 
@@ -149,6 +150,20 @@ Status Evaluator::addTraffic(int number, size_t producer, size_t result) {
   return ok();
 }
 
+/// A state goes back to where the next step reads it.
+Status Evaluator::addReturn(size_t number) {
+  int next = graph.ops[number].nextState;
+  if (next < 0)
+    return ok();
+  return addPath(
+      graph.values[graph.ops[number].results[0]].dtype,
+      canonical(operandSharding(graph.ops[next].rule, strategies[next], 0),
+                mesh),
+      canonical(resultSharding(graph.ops[number].rule, strategies[number], 0),
+                mesh),
+      false);
+}
+
 Result<PlanCost> Evaluator::run() {
   if (strategies.size() != graph.ops.size())
     return makeError(ExitCode::InvalidInput, "plan.illegal", "plan",
@@ -170,6 +185,8 @@ Result<PlanCost> Evaluator::run() {
   for (size_t o = 0; o < graph.ops.size(); ++o)
     for (size_t i = 0; i < graph.ops[o].results.size(); ++i)
       PARTITA_CHECK(addTraffic(graph.ops[o].results[i], o, i));
+  for (size_t o = 0; o < graph.ops.size(); ++o)
+    PARTITA_CHECK(addReturn(o));
   return total;
 }
 

@@ -32,7 +32,7 @@ public:
   std::vector<Item> run() {
     for (size_t o = 0; o < graph.ops.size(); ++o) {
       const GraphOp &op = graph.ops[o];
-      if (runsAtLoad(op))
+      if (isResident(op))
         addResident(static_cast<int>(o));
       else if (isWhole(op))
         addWhole(static_cast<int>(o));
@@ -66,7 +66,7 @@ private:
     for (size_t i = 0; i < op.operands.size(); ++i) {
       int value = op.operands[i];
       const GraphOp &from = graph.ops[producer[value]];
-      if (runsAtLoad(from) || isWhole(from) || from.role == OpRole::Input ||
+      if (isResident(from) || isWhole(from) || from.role == OpRole::Input ||
           std::find(seen.begin(), seen.end(), value) != seen.end())
         continue;
       seen.push_back(value);
@@ -97,7 +97,7 @@ private:
         for (int i : operands)
           sum += operandBytes(i);
         for (int i : results)
-          sum += runsAtLoad(op) ? keptBytes(op, i, operandBytes, resultBytes)
+          sum += isResident(op) ? keptBytes(op, i, operandBytes, resultBytes)
                                 : resultBytes(i);
         made->push_back(std::min(sum, forbidden));
       }

@@ -28,9 +28,10 @@
 
 namespace partita::planner {
 
-/// Parameters, and what is made of them before the first step.
-inline bool runsAtLoad(const GraphOp &op) {
-  return op.atLoad || op.role == OpRole::Parameter;
+/// Makes what is there all the time: parameters, what is made of them before
+/// the first step, and states.
+inline bool isResident(const GraphOp &op) {
+  return op.atLoad || op.role == OpRole::Parameter || op.nextState >= 0;
 }
 
 /// Bytes that a result of such an operation takes on a rank: a view (of a
@@ -42,7 +43,7 @@ int64_t keptBytes(const GraphOp &op, size_t result,
                   const OperandBytes &operandBytes,
                   const ResultBytes &resultBytes) {
   int64_t whole = resultBytes(result);
-  if (op.role == OpRole::Parameter || op.kernelClass != KernelClass::Free)
+  if (op.role != OpRole::Compute || op.kernelClass != KernelClass::Free)
     return whole;
   int64_t seen = 0;
   for (size_t i = 0; i < op.operands.size(); ++i)

@@ -59,6 +59,15 @@ Status ModelBuilder::addOperations(
 void ModelBuilder::addValues() {
   for (size_t value = 0; value < graph.values.size(); ++value)
     addValue(static_cast<int>(value));
+  // The next step finds a state where this one found it.
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    const GraphOp &op = graph.ops[o];
+    if (op.nextState >= 0)
+      addEdge(op.nextState, static_cast<int>(o),
+              operandList(model.candidates[op.nextState], 0),
+              resultList(model.candidates[o], 0),
+              graph.values[op.results[0]].dtype, false, 1);
+  }
 }
 
 //===----------------------------------------------------------------------===//
@@ -73,7 +82,7 @@ int64_t planner::residentPrice(const DeviceType &device, int64_t bytes) {
 
 int64_t ModelBuilder::keepingPrice(const GraphOp &op,
                                    const Candidate &candidate) const {
-  if (!runsAtLoad(op))
+  if (!isResident(op))
     return 0;
   auto bytesOf = [&](int layout, int value) {
     return std::min(

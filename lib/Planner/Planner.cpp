@@ -144,7 +144,7 @@ int64_t PlanSearch::residentBytes(const PlanResult &result) const {
   int64_t bytes = 0;
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     const GraphOp &op = graph.ops[o];
-    if (!runsAtLoad(op))
+    if (!isResident(op))
       continue;
     const Strategy &strategy = result.strategies[o];
     auto operandBytes = [&](size_t i) {

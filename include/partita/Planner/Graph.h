@@ -44,6 +44,9 @@ struct GraphOp {
   std::vector<unsigned> sampledOperands;
   /// Depends on parameters and constants alone: runs once, at load.
   bool atLoad = false;
+  /// Of an input that is a state: the output that is its next value. It is there
+  /// all the time, and the next step reads it as this one did.
+  int nextState = -1;
 };
 
 struct GraphValue {

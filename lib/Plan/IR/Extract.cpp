@@ -44,6 +44,9 @@ static std::string portName(func::FuncOp entry, unsigned i, bool isInput) {
   return attr ? attr.str() : std::to_string(i);
 }
 
+/// Marks arguments and results that are states (partita/Differentiate).
+static constexpr llvm::StringLiteral stateAttrName = "nn.state";
+
 namespace {
 class Extractor {
 public:
@@ -55,6 +58,7 @@ private:
   void addInput(BlockArgument arg);
   void addOutput(unsigned i, Value value);
   Status addOp(Operation *op);
+  void connectStates();
 
   func::FuncOp entry;
   Graph graph;
@@ -139,6 +143,23 @@ Status Extractor::addOp(Operation *op) {
   return ok();
 }
 
+/// An argument and a result that are states and have one name and type are one.
+void Extractor::connectStates() {
+  llvm::StringMap<unsigned> arguments;
+  for (unsigned i = 0; i < entry.getNumArguments(); ++i)
+    if (entry.getArgAttr(i, stateAttrName))
+      arguments[portName(entry, i, true)] = i;
+  // Arguments are the first operations, results the last.
+  int first = static_cast<int>(graph.ops.size()) -
+              static_cast<int>(entry.getNumResults());
+  for (unsigned i = 0; i < entry.getNumResults(); ++i) {
+    auto it = arguments.find(portName(entry, i, false));
+    if (it != arguments.end() && entry.getResultAttr(i, stateAttrName) &&
+        entry.getResultTypes()[i] == entry.getArgumentTypes()[it->getValue()])
+      graph.ops[it->getValue()].nextState = first + static_cast<int>(i);
+  }
+}
+
 Result<Graph> Extractor::run() {
   Block &body = entry.getBody().front();
   for (BlockArgument arg : body.getArguments())
@@ -147,6 +168,7 @@ Result<Graph> Extractor::run() {
     PARTITA_CHECK(addOp(&op));
   for (auto [i, value] : llvm::enumerate(body.getTerminator()->getOperands()))
     addOutput(i, value);
+  connectStates();
   if (auto name = entry->getParentOfType<ModuleOp>()->getAttrOfType<StringAttr>(
           "nn.model"))
     graph.modelName = name.str();

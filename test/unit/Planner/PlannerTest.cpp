@@ -492,3 +492,34 @@ TEST_CASE("plans keep to the memory there is", "[planner]") {
   // A quarter of the weights must be somewhere.
   CHECK(least * 4 > roomy->residentBytes / 4);
 }
+
+TEST_CASE("states come back to where the next step reads them", "[planner]") {
+  // w' = w + gradient, which has been summed into shards.
+  auto stepOf = [](bool isState) {
+    GraphMaker g;
+    int w = g.input("w", {96, 96}, {"", ""});
+    int x = g.input("x", {96, 96}, {"", ""});
+    g.output(g.binary("update", w, x, false));
+    if (isState)
+      g.graph.ops[0].nextState = static_cast<int>(g.graph.ops.size()) - 1;
+    return g.graph;
+  };
+  Graph graph = stepOf(true), apart = stepOf(false);
+  PlanOptions options = onRanks("cpu:2", "x=2");
+  options.memoryLimit = int64_t(1) << 40;
+  // Read whole and left in shards: only a state pays for it.
+  for (const char *pin : {"input:w:replicated", "output*:d0=x"})
+    options.pins.push_back(*Pin::parse(pin));
+  auto state = plan(graph, options), free = plan(apart, options);
+  REQUIRE(state);
+  REQUIRE(free);
+  CHECK(state->cost.communication > free->cost.communication);
+  CHECK(state->cost ==
+        *evaluate(graph, options.topology, state->mesh, state->strategies));
+  // And it is there all the time.
+  CHECK(state->residentBytes == 96 * 96 * 4);
+  CHECK(free->residentBytes == 0);
+  // Nothing else is.
+  graph.ops[0].nextState = 1;
+  CHECK(plan(graph, options).error().code == "plan.graph");
+}
