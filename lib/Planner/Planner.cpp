@@ -49,6 +49,7 @@ private:
   Result<std::optional<PlanResult>> solve(Leaf leaf, int64_t toBeat);
   Result<PlanResult> searchMeshes();
   std::string restOfSpace() const;
+  Error noRoom(const std::string &place, int64_t least);
   Result<bool> choose(const ModelBuilder &builder, int64_t toBeat,
                       PlanResult &result);
   void chooseRandomly(const Model &model, PlanResult &result) const;
@@ -60,6 +61,8 @@ private:
   const Graph &graph;
   const PlanOptions &options;
   DimClasses classes;
+  /// Of the meshes that had no room.
+  int64_t leastBytes = INT64_MAX;
 };
 } // namespace
 
@@ -77,6 +80,18 @@ static int64_t cheapestTimes(const Model &model, size_t ops) {
 
 static std::string bytesText(int64_t bytes) {
   return formatQuantity(static_cast<double>(bytes), Dimension::Bytes);
+}
+
+/// `least` is what every plan needs at least; zero if it is within the limit.
+Error PlanSearch::noRoom(const std::string &place, int64_t least) {
+  leastBytes = std::min(leastBytes, least);
+  return makeError(
+      ExitCode::Infeasible, least ? memoryCode : noneFoundCode, place,
+      least ? "every plan needs at least " + bytesText(least) + " a rank, of " +
+                  bytesText(options.memoryLimit)
+            : "no plan was found that needs at most " +
+                  bytesText(options.memoryLimit) + " a rank",
+      "give more ranks, another mesh, smaller dimensions or a narrower type");
 }
 
 /// Fills in strategies and bound. False: no plan is better than `toBeat`, the
@@ -102,16 +117,9 @@ Result<bool> PlanSearch::choose(const ModelBuilder &builder, int64_t toBeat,
                      "no combination of strategies is connected by reshards",
                      "remove pins, or give more --effort");
   if (!fitted.fits)
-    return makeError(
-        ExitCode::Infeasible,
-        fitted.leastBytes > options.memoryLimit ? memoryCode : noneFoundCode,
-        "--mesh " + result.mesh.str(),
-        fitted.leastBytes > options.memoryLimit
-            ? "every plan needs at least " + bytesText(fitted.leastBytes) +
-                  " a rank, of " + bytesText(options.memoryLimit)
-            : "no plan was found that needs at most " +
-                  bytesText(options.memoryLimit) + " a rank",
-        "give more ranks, another mesh, smaller dimensions or a narrower type");
+    return noRoom("--mesh " + result.mesh.str(),
+                  fitted.leastBytes > options.memoryLimit ? fitted.leastBytes
+                                                          : 0);
   for (size_t o = 0; o < graph.ops.size(); ++o)
     result.strategies.push_back(
         model.candidates[o]->candidates[solution.values[o]].strategy);
@@ -284,7 +292,6 @@ Result<PlanResult> PlanSearch::searchMeshes() {
   });
   const DeviceType device = options.topology.commonDevice();
   std::optional<PlanResult> best;
-  std::optional<Error> full;
   int64_t bound = INT64_MAX;
   for (Leaf &leaf : leaves) {
     if (best && leaf.bound >= best->cost.step())
@@ -298,8 +305,6 @@ Result<PlanResult> PlanSearch::searchMeshes() {
         return error;
       if (error.code == noneFoundCode)
         bound = std::min(bound, least);
-      if (!full)
-        full = std::move(error);
       continue;
     }
     if (!*solved)
@@ -314,7 +319,7 @@ Result<PlanResult> PlanSearch::searchMeshes() {
       best = std::move(result);
   }
   if (!best)
-    return std::move(*full);
+    return noRoom("--topology " + options.topology.text, leastBytes);
   best->bound = bound;
   best->boundSpace = std::to_string(number) + " meshes of up to " +
                      std::to_string(options.maxAxes) + " axes" + restOfSpace();
