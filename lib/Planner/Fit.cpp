@@ -71,7 +71,7 @@ Result<Fitter::Outcome> Fitter::tryPrice(double price) {
   rows.addPrices(prices(price), times);
   PARTITA_TRY(Solution solution, solved(priced, options));
   PARTITA_TRY(Solution fastest, solved(times, options));
-  double paid = std::ceil(price * static_cast<double>(limit));
+  double paid = std::ceil(price * static_cast<double>(limit) * (1 + 1e-12));
   if (fastest.bound < forbidden && paid < static_cast<double>(forbidden))
     fitted.bound =
         std::max(fitted.bound, fastest.bound - static_cast<int64_t>(paid));

@@ -144,6 +144,8 @@ std::vector<int64_t> MemoryRows::usage(const std::vector<int> &values) const {
 
 void MemoryRows::addPrices(const std::map<int, double> &prices,
                            Problem &problem) const {
+  // More than the sums of prices are off by.
+  constexpr double rounding = 1e-12;
   std::vector<double> before(numRows + 1, 0);
   for (auto [row, price] : prices)
     before[row + 1] += price;
@@ -155,7 +157,8 @@ void MemoryRows::addPrices(const std::map<int, double> &prices,
       continue;
     std::vector<int64_t> &unary = problem.unary[item.op];
     for (size_t value = 0; value < unary.size(); ++value) {
-      double sum = price * static_cast<double>((*item.bytes)[value]);
+      double sum =
+          price * static_cast<double>((*item.bytes)[value]) * (1 - rounding);
       unary[value] = partita::addPrices(
           unary[value],
           static_cast<int64_t>(std::min(sum, static_cast<double>(forbidden))));
