@@ -46,16 +46,6 @@ static Result<Solution> solved(const Problem &problem,
   return solution;
 }
 
-static int64_t priceOf(const Problem &problem, const std::vector<int> &values) {
-  int64_t price = 0;
-  for (size_t v = 0; v < values.size(); ++v)
-    price = addPrices(price, problem.unary[v][values[v]]);
-  for (const PriceEdge &edge : problem.edges)
-    price = addPrices(price,
-                      edge.table->at(values[edge.first], values[edge.second]));
-  return price;
-}
-
 std::map<int, double> Fitter::prices(double price) const {
   std::map<int, double> prices;
   for (int row : tight)

@@ -314,7 +314,8 @@ std::vector<int> Elimination::values() const {
 // Solving
 //===----------------------------------------------------------------------===//
 
-static int64_t priceOf(const Problem &problem, const std::vector<int> &values) {
+int64_t partita::priceOf(const Problem &problem,
+                         const std::vector<int> &values) {
   int64_t price = 0;
   for (size_t v = 0; v < values.size(); ++v)
     price = addPrices(price, problem.unary[v][values[v]]);

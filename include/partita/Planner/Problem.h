@@ -74,6 +74,9 @@ struct SolverOptions {
   uint64_t seed = 0;
 };
 
+/// What an assignment costs; at most `forbidden`.
+int64_t priceOf(const Problem &problem, const std::vector<int> &values);
+
 /// Eliminates variables one after another, cheapest first. Exact where every
 /// step fits; else the best assignment that a search finds, with a lower bound
 /// that holds. Deterministic. A solution of price `forbidden` means that none was
