@@ -205,3 +205,33 @@ TEST_CASE("repeated layers are solved as if none were like another",
       CHECK(a.price == bruteForce(folded));
   }
 }
+
+TEST_CASE("equal prices in other places are other steps", "[solver]") {
+  for (uint64_t seed = 0; seed < 500; ++seed) {
+    // A few tables and prices, used anywhere and either way round.
+    std::mt19937_64 random(seed);
+    std::vector<std::shared_ptr<const PriceTable>> tables;
+    std::vector<std::vector<int64_t>> unaries;
+    for (int i = 0; i < 2; ++i) {
+      auto table = std::make_shared<PriceTable>();
+      table->rows = table->columns = 3;
+      for (int entry = 0; entry < 9; ++entry)
+        table->prices.push_back(static_cast<int64_t>(random() % 20));
+      tables.push_back(std::move(table));
+      unaries.push_back({static_cast<int64_t>(random() % 9), 4, 2});
+    }
+    Problem problem;
+    for (int v = 0; v < 8; ++v)
+      problem.unary.push_back(unaries[random() % 2]);
+    for (int e = 0; e < 12; ++e) {
+      int a = static_cast<int>(random() % 8);
+      int b = static_cast<int>((a + 1 + random() % 7) % 8);
+      problem.edges.push_back({a, b, tables[random() % 2]});
+    }
+    Solution solution = solveProblem(problem, {});
+    INFO("seed " << seed);
+    REQUIRE(verify(problem, solution));
+    CHECK(solution.proved);
+    CHECK(solution.price == bruteForce(problem));
+  }
+}
