@@ -11,6 +11,7 @@
 
 #include "partita/Planner/Planner.h"
 #include "Graphs.h"
+#include "lib/Planner/Fit.h"
 #include "lib/Planner/Meshes.h"
 #include "partita/Reshard/Reshard.h"
 #include <catch2/catch.hpp>
@@ -522,4 +523,38 @@ TEST_CASE("states come back to where the next step reads them", "[planner]") {
   // Nothing else is.
   graph.ops[0].nextState = 1;
   CHECK(plan(graph, options).error().code == "plan.graph");
+}
+
+TEST_CASE("bounds under a memory limit hold for every plan that fits",
+          "[planner]") {
+  using namespace partita::planner;
+  Graph graph = transformer({4, 16, 96, 6, 6, 1021, 2, true});
+  DimClasses classes = analyseDims(graph);
+  for (const char *text : {"x=2", "x=2,y=2"}) {
+    Mesh mesh = *Mesh::parse(text);
+    Topology machine =
+        *Topology::parse("cpu:" + std::to_string(mesh.numRanks()));
+    ModelBuilder builder(graph, classes, mesh, machine);
+    REQUIRE(builder.addOperations(
+        std::vector<std::vector<const Pin *>>(graph.ops.size())));
+    builder.addValues();
+    MemoryRows rows = builder.memory();
+    auto within = [&](int64_t limit) {
+      return *solveWithin(builder.model, &rows, limit, INT64_MAX, {});
+    };
+    Fitted roomy = within(int64_t(1) << 40);
+    int64_t below = roomy.bytes;
+    for (int step = 0; step < 12; ++step, below = below * 19 / 20) {
+      Fitted fitted = within(below);
+      if (!fitted.fits)
+        break;
+      CHECK(fitted.bytes <= below);
+      CHECK(fitted.bound >= roomy.bound);
+      CHECK(fitted.bound <=
+            priceOf(builder.model.time, fitted.solution.values));
+      std::vector<int64_t> usage = rows.usage(fitted.solution.values);
+      CHECK(fitted.bytes == *std::max_element(usage.begin(), usage.end()));
+    }
+    CHECK(below < roomy.bytes);
+  }
 }
