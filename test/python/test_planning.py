@@ -56,6 +56,10 @@ def test_programs_keep_to_the_limit(zoo_model, scratch):
     assert max(tight["predicted"]["peak_bytes"]) <= limit
     assert tight["predicted"]["step_seconds"] >= roomy["predicted"]["step_seconds"]
     assert roomy["bound"]["step_seconds"] <= tight["bound"]["step_seconds"]
+    # The bound is that of the limit, whatever the plan was then made with.
+    given = planned(model, "--topology", "cpu:2", "--memory-limit", "1500KiB")
+    assert given["bound"]["space"].endswith("at most 1.4648 MiB a rank")
+    assert not given["proved"] or given["gap"] == 0
     # What is promised is what is allocated.
     options = ["--topology", "cpu:2", "--memory-limit", f"{limit}B"]
     tools.succeeds(tools.partita("verify", model, *options, "--check-arena"))
@@ -81,6 +85,12 @@ def test_what_is_no_number_of_axes(zoo_model, axes):
     tools.fails(
         tools.partita("plan", zoo_model("bert").path, "--topology", "cpu:2", "--axes", axes), 1
     )
+
+
+def test_a_mesh_has_its_axes(zoo_model):
+    model = zoo_model("bert").path
+    done = tools.partita("plan", model, "--topology", "cpu:2", "--mesh", "tp=2", "--axes", "1")
+    tools.fails(done, 1)
 
 
 def test_axes_are_found(zoo_model):

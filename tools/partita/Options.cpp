@@ -63,6 +63,7 @@ void RequestOptions::declare(CLI::App &command, bool withMachine) {
         .add_option("--axes", axes,
                     "Of the meshes that are tried, the most axes (default 2)")
         ->check(CLI::Range(1, 4))
+        ->excludes("--mesh")
         ->type_name("N");
     command
         .add_option("--memory-limit", memoryLimit,

@@ -182,9 +182,11 @@ Status Pipeline::search() {
     PARTITA_TRY(planned, partita::plan(modelGraph, request.plan));
     // Less memory was asked for than there is: only the first bound is of all
     // plans.
-    if (!bound)
-      bound = planned.bound;
-    planned.setBound(*bound);
+    if (!firstBound)
+      firstBound = {planned.bound, planned.boundSpace};
+    planned.setBound(firstBound->picoseconds);
+    planned.boundSpace = firstBound->space;
+    planned.proved &= planned.gap == 0;
   } else {
     PARTITA_TRY(planned,
                 loadPlan(request.planFile, modelGraph, request.plan.topology));

@@ -88,8 +88,12 @@ private:
   Graph modelGraph;
   PlanResult planned;
   double searchSeconds = 0;
-  /// Of the first choice: it had all the memory there is.
-  std::optional<int64_t> bound;
+  /// Of the first choice, which had all the memory there is.
+  struct Bound {
+    int64_t picoseconds;
+    std::string space;
+  };
+  std::optional<Bound> firstBound;
   int stages = 0;
 };
 
