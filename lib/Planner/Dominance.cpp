@@ -37,7 +37,6 @@ private:
   std::vector<int> withoutDominated(int variable);
   bool dominates(int variable, int p, int q) const;
   void findCheapest(int variable);
-  Reduction build() const;
 
   const Problem &problem;
   std::vector<std::vector<Side>> sides;
@@ -150,37 +149,6 @@ bool Remover::reduce(int variable) {
   return true;
 }
 
-Reduction Remover::build() const {
-  Reduction reduction;
-  reduction.values = left;
-  for (size_t v = 0; v < left.size(); ++v) {
-    reduction.problem.unary.emplace_back();
-    for (int value : left[v])
-      reduction.problem.unary.back().push_back(problem.unary[v][value]);
-  }
-  // Equal layers have equal tables and equal remaining values.
-  std::map<std::tuple<const PriceTable *, int, int>,
-           std::shared_ptr<const PriceTable>>
-      smallerOnes;
-  for (const PriceEdge &edge : problem.edges) {
-    const std::vector<int> &rows = left[edge.first];
-    const std::vector<int> &columns = left[edge.second];
-    std::shared_ptr<const PriceTable> &table = smallerOnes[{
-        edge.table.get(), listOf[edge.first], listOf[edge.second]}];
-    if (!table) {
-      auto smaller = std::make_shared<PriceTable>();
-      smaller->rows = static_cast<int>(rows.size());
-      smaller->columns = static_cast<int>(columns.size());
-      for (int row : rows)
-        for (int column : columns)
-          smaller->prices.push_back(edge.table->at(row, column));
-      table = std::move(smaller);
-    }
-    reduction.problem.edges.push_back({edge.first, edge.second, table});
-  }
-  return reduction;
-}
-
 Reduction Remover::run() {
   // Domains only shrink, and a smaller domain can only make its neighbours'
   // smaller: a few sweeps reach most of it.
@@ -201,7 +169,7 @@ Reduction Remover::run() {
     if (!changed)
       break;
   }
-  return build();
+  return restrictTo(problem, std::move(left));
 }
 
 Reduction planner::removeDominated(const Problem &problem) {

@@ -18,15 +18,9 @@
 #ifndef PARTITA_LIB_PLANNER_DOMINANCE_H
 #define PARTITA_LIB_PLANNER_DOMINANCE_H
 
-#include "partita/Planner/Problem.h"
+#include "Reduction.h"
 
 namespace partita::planner {
-
-struct Reduction {
-  Problem problem;
-  /// By variable: the original value of each value that is left.
-  std::vector<std::vector<int>> values;
-};
 
 /// The problem without dominated values. Every domain of `problem` has a value;
 /// at least one is left.

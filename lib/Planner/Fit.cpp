@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Fit.h"
+#include "Reduction.h"
 #include <algorithm>
 #include <cmath>
 
@@ -18,24 +19,31 @@ public:
   Fitter(const Model &model, const MemoryRows &rows, int64_t limit,
          int64_t toBeat, const SolverOptions &options, Fitted &fitted)
       : model(model), rows(rows), limit(limit), toBeat(toBeat),
-        options(options), fitted(fitted) {}
+        options(options), fitted(fitted) {
+    this->options.prove = false;
+  }
   Status run();
 
 private:
-  /// Of a plan: within the limit; not; in a row that had no price, so that
-  /// nothing is known of the price.
-  enum class Outcome { Fits, TooFull, NewRow };
   std::map<int, double> prices(double price) const;
-  Result<Outcome> tryPrice(double price);
+  double tightBytes(const std::vector<int> &values) const;
+  bool judge(const std::vector<int> &values);
+  Result<Solution> solveAt(double price);
+  Status tryBound(double price);
+  Status findPrice();
+  Status mix();
   Status findLeast();
 
   const Model &model;
   const MemoryRows &rows;
   int64_t limit, toBeat;
-  const SolverOptions &options;
+  SolverOptions options;
   Fitted &fitted;
   /// The rows that have been too full.
   std::vector<int> tight;
+  /// Where plans begin to fit; plans on either side of it.
+  double price = 0;
+  std::vector<int> tooFull, fitting;
 };
 } // namespace
 
@@ -53,35 +61,57 @@ std::map<int, double> Fitter::prices(double price) const {
   return prices;
 }
 
-/// Solves with a price for a byte of all tight rows together, and keeps what it
-/// learns.
-Result<Fitter::Outcome> Fitter::tryPrice(double price) {
-  Problem priced = model.objective, times = model.time;
-  rows.addPrices(prices(price), priced);
-  rows.addPrices(prices(price), times);
-  PARTITA_TRY(Solution solution, solved(priced, options));
-  PARTITA_TRY(Solution fastest, solved(times, options));
-  double paid = std::ceil(price * static_cast<double>(limit) * (1 + 1e-12));
-  if (fastest.bound < forbidden && paid < static_cast<double>(forbidden))
-    fitted.bound =
-        std::max(fitted.bound, fastest.bound - static_cast<int64_t>(paid));
-
-  std::vector<int64_t> usage = rows.usage(solution.values);
+/// Keeps a plan that is better than the one that there is; whether it fits. Its
+/// fullest row is tight if it does not.
+bool Fitter::judge(const std::vector<int> &values) {
+  std::vector<int64_t> usage = rows.usage(values);
   auto fullest = std::max_element(usage.begin(), usage.end());
-  int64_t cost = priceOf(model.objective, solution.values);
+  int64_t cost = priceOf(model.objective, values);
   if (cost < forbidden && *fullest <= limit) {
     if (!fitted.fits || cost < fitted.solution.price) {
-      fitted.solution = {solution.values, cost, 0, false};
+      fitted.solution = {values, cost, 0, false};
       fitted.bytes = *fullest;
     }
     fitted.fits = true;
-    return Outcome::Fits;
+    return true;
   }
   int row = static_cast<int>(fullest - usage.begin());
-  if (std::find(tight.begin(), tight.end(), row) != tight.end())
-    return Outcome::TooFull;
-  tight.push_back(row);
-  return Outcome::NewRow;
+  if (std::find(tight.begin(), tight.end(), row) == tight.end())
+    tight.push_back(row);
+  return false;
+}
+
+/// The mean of the tight rows.
+double Fitter::tightBytes(const std::vector<int> &values) const {
+  std::vector<int64_t> usage = rows.usage(values);
+  double sum = 0;
+  for (int row : tight)
+    sum += static_cast<double>(usage[row]);
+  return sum / static_cast<double>(tight.size());
+}
+
+static int64_t toPicoseconds(double value) {
+  return static_cast<int64_t>(
+      std::min(std::ceil(value * (1 + 1e-12)), static_cast<double>(forbidden)));
+}
+
+/// The best with a price for a byte of all tight rows together.
+Result<Solution> Fitter::solveAt(double price) {
+  Problem priced = model.objective;
+  rows.addPrices(prices(price), priced);
+  return solved(priced, options);
+}
+
+/// What such a price says of all plans.
+Status Fitter::tryBound(double price) {
+  Problem times = model.time;
+  rows.addPrices(prices(price), times);
+  PARTITA_TRY(Solution fastest, solved(times, options));
+  int64_t paid = toPicoseconds(price * static_cast<double>(limit));
+  if (fastest.bound < forbidden && paid < forbidden)
+    fitted.bound = std::max(fitted.bound, fastest.bound - paid);
+  fitted.beaten = fitted.bound >= toBeat;
+  return ok();
 }
 
 /// The least bytes of the tight rows, whatever the time.
@@ -96,8 +126,88 @@ Status Fitter::findLeast() {
   return ok();
 }
 
+/// A price at which plans begin to fit: where the last that is too full and the
+/// last that fits cost the same, until no other costs less there.
+Status Fitter::findPrice() {
+  // The whole limit costs a part of the step.
+  price = static_cast<double>(fitted.solution.price) / 256 /
+          static_cast<double>(limit);
+  const double most = price * (1 << 24);
+  constexpr int maxSteps = 32;
+  constexpr double close = 0.001;
+  int64_t atLeast = 0;
+  for (int step = 0; step < maxSteps && price <= most; ++step) {
+    PARTITA_TRY(Solution solution, solveAt(price));
+    atLeast = std::max(atLeast, solution.bound - toPicoseconds(price * limit));
+    size_t before = tight.size();
+    bool fits = judge(solution.values);
+    int64_t found = solution.price;
+    (fits ? fitting : tooFull) = std::move(solution.values);
+    if (tight.size() > before) {
+      PARTITA_CHECK(findLeast());
+      if (fitted.leastBytes > limit)
+        return ok();
+    }
+    if (fitting.empty()) {
+      price *= 8;
+      continue;
+    }
+    const auto worth = static_cast<int64_t>(close * fitted.solution.price);
+    if (fitted.solution.price - atLeast <= worth)
+      break;
+    double full = tightBytes(tooFull), less = tightBytes(fitting);
+    int64_t fast = priceOf(model.objective, tooFull);
+    int64_t slow = priceOf(model.objective, fitting);
+    if (full <= less || slow <= fast)
+      break;
+    bool settled = tight.size() == before && step > 0 &&
+                   static_cast<double>(found) >=
+                       static_cast<double>(fast) + price * full - worth &&
+                   static_cast<double>(found) >=
+                       static_cast<double>(slow) + price * less - worth;
+    if (settled)
+      break;
+    price = static_cast<double>(slow - fast) / (full - less);
+  }
+  return ok();
+}
+
+/// At the price where plans begin to fit, all copies of a layer change at once.
+/// Between the last plan that is too full and the first that fits, bytes of
+/// later operations are made a little dearer than those of earlier ones, and
+/// the copies change one after another.
+Status Fitter::mix() {
+  if (tooFull.empty() || fitting.empty())
+    return ok();
+  std::vector<std::vector<int>> either;
+  for (size_t v = 0; v < fitting.size(); ++v) {
+    auto [least, most] = std::minmax(tooFull[v], fitting[v]);
+    either.push_back({least});
+    if (most != least)
+      either.back().push_back(most);
+  }
+  // Nothing between them is worth much.
+  if (priceOf(model.objective, fitting) - priceOf(model.objective, tooFull) <=
+      fitted.solution.price / 100)
+    return ok();
+  constexpr int maxSteps = 10;
+  constexpr double tilt = 0.1;
+  double from = price / (1 + 2 * tilt), to = price * (1 + tilt);
+  for (int step = 0; step < maxSteps; ++step) {
+    double between = (from + to) / 2;
+    Problem priced = model.objective;
+    rows.addPrices(prices(between), priced, tilt);
+    Reduction reduction = restrictTo(priced, either);
+    Solution solution = solveProblem(reduction.problem, options);
+    reduction.toOriginal(solution.values);
+    (judge(solution.values) ? to : from) = between;
+  }
+  return ok();
+}
+
 Status Fitter::run() {
-  std::vector<int64_t> usage = rows.usage(fitted.solution.values);
+  tooFull = fitted.solution.values;
+  std::vector<int64_t> usage = rows.usage(tooFull);
   auto fullest = std::max_element(usage.begin(), usage.end());
   fitted.bytes = *fullest;
   fitted.fits = *fullest <= limit;
@@ -107,40 +217,11 @@ Status Fitter::run() {
   PARTITA_CHECK(findLeast());
   if (fitted.leastBytes > limit)
     return ok();
-  // At the first price the whole limit costs a sixteenth of the step.
-  double low = 0, high = static_cast<double>(fitted.solution.price) / 16 /
-                         static_cast<double>(limit);
-  const double most = high * (1 << 20);
-  constexpr int maxSteps = 48;
-  constexpr double close = 0.01;
-  bool between = false; // `high` is known to fit
-  for (int step = 0; step < maxSteps && high <= most; ++step) {
-    double price = between ? (low + high) / 2 : high;
-    PARTITA_TRY(Outcome outcome, tryPrice(price));
-    fitted.beaten = fitted.bound >= toBeat;
-    if (fitted.beaten)
-      return ok();
-    switch (outcome) {
-    case Outcome::Fits:
-      high = price;
-      between = true;
-      break;
-    case Outcome::TooFull:
-      low = price;
-      if (!between)
-        high *= 4;
-      break;
-    case Outcome::NewRow:
-      between = false;
-      PARTITA_CHECK(findLeast());
-      if (fitted.leastBytes > limit)
-        return ok();
-      break;
-    }
-    if (between && high - low <= close * high)
-      break;
-  }
-  return ok();
+  PARTITA_CHECK(findPrice());
+  if (fitted.beaten || !fitted.fits)
+    return ok();
+  PARTITA_CHECK(mix());
+  return tryBound(price);
 }
 
 Result<Fitted> planner::solveWithin(const Model &model, const MemoryRows *rows,

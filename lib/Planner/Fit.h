@@ -11,10 +11,12 @@
 //   min over all plans of (time + p * bytes) - p * L
 //
 // and the plan that attains the minimum fits if p is large enough. So prices
-// are raised until a plan fits and then halved in between, while the best plan
-// that fits and the highest of these bounds are kept. Rows come on demand: the
-// fullest one of each plan that does not fit. All rows share one price, which
-// leaves a gap where two of them matter by different amounts.
+// are raised until a plan fits; then the price is tried at which it costs as
+// much as the last that is too full, until no other plan is better there. The
+// last plan that is too full and the first that fits are mixed, layer by layer.
+// Rows come on demand: the fullest one of each plan that does not fit. All rows
+// share one price, which leaves a gap where two of them matter by different
+// amounts.
 //
 //===----------------------------------------------------------------------===//
 

@@ -143,7 +143,7 @@ std::vector<int64_t> MemoryRows::usage(const std::vector<int> &values) const {
 }
 
 void MemoryRows::addPrices(const std::map<int, double> &prices,
-                           Problem &problem) const {
+                           Problem &problem, double tilt) const {
   // More than the sums of prices are off by.
   constexpr double rounding = 1e-12;
   std::vector<double> before(numRows + 1, 0);
@@ -155,6 +155,7 @@ void MemoryRows::addPrices(const std::map<int, double> &prices,
     double price = before[item.end + 1] - before[item.begin];
     if (price <= 0)
       continue;
+    price *= 1 + tilt * item.op / static_cast<double>(numRows);
     std::vector<int64_t> &unary = problem.unary[item.op];
     for (size_t value = 0; value < unary.size(); ++value) {
       double sum =

@@ -61,8 +61,9 @@ public:
   /// The bytes of each row when operation o takes value values[o].
   std::vector<int64_t> usage(const std::vector<int> &values) const;
   /// Adds picoseconds per byte of some rows to the prices of operations,
-  /// rounded down.
-  void addPrices(const std::map<int, double> &prices, Problem &problem) const;
+  /// rounded down. With `tilt`, later ones pay more, up to that much of it.
+  void addPrices(const std::map<int, double> &prices, Problem &problem,
+                 double tilt = 0) const;
 
 private:
   /// Bytes by value of an operation's variable, in the rows begin to end.

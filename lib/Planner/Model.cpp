@@ -118,6 +118,8 @@ void ModelBuilder::addOperation(int number) {
         keepingPrice(op, candidate) +
         (op.atLoad ? candidate.time / stepsPerLoad : candidate.time));
   }
+  for (Problem *problem : {&model.objective, &model.time})
+    problem->positions.push_back(number);
   model.objective.unary.push_back(std::move(objective));
   model.time.unary.push_back(std::move(time));
 }
@@ -237,6 +239,8 @@ void ModelBuilder::addValue(int number) {
   std::sort(layouts.begin(), layouts.end());
   layouts.erase(std::unique(layouts.begin(), layouts.end()), layouts.end());
   int shared = static_cast<int>(model.objective.unary.size());
+  for (Problem *problem : {&model.objective, &model.time})
+    problem->positions.push_back(model.objective.positions[from]);
   model.objective.unary.emplace_back(layouts.size(), 0);
   model.time.unary.emplace_back(layouts.size(), 0);
   int sharedList = listOf(std::move(layouts));

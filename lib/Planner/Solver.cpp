@@ -14,19 +14,22 @@
 // a step on functions that have been seen in the same places before gives the
 // function that it gave then. So depth costs bookkeeping, and nothing is tied.
 //
-// Where a step is too large, as with three axes and wide graphs, the problem
-// goes to the solver for such problems (partita/Solve), which ends with a bound
-// and most of the time with a proof.
+// Where a step is too large, as in training steps and with three axes, messages
+// (Dual.h) say which values are dear; what is left within some slack of their
+// bound is eliminated. What has no room even so goes to the solver for such
+// problems (partita/Solve).
 //
 //===----------------------------------------------------------------------===//
 
 #include "Classes.h"
 #include "Dominance.h"
+#include "Dual.h"
 #include "partita/Planner/Problem.h"
 #include "partita/Solve/Solve.h"
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <set>
 
 using namespace partita;
@@ -360,6 +363,148 @@ static Solution search(const Problem &problem, const SolverOptions &options) {
   return solution;
 }
 
+/// Exactly, if no step of elimination visits more than `limit` entries.
+static std::optional<Solution> eliminated(const Problem &problem,
+                                          int64_t limit) {
+  Elimination elimination(problem, limit);
+  if (!elimination.run())
+    return std::nullopt;
+  Solution solution;
+  solution.values = elimination.values();
+  solution.price = priceOf(problem, solution.values);
+  solution.bound = solution.price;
+  return solution;
+}
+
+/// Without the values that only assignments have that cost over `slack` more
+/// than the bound.
+static Reduction within(const Problem &problem, const DualBound &dual,
+                        int64_t slack) {
+  std::vector<std::vector<int>> ofClass(dual.excess.size());
+  for (size_t c = 0; c < ofClass.size(); ++c)
+    for (size_t value = 0; value < dual.excess[c].size(); ++value)
+      if (dual.excess[c][value] <= slack)
+        ofClass[c].push_back(static_cast<int>(value));
+  std::vector<std::vector<int>> values;
+  for (int c : dual.classOf)
+    values.push_back(ofClass[c]);
+  return restrictTo(problem, std::move(values));
+}
+
+namespace {
+/// Works towards a proof from both sides. What is left within a little slack of
+/// the dual bound is eliminated, which gives an assignment; values that are in
+/// none as good go; what is left has a higher dual bound. Repeated until the
+/// rest can be eliminated, or little is gained.
+class SlackSearch {
+public:
+  SlackSearch(const Problem &whole, const SolverOptions &options)
+      : options(options), left(restrictTo(whole, allValues(whole))) {
+    best.price = forbidden;
+  }
+  Solution run();
+
+private:
+  static std::vector<std::vector<int>> allValues(const Problem &problem);
+  bool tryWithin(const DualBound &dual, int64_t slack, int64_t limit);
+  void findAssignment(const DualBound &dual);
+  void searchRest();
+  void keep(Solution solution, const Reduction &reduction);
+  void raise(int64_t bound) {
+    best.bound = std::max(best.bound, std::min(bound, best.price));
+  }
+
+  const SolverOptions &options;
+  /// All that may be better than the best.
+  Reduction left;
+  Solution best;
+};
+} // namespace
+
+std::vector<std::vector<int>> SlackSearch::allValues(const Problem &problem) {
+  std::vector<std::vector<int>> values;
+  for (const std::vector<int64_t> &domain : problem.unary) {
+    values.emplace_back(domain.size());
+    std::iota(values.back().begin(), values.back().end(), 0);
+  }
+  return values;
+}
+
+/// `reduction` is of what is left.
+void SlackSearch::keep(Solution solution, const Reduction &reduction) {
+  if (solution.price >= best.price && !best.values.empty())
+    return;
+  reduction.toOriginal(solution.values);
+  left.toOriginal(solution.values);
+  best.values = std::move(solution.values);
+  best.price = solution.price;
+}
+
+/// False if that was too much work.
+bool SlackSearch::tryWithin(const DualBound &dual, int64_t slack,
+                            int64_t limit) {
+  Reduction reduction = within(left.problem, dual, slack);
+  std::optional<Solution> solution = eliminated(reduction.problem, limit);
+  if (!solution)
+    return false;
+  int64_t price = solution->price;
+  keep(std::move(*solution), reduction);
+  // An assignment with any other value costs more than bound and slack.
+  raise(std::min(price, addPrices(dual.bound, slack)));
+  return true;
+}
+
+/// With as much slack as there is room for.
+void SlackSearch::findAssignment(const DualBound &dual) {
+  constexpr int maxTries = 8;
+  const int64_t limit = std::min(options.bucketLimit, 4 * options.easyLimit);
+  int64_t slack = dual.bound / 512;
+  for (int i = 1; i <= maxTries && !tryWithin(dual, slack, limit); ++i)
+    slack = i + 1 < maxTries ? slack / 4 : 0;
+  // Too little slack may leave nothing that fits together.
+  for (int i = 0; i < maxTries && best.price >= forbidden; ++i) {
+    slack = 4 * slack + dual.bound / 4096 + 1;
+    if (!tryWithin(dual, slack, options.bucketLimit))
+      break;
+  }
+}
+
+void SlackSearch::searchRest() {
+  Solution solution = search(left.problem, options);
+  int64_t bound = solution.bound;
+  keep(std::move(solution), restrictTo(left.problem, allValues(left.problem)));
+  raise(bound);
+}
+
+Solution SlackSearch::run() {
+  constexpr int maxRounds = 6;
+  for (int round = 0; round < maxRounds; ++round) {
+    DualBound dual = boundByMessages(left.problem);
+    int64_t before = best.price - best.bound;
+    raise(dual.bound);
+    if (best.price >= forbidden)
+      findAssignment(dual);
+    int64_t missing = best.price - best.bound;
+    if (missing <= 0 || best.price >= forbidden || !options.prove ||
+        tryWithin(dual, best.price - dual.bound, options.bucketLimit) ||
+        (round > 0 && missing > before / 4 * 3))
+      break;
+    Reduction smaller = within(left.problem, dual, best.price - dual.bound);
+    left.toOriginal(smaller);
+    left = std::move(smaller);
+  }
+  // A search of many values is only worth a large gap.
+  constexpr int64_t small = 50;
+  constexpr size_t few = 1 << 12;
+  size_t values = 0;
+  for (const std::vector<int64_t> &domain : left.problem.unary)
+    values += domain.size();
+  if (best.price - best.bound >
+      (values > few || !options.prove ? best.price / small : 0))
+    searchRest();
+  return best;
+}
+
 Solution partita::solveProblem(const Problem &problem,
                                const SolverOptions &options) {
   for (const std::vector<int64_t> &domain : problem.unary)
@@ -367,17 +512,11 @@ Solution partita::solveProblem(const Problem &problem,
       return {std::vector<int>(problem.unary.size(), 0), forbidden, forbidden,
               false};
   Reduction reduction = removeDominated(problem);
-  Solution solution;
-  Elimination elimination(reduction.problem, options.bucketLimit);
-  if (elimination.run()) {
-    solution.values = elimination.values();
-    solution.price = priceOf(reduction.problem, solution.values);
-    solution.bound = solution.price;
-  } else {
-    solution = search(reduction.problem, options);
-  }
+  std::optional<Solution> exact = eliminated(
+      reduction.problem, std::min(options.bucketLimit, options.easyLimit));
+  Solution solution =
+      exact ? std::move(*exact) : SlackSearch(reduction.problem, options).run();
   solution.proved = solution.bound == solution.price;
-  for (size_t v = 0; v < solution.values.size(); ++v)
-    solution.values[v] = reduction.values[v][solution.values[v]];
+  reduction.toOriginal(solution.values);
   return solution;
 }

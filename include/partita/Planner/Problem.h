@@ -53,6 +53,9 @@ struct Problem {
   std::vector<std::vector<int64_t>> unary;
   /// Between different variables; several between the same two add up.
   std::vector<PriceEdge> edges;
+  /// By variable: an order in which neighbours are near. Empty: as they are
+  /// numbered. It decides how soon a search ends, never what it may find.
+  std::vector<int> positions;
 };
 
 /// A value for each variable, its price, and what is known of the best price.
@@ -68,7 +71,11 @@ struct Solution {
 struct SolverOptions {
   /// Entries visited to eliminate one variable: above it, the problem is
   /// searched.
-  int64_t bucketLimit = int64_t(1) << 22;
+  int64_t bucketLimit = int64_t(1) << (22);
+  /// Entries up to which nothing is done before elimination.
+  int64_t easyLimit = int64_t(1) << 16;
+  /// Otherwise a good assignment with some bound is enough.
+  bool prove = true;
   /// Of the search (partita/Solve/Solve.h).
   int64_t rounds = 32;
   uint64_t seed = 0;
@@ -79,8 +86,8 @@ int64_t priceOf(const Problem &problem, const std::vector<int> &values);
 
 /// Eliminates variables one after another, cheapest first. Exact where every
 /// step fits; else the best assignment that a search finds, with a lower bound
-/// that holds. Deterministic. A solution of price `forbidden` means that none was
-/// found.
+/// that holds. Deterministic. A solution of price `forbidden` means that none
+/// was found.
 Solution solveProblem(const Problem &problem, const SolverOptions &options);
 
 /// Checks a solution from the problem alone: values in range, the price summed

@@ -1,0 +1,314 @@
+//===- Dual.cpp - A lower bound, and what each value costs more -----------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Dual.h"
+#include "Classes.h"
+#include <algorithm>
+#include <numeric>
+
+using namespace partita;
+using namespace partita::planner;
+
+namespace {
+
+/// Steps from a table to what decides which others share its messages: a few
+/// layers.
+constexpr int radius = 16;
+
+class Messages {
+public:
+  explicit Messages(const Problem &problem);
+  void improve();
+  DualBound measure();
+
+private:
+  /// A variable's end of some equal tables: there may be several of them.
+  struct End {
+    int table;
+    int side; // 0: rows
+    int64_t count;
+  };
+  /// Variables with equal prices and equal tables.
+  struct Node {
+    int64_t copies = 0;
+    std::vector<int64_t> prices; // with what came from tables
+    std::vector<End> ends;
+    /// Tables towards later and towards earlier variables.
+    int64_t later = 0, earlier = 0;
+    int position = 0;
+  };
+  /// Equal tables with one pair of messages.
+  struct Table {
+    int64_t copies = 0;
+    /// Prices by column then row, and by row then column.
+    const std::vector<int64_t> *byColumn, *byRow;
+    bool rowsFirst = true; // the variable of the rows is the earlier
+    std::vector<int64_t> messages[2];
+    /// Of each side: the nodes there, and how many of the tables each has.
+    std::vector<std::pair<int, int64_t>> nodes[2];
+  };
+  using Transposed = std::pair<std::vector<int64_t>, std::vector<int64_t>>;
+
+  std::vector<uint64_t> coloursOf() const;
+  void makeTables(const std::vector<uint64_t> &colours);
+  void makeNodes();
+  int positionOf(int variable) const {
+    return problem.positions.empty() ? variable : problem.positions[variable];
+  }
+  bool isLater(const Node &, const End &end) const {
+    return tables[end.table].rowsFirst == (end.side == 0);
+  }
+  void collect(int table, int side);
+  void give(Node &node, const End &end, const std::vector<int64_t> &parts);
+  void pass(bool forward, std::vector<std::vector<int64_t>> *excess);
+  int64_t bound() const;
+
+  const Problem &problem;
+  /// What prices are cut down to, so that no sum overflows.
+  int64_t most = 0;
+  std::vector<int> tableOf; // by edge
+  std::vector<int> nodeOf;  // by variable
+  std::vector<int> unaryOf; // by variable
+  std::vector<Node> nodes;
+  std::vector<int> order; // of nodes
+  std::vector<Table> tables;
+  std::map<const PriceTable *, Transposed> cut;
+  std::vector<int64_t> room;
+};
+
+uint64_t mixed(uint64_t a, uint64_t b) {
+  uint64_t x = a * 0x9E3779B97F4A7C15u + b;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+  return x ^ (x >> 31);
+}
+
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// What is alike
+//===----------------------------------------------------------------------===//
+
+/// Numbers that are equal for variables that look alike within the radius.
+std::vector<uint64_t> Messages::coloursOf() const {
+  std::map<const PriceTable *, uint64_t> numbers;
+  std::vector<uint64_t> numberOf;
+  for (const PriceEdge &edge : problem.edges)
+    numberOf.push_back(
+        numbers.try_emplace(edge.table.get(), numbers.size()).first->second);
+  std::vector<uint64_t> colours(unaryOf.begin(), unaryOf.end());
+  for (int round = 0; round < radius; ++round) {
+    std::vector<uint64_t> sums(colours.size(), 0);
+    for (size_t e = 0; e < problem.edges.size(); ++e) {
+      const PriceEdge &edge = problem.edges[e];
+      sums[edge.first] += mixed(2 * numberOf[e], colours[edge.second]);
+      sums[edge.second] += mixed(2 * numberOf[e] + 1, colours[edge.first]);
+    }
+    for (size_t v = 0; v < colours.size(); ++v)
+      colours[v] = mixed(colours[v], sums[v]);
+  }
+  return colours;
+}
+
+void Messages::makeTables(const std::vector<uint64_t> &colours) {
+  std::map<std::tuple<const PriceTable *, uint64_t, uint64_t, bool>, int> known;
+  for (const PriceEdge &edge : problem.edges) {
+    bool rowsFirst = positionOf(edge.first) <= positionOf(edge.second);
+    auto [it, isNew] = known.try_emplace({edge.table.get(), colours[edge.first],
+                                          colours[edge.second], rowsFirst},
+                                         static_cast<int>(tables.size()));
+    tableOf.push_back(it->second);
+    if (isNew) {
+      const PriceTable &prices = *edge.table;
+      auto [place, isFirst] = cut.try_emplace(edge.table.get());
+      Transposed &both = place->second;
+      if (isFirst)
+        for (int64_t price : prices.prices)
+          both.second.push_back(std::min(price, most));
+      if (isFirst)
+        for (int column = 0; column < prices.columns; ++column)
+          for (int row = 0; row < prices.rows; ++row)
+            both.first.push_back(std::min(prices.at(row, column), most));
+      Table &table = tables.emplace_back();
+      table.byColumn = &both.first;
+      table.byRow = &both.second;
+      table.rowsFirst = rowsFirst;
+      table.messages[0].assign(prices.rows, 0);
+      table.messages[1].assign(prices.columns, 0);
+    }
+    ++tables[it->second].copies;
+  }
+}
+
+void Messages::makeNodes() {
+  std::vector<std::vector<int>> endsOf(problem.unary.size());
+  for (size_t e = 0; e < problem.edges.size(); ++e) {
+    endsOf[problem.edges[e].first].push_back(2 * tableOf[e]);
+    endsOf[problem.edges[e].second].push_back(2 * tableOf[e] + 1);
+  }
+  Classes<std::pair<int, std::vector<int>>> classes;
+  for (size_t v = 0; v < endsOf.size(); ++v) {
+    std::sort(endsOf[v].begin(), endsOf[v].end());
+    int number = classes.of({unaryOf[v], endsOf[v]});
+    nodeOf.push_back(number);
+    if (number == static_cast<int>(nodes.size())) {
+      Node &node = nodes.emplace_back();
+      node.position = positionOf(static_cast<int>(v));
+      for (int64_t price : problem.unary[v])
+        node.prices.push_back(std::min(price, most));
+      for (size_t i = 0; i < endsOf[v].size(); ++i) {
+        int end = endsOf[v][i];
+        if (i == 0 || end != endsOf[v][i - 1])
+          node.ends.push_back({end / 2, end % 2, 0});
+        ++node.ends.back().count;
+      }
+      for (const End &end : node.ends) {
+        (isLater(node, end) ? node.later : node.earlier) += end.count;
+        tables[end.table].nodes[end.side].push_back({number, end.count});
+      }
+    }
+    ++nodes[number].copies;
+  }
+  order.resize(nodes.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](int a, int b) {
+    return std::pair(nodes[a].position, a) < std::pair(nodes[b].position, b);
+  });
+}
+
+Messages::Messages(const Problem &problem) : problem(problem) {
+  Classes<std::vector<int64_t>> unaries;
+  std::vector<int64_t> degree(problem.unary.size(), 0);
+  for (const std::vector<int64_t> &prices : problem.unary)
+    unaryOf.push_back(unaries.of(prices));
+  for (const PriceEdge &edge : problem.edges)
+    ++degree[edge.first], ++degree[edge.second];
+  most = (int64_t(1) << 57) /
+         (2 + *std::max_element(degree.begin(), degree.end()));
+  makeTables(coloursOf());
+  makeNodes();
+}
+
+//===----------------------------------------------------------------------===//
+// Passes
+//===----------------------------------------------------------------------===//
+
+/// All that the tables hold goes to the variables of `side`: nothing can be
+/// taken from any value of theirs then.
+void Messages::collect(int number, int side) {
+  Table &table = tables[number];
+  std::vector<int64_t> &mine = table.messages[side];
+  const std::vector<int64_t> &theirs = table.messages[1 - side];
+  const int64_t *prices = (side == 0 ? table.byColumn : table.byRow)->data();
+  size_t count = mine.size();
+  room.assign(count, INT64_MAX);
+  for (size_t y = 0; y < theirs.size(); ++y, prices += count)
+    for (size_t x = 0; x < count; ++x)
+      room[x] = std::min(room[x], prices[x] - theirs[y]);
+  for (size_t x = 0; x < count; ++x)
+    std::swap(mine[x], room[x]), room[x] = mine[x] - room[x];
+  for (auto [node, times] : table.nodes[side])
+    for (size_t x = 0; x < count; ++x)
+      nodes[node].prices[x] += times * room[x];
+}
+
+/// Gives a table `parts`, as far as the other variables can that share its
+/// messages.
+void Messages::give(Node &node, const End &end,
+                    const std::vector<int64_t> &parts) {
+  Table &table = tables[end.table];
+  const auto &sharers = table.nodes[end.side];
+  std::vector<int64_t> given = parts;
+  for (auto [number, times] : sharers) {
+    const Node &other = nodes[number];
+    if (&other == &node)
+      continue;
+    int64_t least = *std::min_element(other.prices.begin(), other.prices.end());
+    int64_t shares = std::max(other.later, other.earlier);
+    for (size_t x = 0; x < given.size(); ++x)
+      given[x] = std::min(given[x], (other.prices[x] - least) / shares);
+  }
+  for (size_t x = 0; x < given.size(); ++x)
+    table.messages[end.side][x] -= given[x];
+  for (auto [number, times] : sharers)
+    for (size_t x = 0; x < given.size(); ++x)
+      nodes[number].prices[x] -= times * given[x];
+}
+
+/// With `excess`, everything is collected, and what values have above the least
+/// is noted.
+void Messages::pass(bool forward, std::vector<std::vector<int64_t>> *excess) {
+  std::vector<int64_t> parts;
+  for (size_t i = 0; i < order.size(); ++i) {
+    int number = order[forward ? i : order.size() - 1 - i];
+    Node &node = nodes[number];
+    for (const End &end : node.ends)
+      if (excess || isLater(node, end) != forward)
+        collect(end.table, end.side);
+    int64_t least = *std::min_element(node.prices.begin(), node.prices.end());
+    parts.clear();
+    for (int64_t price : node.prices)
+      parts.push_back(price - least);
+    if (excess)
+      (*excess)[number] = parts;
+    if (node.ends.empty())
+      continue;
+    int64_t shares = std::max(node.later, node.earlier);
+    for (int64_t &part : parts)
+      part /= shares;
+    for (const End &end : node.ends)
+      if (isLater(node, end) == forward)
+        give(node, end, parts);
+  }
+}
+
+int64_t Messages::bound() const {
+  __int128 sum = 0;
+  for (const Node &node : nodes)
+    sum += static_cast<__int128>(node.copies) *
+           *std::min_element(node.prices.begin(), node.prices.end());
+  for (const Table &table : tables) {
+    int64_t least = INT64_MAX;
+    const int64_t *price = table.byRow->data();
+    for (int64_t row : table.messages[0])
+      for (int64_t column : table.messages[1])
+        least = std::min(least, *price++ - row - column);
+    sum += static_cast<__int128>(table.copies) * least;
+  }
+  return static_cast<int64_t>(
+      std::clamp<__int128>(sum, 0, static_cast<__int128>(forbidden)));
+}
+
+void Messages::improve() {
+  constexpr int maxRounds = 100, look = 5;
+  int64_t before = bound();
+  for (int round = 1; round <= maxRounds; ++round) {
+    pass(true, nullptr);
+    pass(false, nullptr);
+    if (round % look)
+      continue;
+    int64_t now = bound();
+    if (now - before <= now / 100'000)
+      break;
+    before = now;
+  }
+}
+
+DualBound Messages::measure() {
+  DualBound result;
+  result.bound = bound();
+  result.classOf = nodeOf;
+  result.excess.resize(nodes.size());
+  pass(true, &result.excess);
+  return result;
+}
+
+DualBound planner::boundByMessages(const Problem &problem) {
+  Messages messages(problem);
+  messages.improve();
+  return messages.measure();
+}
