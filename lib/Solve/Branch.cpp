@@ -15,7 +15,7 @@ using namespace partita::solve;
 Branch::Branch(const Dual &root, Incumbent &incumbent, int passes)
     : incumbent(incumbent), state(root.model()), passes(passes),
       passWork(root.passWork()) {
-  open.push_back({root, root.best(), 0, -1, {}});
+  open.push_back({root, root.best(), 0});
 }
 
 bool Branch::isPruned(double bound) const {
@@ -37,96 +37,113 @@ double Branch::bound() const {
   return least;
 }
 
-/// Sets what to halve: by the range of what the values that the passes chose
-/// pay for memory, else by the number of those values.
-void Branch::chooseSplit(Node &node,
-                         const std::vector<std::vector<char>> &seen) {
-  const Model &model = node.dual.model();
+Split solve::chooseSplit(const Dual &dual, const Seen &seen) {
+  const Model &model = dual.model();
+  Split split;
   double bestRange = 0;
   auto payment = [&](int v, int k) {
-    return node.dual.priced(v)[k] - double(model.unary[v][k]);
+    return dual.priced(v)[k] - double(model.unary[v][k]);
   };
   double cut = 0;
   for (int v = 0; v < model.numVariables(); ++v) {
     double least = 1e300, most = -1e300;
     for (int k = 0; k < model.size(v); ++k)
-      if (seen[v][k] && node.dual.allowed(v, k)) {
+      if (seen[v][k] && dual.allowed(v, k)) {
         least = std::min(least, payment(v, k));
         most = std::max(most, payment(v, k));
       }
     if (most - least > bestRange) {
       bestRange = most - least;
-      node.variable = v;
+      split.variable = v;
       cut = (least + most) / 2;
     }
   }
-  if (node.variable >= 0) {
-    node.low.assign(model.size(node.variable), 0);
-    for (int k = 0; k < model.size(node.variable); ++k)
-      node.low[k] = payment(node.variable, k) <= cut;
-    return;
+  if (split.variable >= 0) {
+    split.low.assign(model.size(split.variable), 0);
+    for (int k = 0; k < model.size(split.variable); ++k)
+      split.low[k] = payment(split.variable, k) <= cut;
+    return split;
   }
   int most = 1;
   for (int v = 0; v < model.numVariables(); ++v) {
     int count = static_cast<int>(std::count(seen[v].begin(), seen[v].end(), 1));
     if (count > most ||
-        (most == 1 && node.dual.numAllowed(v) > 1 && node.variable < 0)) {
+        (most == 1 && dual.numAllowed(v) > 1 && split.variable < 0)) {
       most = std::max(most, count);
-      node.variable = v;
+      split.variable = v;
     }
   }
-  if (node.variable < 0)
-    return;
-  node.low.assign(model.size(node.variable), 0);
-  node.low[node.dual.values()[node.variable]] = 1;
+  if (split.variable < 0)
+    return split;
+  split.low.assign(model.size(split.variable), 0);
+  split.low[dual.values()[split.variable]] = 1;
+  return split;
+}
+
+bool solve::settle(Dual &dual, double bound, double open, int passes,
+                   const std::function<bool(int)> &proceed, Seen &seen) {
+  const Model &model = dual.model();
+  seen.resize(model.numVariables());
+  for (int v = 0; v < model.numVariables(); ++v)
+    seen[v].assign(model.size(v), 0);
+  double delta = std::max(1.0, open / 4);
+  double last = bound;
+  double settled = -1e300;
+  for (int i = 0; i < passes; ++i) {
+    dual.pass();
+    if (!proceed(i))
+      return false;
+    if (2 * i >= passes)
+      for (int v = 0; v < model.numVariables(); ++v)
+        seen[v][dual.values()[v]] = 1;
+    settled = std::max(settled, dual.bound());
+    if (i % 8 == 7) {
+      if (settled - last < delta * 0.1)
+        delta *= 0.5;
+      last = settled;
+    }
+    dual.movePrices(settled + delta);
+  }
+  return true;
 }
 
 /// Passes on the node. False if it is closed.
 bool Branch::process(Node &node, int passes) {
   ++count;
-  const Model &model = node.dual.model();
-  std::vector<std::vector<char>> seen(model.numVariables());
-  for (int v = 0; v < model.numVariables(); ++v)
-    seen[v].assign(model.size(v), 0);
-  double open = incumbent.exists() ? double(incumbent.price) - node.bound
-                                   : std::abs(node.bound) / 4;
-  double delta = std::max(1.0, open / 4);
-  double last = node.bound;
-  double settled = -1e300;
-  for (int i = 0; i < passes; ++i) {
+  auto setLimit = [&] {
     if (incumbent.exists())
       node.dual.setLimit(incumbent.limit());
-    node.dual.pass();
+  };
+  auto proceed = [&](int i) {
     spent += passWork;
     if (node.dual.empty())
       return false;
     node.bound = std::max(node.bound, node.dual.bound());
     if (isPruned(node.bound))
       return false;
-    if (2 * i >= passes)
-      for (int v = 0; v < model.numVariables(); ++v)
-        seen[v][node.dual.values()[v]] = 1;
     if (i % 5 == 4 || node.dual.fits())
       tryValues(node.dual.values());
-    settled = std::max(settled, node.dual.bound());
-    if (i % 8 == 7) {
-      if (settled - last < delta * 0.1)
-        delta *= 0.5;
-      last = settled;
-    }
-    node.dual.movePrices(settled + delta);
-  }
-  chooseSplit(node, seen);
-  return node.variable >= 0;
+    setLimit();
+    return true;
+  };
+  setLimit();
+  double open = incumbent.exists() ? double(incumbent.price) - node.bound
+                                   : std::abs(node.bound) / 4;
+  Seen seen;
+  if (!settle(node.dual, node.bound, open, passes, proceed, seen))
+    return false;
+  node.split = chooseSplit(node.dual, seen);
+  return node.split.variable >= 0;
 }
 
 void Branch::expand(Node node) {
   std::vector<Node> children;
   for (char half : {1, 0}) {
-    Node child{node.dual, node.bound, node.depth + 1, -1, {}};
-    for (size_t k = 0; k < node.low.size(); ++k)
-      if (node.low[k] != half)
-        child.dual.forbid(node.variable, static_cast<int>(k));
+    Node child{node.dual, node.bound, node.depth + 1};
+    const Split &split = node.split;
+    for (size_t k = 0; k < split.low.size(); ++k)
+      if (split.low[k] != half)
+        child.dual.forbid(split.variable, static_cast<int>(k));
     if (!child.dual.empty() && process(child, passes))
       children.push_back(std::move(child));
   }

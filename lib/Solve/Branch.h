@@ -19,8 +19,30 @@
 #include "Dual.h"
 #include "Incumbent.h"
 #include <deque>
+#include <functional>
 
 namespace partita::solve {
+
+/// By variable and value: whether a pass chose it.
+using Seen = std::vector<std::vector<char>>;
+
+/// Up to `passes` passes, between which prices of memory move, at first towards
+/// a bound of a quarter of `open` above `bound`. After each pass
+/// `proceed(its number)` is asked; where it says no, settle() ends and says so
+/// too. `seen`: what the later half of the passes chose.
+bool settle(Dual &dual, double bound, double open, int passes,
+            const std::function<bool(int)> &proceed, Seen &seen);
+
+/// The variable to halve, or -1 if there is no choice left, and its values of
+/// the cheaper half.
+struct Split {
+  int variable = -1;
+  std::vector<char> low;
+};
+
+/// By the range of what the values that passes chose pay for memory, else by
+/// the number of those values.
+Split chooseSplit(const Dual &dual, const Seen &seen);
 
 class Branch {
 public:
@@ -41,13 +63,10 @@ private:
     Dual dual;
     double bound;
     int depth;
-    /// What to halve next: the variable, and its values of the cheaper half.
-    int variable = -1;
-    std::vector<char> low;
+    Split split = {};
   };
   bool process(Node &node, int passes);
   void expand(Node node);
-  void chooseSplit(Node &node, const std::vector<std::vector<char>> &seen);
   bool isPruned(double bound) const;
   void tryValues(const std::vector<int> &values);
 

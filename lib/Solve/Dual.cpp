@@ -37,7 +37,7 @@ DualTables::DualTables(const Model &model) : model(model) {
 }
 
 Dual::Dual(std::shared_ptr<const DualTables> tables)
-    : shared(std::move(tables)), limit(huge) {
+    : shared(std::move(tables)), limit(huge), most(never) {
   const Model &m = model();
   for (int v = 0; v < m.numVariables(); ++v) {
     alive.emplace_back(m.size(v), 1);
@@ -147,12 +147,12 @@ double Dual::send(int e, int v, const std::vector<double> &sum) {
     if (alive[other][j])
       least = std::min(least, message[j]);
   for (int j = 0; j < columns; ++j)
-    message[j] = std::min(message[j] - least, never);
+    message[j] = std::clamp(message[j] - least, -most, most);
   return least;
 }
 
 /// One way through all variables; what it normalises away is the bound.
-double Dual::sweep(bool forward) {
+double Dual::sweep(bool forward, Spread *spread) {
   const Model &m = model();
   double bound = 0;
   for (auto [row, price] : prices)
@@ -177,7 +177,15 @@ double Dual::sweep(bool forward) {
       choose(v);
     for (int e : m.tablesOf[v])
       if ((m.tables[e].first == v) == forward && !isEmpty) {
+        if (spread) {
+          spread->first[e] = messages[e];
+          for (int k = 0; k < size; ++k)
+            spread->first[e][k] -=
+                std::min(shared->share[v] * sum[k], 2 * most);
+        }
         double part = send(e, v, sum);
+        if (spread)
+          spread->second[e] = messages[e];
         isEmpty |= part >= huge;
         bound += part;
       }
@@ -219,6 +227,26 @@ void Dual::pass() {
   }
 }
 
+void Dual::spread(std::vector<std::vector<double>> &first,
+                  std::vector<std::vector<double>> &second) {
+  if (unpriced)
+    price();
+  Spread into{first, second};
+  first.resize(messages.size());
+  second.resize(messages.size());
+  auto before = messages;
+  double bound = lastBound;
+  lastBound = -never; // It forbids nothing.
+  sweep(/*forward=*/true, &into);
+  lastBound = bound;
+  messages = std::move(before);
+}
+
+void Dual::setRowPrices(RowPrices values) {
+  prices = std::move(values);
+  unpriced = true;
+}
+
 void Dual::restoreBest() {
   prices = bestPrices;
   unpriced = true;
@@ -257,4 +285,30 @@ void Dual::movePrices(double target) {
     price = std::max(0.0, price + step * double(over[row]));
   std::erase_if(prices, [](const auto &entry) { return entry.second == 0; });
   unpriced = true;
+}
+
+void Ascent::move(Dual &dual) {
+  constexpr int window = 5, longWindow = 25, patience = 6;
+  if (count == 0) {
+    delta = std::max(1.0, std::abs(dual.bound()) * 0.01);
+    windowStart = longWindowStart = dual.best();
+  }
+  if (++count % window == 0) {
+    double gained = dual.best() - windowStart;
+    windowStart = dual.best();
+    if (gained < delta * 0.1)
+      delta *= 0.85;
+    else if (gained > delta * 0.5)
+      delta *= 1.5;
+  }
+  if (count % longWindow == 0) {
+    double gained = dual.best() - longWindowStart;
+    longWindowStart = dual.best();
+    poorWindows = gained <= 2e-5 * std::abs(dual.best()) ? poorWindows + 1 : 0;
+    isSettled = poorWindows >= patience;
+  }
+  if (dual.bound() < dual.best() - 3 * delta)
+    dual.restoreBest();
+  else
+    dual.movePrices(dual.best() + delta);
 }

@@ -50,6 +50,14 @@ public:
   void movePrices(double target);
   /// As they were when bound() was greatest.
   void restoreBest();
+  /// What each table's ends are given of it by a pass there under the present
+  /// prices, for a proof that is the sum of least prices: what the messages
+  /// say, less what variables hand on to later ones. After that, the least
+  /// price of each variable and of each table sum to the bound of the pass.
+  /// Numbers are at most three times what setMost() said. Changes nothing else.
+  /// After a pass.
+  void spread(std::vector<std::vector<double>> &first,
+              std::vector<std::vector<double>> &second);
 
   double bound() const { return lastBound; }
   double best() const { return bestBound; }
@@ -60,6 +68,10 @@ public:
 
   /// From now on passes forbid values whose use lifts the bound above it.
   void setLimit(double value) { limit = value; }
+  /// From now on no message says more: bounds above it are not looked for.
+  void setMost(double value) { most = value; }
+  /// Sets the prices of memory.
+  void setRowPrices(RowPrices values);
   /// Forbids a value.
   void forbid(int variable, int value);
   bool allowed(int variable, int value) const { return alive[variable][value]; }
@@ -78,8 +90,12 @@ public:
   int64_t passWork() const;
 
 private:
+  /// What a sweep gives to the ends of tables.
+  struct Spread {
+    std::vector<std::vector<double>> &first, &second;
+  };
   void price();
-  double sweep(bool forward);
+  double sweep(bool forward, Spread *spread = nullptr);
   void choose(int variable);
   double send(int table, int from, const std::vector<double> &sum);
   void useOf(const std::vector<int> &values);
@@ -96,9 +112,26 @@ private:
   /// Of the chosen values, by row: their use less the capacity.
   std::vector<int64_t> over;
   int64_t worst = 0;
-  double lastBound = 0, bestBound = 0, limit;
+  double lastBound = 0, bestBound = 0, limit, most;
   bool isEmpty = false, unpriced = true;
   std::vector<double> scratch;
+};
+
+/// Moves the prices of a dual towards its best bound and some more: less where
+/// the last passes brought little, more where they brought much.
+class Ascent {
+public:
+  /// After each pass.
+  void move(Dual &dual);
+  int64_t passes() const { return count; }
+  /// Nothing has come for long.
+  bool settled() const { return isSettled; }
+
+private:
+  int64_t count = 0;
+  double delta = 0, windowStart = 0, longWindowStart = 0;
+  int poorWindows = 0;
+  bool isSettled = false;
 };
 
 } // namespace partita::solve

@@ -78,9 +78,21 @@ struct Model {
   void index();
 };
 
+/// What the rows and columns of all that is priced between two variables have
+/// in common. It is in the unary prices.
+struct Drained {
+  int first = 0, second = 0;
+  /// Its number in Model::tables, or -1 if nothing is left of it.
+  int table = -1;
+  std::vector<int64_t> rows, columns;
+};
+
 /// A model and the way back from it.
 struct Presolved {
   Model model;
+  std::vector<Drained> drained;
+  /// By row of the model: the time, of the instance, at which it is.
+  std::vector<int64_t> times;
   /// What every assignment pays; the model's prices are what there is above it.
   int64_t constant = 0;
   /// By node: its variable or -1, and its value for each value of that (the

@@ -67,7 +67,7 @@ private:
   bool merge();
   void keepValues(int g, const std::vector<char> &keep);
   bool partners(int edge, std::vector<int> &of) const;
-  void absorbInner();
+  bool absorbInner();
   Presolved finish();
   void fillItems(Presolved &result);
 
@@ -83,6 +83,8 @@ private:
   /// By node, of rows; empty if the node uses no memory.
   std::vector<int> rowBegin, rowEnd;
   int numRows = 0;
+  /// By row: a time at which exactly its nodes are alive.
+  std::vector<int64_t> rowTime;
 };
 
 } // namespace
@@ -144,12 +146,16 @@ void Presolver::makeRows() {
            std::tuple(b.time, b.begins, b.node);
   });
   bool open = false;
+  int64_t lastBegin = 0;
   for (const Event &event : events) {
     if (event.begins) {
       rowBegin[event.node] = numRows;
+      lastBegin = event.time;
       open = true;
       continue;
     }
+    if (open)
+      rowTime.push_back(lastBegin);
     numRows += open;
     open = false;
     rowEnd[event.node] = numRows;
@@ -374,20 +380,26 @@ bool Presolver::merge() {
   return true;
 }
 
-/// Edges within a group are prices of its values.
-void Presolver::absorbInner() {
+/// Edges within a group are prices of its values. False if there are none.
+bool Presolver::absorbInner() {
+  bool any = !inner.empty();
   for (int e : inner) {
     int g = group[instance.edges[e].first];
     for (int k = 0; k < numValues(g); ++k)
       unary[g][k] = addPrices(unary[g][k], entry(e, k, k));
   }
   inner.clear();
+  return any;
 }
 
 /// Takes from a table what a whole row or column pays, and gives it to the
 /// unary prices. True if nothing is left in it.
-static bool drain(Model &model, Table &table) {
+static bool drain(Model &model, Table &table, Drained &drained) {
   int rows = model.size(table.first), columns = model.size(table.second);
+  drained.first = table.first;
+  drained.second = table.second;
+  drained.rows.assign(rows, 0);
+  drained.columns.assign(columns, 0);
   auto at = [&](int k, int l) -> int64_t & {
     return table.prices[size_t(k) * columns + l];
   };
@@ -401,6 +413,7 @@ static bool drain(Model &model, Table &table) {
       continue;
     for (int l = 0; l < columns; ++l)
       take(at(k, l), least);
+    drained.rows[k] = least;
     model.unary[table.first][k] = addPrices(model.unary[table.first][k], least);
   }
   for (int l = 0; l < columns; ++l) {
@@ -411,6 +424,7 @@ static bool drain(Model &model, Table &table) {
       continue;
     for (int k = 0; k < rows; ++k)
       take(at(k, l), least);
+    drained.columns[l] = least;
     model.unary[table.second][l] =
         addPrices(model.unary[table.second][l], least);
   }
@@ -461,8 +475,10 @@ void Presolver::fillItems(Presolved &result) {
     use += fixed[row];
     top += most[row];
     newRow[row] = model.numRows();
-    if (use + top > instance.usageLimit)
-      model.capacity.push_back(instance.usageLimit - use);
+    if (use + top <= instance.usageLimit)
+      continue;
+    model.capacity.push_back(instance.usageLimit - use);
+    result.times.push_back(rowTime[row]);
   }
   newRow[numRows] = model.numRows();
   for (auto &[place, usage] : byPlace) {
@@ -522,9 +538,13 @@ Presolved Presolver::finish() {
         }
     }
   }
-  for (auto &[ends, table] : byEnds)
-    if (!drain(model, table))
-      model.tables.push_back(std::move(table));
+  for (auto &[ends, table] : byEnds) {
+    Drained &drained = result.drained.emplace_back();
+    if (drain(model, table, drained))
+      continue;
+    drained.table = static_cast<int>(model.tables.size());
+    model.tables.push_back(std::move(table));
+  }
   for (std::vector<int64_t> &prices : model.unary) {
     int64_t least = *std::min_element(prices.begin(), prices.end());
     result.constant = addPrices(result.constant, least);
@@ -541,7 +561,8 @@ Presolved Presolver::run() {
   for (bool changed = true; changed;) {
     changed = dropInfinite();
     changed |= merge();
-    absorbInner();
+    // Values may have become infinite by it.
+    changed |= absorbInner();
     changed |= dropOverflowing();
   }
   return finish();

@@ -7,6 +7,7 @@
 
 #include "partita/Solve/Solve.h"
 #include "Branch.h"
+#include "Certify.h"
 #include "Region.h"
 #include <algorithm>
 #include <chrono>
@@ -126,29 +127,30 @@ public:
   bool isDone() const { return done; }
   double bound() const { return best; }
   const RowPrices &prices() const { return dual.bestRowPrices(); }
+  /// As before any pass.
+  Dual root() const { return Dual(tables); }
 
 private:
   void passOnce(Incumbent &incumbent);
-  void adapt();
   void tryValues(Incumbent &incumbent);
 
   const Model &model;
+  std::shared_ptr<const DualTables> tables;
   Dual dual;
   State state;
   Improver improver;
   std::optional<Branch> branch;
-  int64_t iteration = 0, passes = 0;
-  double delta = 0, windowStart = 0, longWindowStart = 0;
-  int poorWindows = 0;
+  Ascent ascent;
+  int64_t passWork = 0;
   double best = -1;
-  bool done = false, settled = false;
+  bool done = false;
 };
 
 } // namespace
 
 Prover::Prover(const Model &model, uint64_t seed)
-    : model(model), dual(std::make_shared<DualTables>(model)), state(model),
-      improver(model, seed + 1) {}
+    : model(model), tables(std::make_shared<DualTables>(model)), dual(tables),
+      state(model), improver(model, seed + 1) {}
 
 void Prover::start(Incumbent &incumbent) {
   state.setLeast();
@@ -165,7 +167,7 @@ void Prover::tryValues(Incumbent &incumbent) {
 }
 
 void Prover::passOnce(Incumbent &incumbent) {
-  if (iteration == 0 && incumbent.exists()) {
+  if (ascent.passes() == 0 && incumbent.exists()) {
     state.set(incumbent.values);
     state.descend();
     incumbent.offer(state);
@@ -178,41 +180,12 @@ void Prover::passOnce(Incumbent &incumbent) {
     return;
   }
   best = std::max(best, dual.best());
-  passes += dual.passWork();
+  passWork += dual.passWork();
   // Rounding takes at most a fifth of the time of passes.
-  if (!incumbent.exists() ||
-      (state.work() < passes / 5 && (dual.fits() || iteration % 10 == 9)))
+  if (!incumbent.exists() || (state.work() < passWork / 5 &&
+                              (dual.fits() || ascent.passes() % 10 == 9)))
     tryValues(incumbent);
-  adapt();
-  if (dual.bound() < dual.best() - 3 * delta)
-    dual.restoreBest();
-  else
-    dual.movePrices(dual.best() + delta);
-}
-
-/// How far above the best bound the next move of prices aims: less where the
-/// last passes brought little, more where they brought much. The prices have
-/// settled when nothing has come for long.
-void Prover::adapt() {
-  constexpr int window = 5, longWindow = 25, patience = 6;
-  if (iteration == 0) {
-    delta = std::max(1.0, std::abs(dual.bound()) * 0.01);
-    windowStart = longWindowStart = dual.best();
-  }
-  if (++iteration % window == 0) {
-    double gained = dual.best() - windowStart;
-    windowStart = dual.best();
-    if (gained < delta * 0.1)
-      delta *= 0.85;
-    else if (gained > delta * 0.5)
-      delta *= 1.5;
-  }
-  if (iteration % longWindow == 0) {
-    double gained = dual.best() - longWindowStart;
-    longWindowStart = dual.best();
-    poorWindows = gained <= 2e-5 * std::abs(dual.best()) ? poorWindows + 1 : 0;
-    settled = poorWindows >= patience;
-  }
+  ascent.move(dual);
 }
 
 void Prover::run(int64_t work, Incumbent &incumbent) {
@@ -225,13 +198,13 @@ void Prover::run(int64_t work, Incumbent &incumbent) {
     return;
   }
   bool isLarge = model.numVariables() > maxBranchVariables;
-  int64_t own = settled && isLarge ? work / 4 : work;
+  int64_t own = ascent.settled() && isLarge ? work / 4 : work;
   int64_t before = state.work();
-  for (int64_t spent = 0;
-       spent + state.work() - before < own && !done && (isLarge || !settled);
+  for (int64_t spent = 0; spent + state.work() - before < own && !done &&
+                          (isLarge || !ascent.settled());
        spent += dual.passWork())
     passOnce(incumbent);
-  if (done || !settled)
+  if (done || !ascent.settled())
     return;
   if (isLarge) {
     improver.run(work - own, incumbent, dual.bestRowPrices());
@@ -259,6 +232,7 @@ private:
   void report();
   std::optional<StoppedBy> stop() const;
   int64_t bound() const;
+  Status certify(int64_t target);
   /// With what no plan avoids. Infinite where it would be more than that: of
   /// such sums no more is known than that they are infinite.
   int64_t total(int64_t price) const {
@@ -267,6 +241,7 @@ private:
 
   using Clock = std::chrono::steady_clock;
   Clock::time_point start = Clock::now();
+  const Instance &instance;
   const Options &options;
   Presolved presolved;
   Prover prover;
@@ -281,7 +256,7 @@ private:
 } // namespace
 
 Search::Search(const Instance &instance, const Options &options)
-    : options(options), presolved(presolve(instance)),
+    : instance(instance), options(options), presolved(presolve(instance)),
       prover(presolved.model, options.seed),
       improver(presolved.model, options.seed * 2 + 1000) {}
 
@@ -345,6 +320,15 @@ std::optional<StoppedBy> Search::stop() const {
   return std::nullopt;
 }
 
+Status Search::certify(int64_t target) {
+  double end = seconds() + options.seconds;
+  auto stop = [&] {
+    return seconds() >= end || (options.interrupted && options.interrupted());
+  };
+  return solve::certify(presolved, prover.root(), target, prover.prices(),
+                        instance.name, options.certificate, stop);
+}
+
 Result<Answer> Search::run() {
   const Model &model = presolved.model;
   for (int64_t capacity : model.capacity)
@@ -378,6 +362,8 @@ Result<Answer> Search::run() {
     answer.cost = total(proven.price);
     answer.assignment = presolved.assignment(proven.values);
   }
+  if (options.certificate)
+    PARTITA_CHECK(certify(answer.bound));
   return answer;
 }
 

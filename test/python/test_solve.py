@@ -129,3 +129,61 @@ def test_what_cannot_be_solved(instance, scratch):
     tools.fails(tools.start(SOLVE, scratch / "absent.json"), 2)
     assert tools.start(SOLVE).code == 1
     assert tools.start(SOLVE, path, "--threads", "3").code == 1
+
+
+@pytest.fixture
+def certified(instance, scratch):
+    """The answer for an instance with a certificate, and the files of both."""
+    _, path = instance(12)
+    proof = scratch / "proof"
+    line = answer(tools.start(SOLVE, path, "--quiet", "--certificate", proof))
+    return line, path, proof
+
+
+def test_a_certificate_proves_the_bound(certified):
+    line, path, proof = certified
+    assert line["certified_bound"] == line["lower_bound"] == line["cost"]
+    done = tools.succeeds(tools.partita("verify-bound", path, proof))
+    assert f"costs less than {line['cost']}\n" in done.out
+    checked = tools.succeeds(tools.partita("verify-bound", path, proof, "--format", "json")).json()
+    assert checked["certified_bound"] == checked["claimed_bound"] == line["cost"]
+    assert checked["holds"] and checked["branches"] >= 1
+
+
+def test_a_certificate_of_an_open_bound(instance, scratch):
+    _, path = instance(300, usage_limit=330)
+    proof = scratch / "proof"
+    line = answer(tools.start(SOLVE, path, "--quiet", "--time-limit", "1", "--certificate", proof))
+    assert line["stopped_by"] == "time"
+    assert 0 < line["certified_bound"] <= line["lower_bound"] < line["cost"]
+    checked = tools.succeeds(tools.partita("verify-bound", path, proof, "--format", "json")).json()
+    assert checked["certified_bound"] == line["certified_bound"]
+
+
+def test_certificates_that_do_not_hold(certified, instance, scratch):
+    line, path, proof = certified
+    text = proof.read_text()
+    claim = f'{{"bound":{line["cost"]}}}'
+    assert text.endswith(claim + "\n")
+    proof.write_text(text.replace(claim, f'{{"bound":{line["cost"] + 1}}}'))
+    done = tools.partita("verify-bound", path, proof)
+    assert tools.fails(done, 5).code == "certificate.claim"
+    assert f"costs less than {line['cost']}\n" in done.out
+    proof.write_text(text[: len(text) // 2])
+    assert tools.fails(tools.partita("verify-bound", path, proof), 2).code == "certificate.syntax"
+    proof.write_text(text.replace('"version":1', '"version":2'))
+    assert tools.fails(tools.partita("verify-bound", path, proof), 2).code == "certificate.field"
+    proof.write_text(text)
+    instance(12, name="y")
+    message = tools.fails(tools.partita("verify-bound", path, proof), 2)
+    assert "for 'x', the instance is 'y'" in message.text
+    # Of an instance with the same name it proves nothing false.
+    instance(12, usage_limit=400)
+    better = answer(tools.start(SOLVE, path, "--quiet"))["cost"]
+    assert better < line["cost"]
+    tools.fails(tools.partita("verify-bound", path, proof), 5)
+    path.write_text('{"problem": [')
+    message = tools.fails(tools.partita("verify-bound", path, proof), 2)
+    assert message.code == "certificate.instance"
+    tools.fails(tools.partita("verify-bound", path, scratch / "absent"), 2)
+    tools.fails(tools.start(SOLVE, path, "--quiet", "--certificate", scratch / "no" / "proof"), 2)

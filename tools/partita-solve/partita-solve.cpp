@@ -12,7 +12,9 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "partita/Certificate/Certificate.h"
 #include "partita/Solve/Solve.h"
+#include "partita/Support/File.h"
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cerrno>
@@ -54,9 +56,19 @@ static std::string text(__int128 value) {
   return digits;
 }
 
-static Status run(const std::string &path, const solve::Options &options) {
+static Status run(const std::string &path, const std::string &certificate,
+                  solve::Options options) {
   PARTITA_TRY(solve::Instance instance, solve::readInstance(path));
+  AtomicFile proof;
+  if (!certificate.empty()) {
+    PARTITA_TRY(proof, AtomicFile::create(certificate));
+    options.certificate = [&](const std::string &line) {
+      return proof.write(line);
+    };
+  }
   PARTITA_TRY(solve::Answer answer, solve::solve(instance, options));
+  if (!certificate.empty())
+    PARTITA_CHECK(proof.commit());
   solve::Verdict verdict = solve::evaluate(instance, answer.assignment);
   if (answer.assignment.empty())
     return makeError(ExitCode::Infeasible, "solve.none-found", path,
@@ -66,13 +78,20 @@ static Status run(const std::string &path, const solve::Options &options) {
   if (!verdict.valid || (isFinite && verdict.cost != answer.cost))
     return makeError(ExitCode::Internal, "solve.verify", path,
                      "the answer is not what it claims to be");
-  nlohmann::ordered_json line = {
-      {"lower_bound", answer.bound},
-      {"valid", verdict.valid},
-      {"seconds", answer.seconds},
-      {"stopped_by", solve::stoppedByName(answer.stoppedBy)},
-      {"rounds", answer.rounds},
-      {"assignment", answer.assignment}};
+  nlohmann::ordered_json line = {{"lower_bound", answer.bound}};
+  if (!certificate.empty()) {
+    PARTITA_TRY(certificate::Checked checked,
+                certificate::check(path, certificate));
+    if (!checked.holds())
+      return makeError(ExitCode::Internal, "solve.certificate", certificate,
+                       "does not prove what it claims");
+    line["certified_bound"] = checked.bound;
+  }
+  line.update({{"valid", verdict.valid},
+               {"seconds", answer.seconds},
+               {"stopped_by", solve::stoppedByName(answer.stoppedBy)},
+               {"rounds", answer.rounds},
+               {"assignment", answer.assignment}});
   std::printf("{\"cost\":%s,%s\n", text(verdict.cost).c_str(),
               line.dump().c_str() + 1);
   if (std::fflush(stdout) != 0)
@@ -88,7 +107,7 @@ int main(int argc, char **argv) {
       "cost is least\nand memory suffices, and bounds how much better a "
       "choice can be.",
       "partita-solve");
-  std::string path;
+  std::string path, certificate;
   solve::Options options;
   bool quiet = false;
   options.seconds = 60;
@@ -113,6 +132,11 @@ int main(int argc, char **argv) {
                  "Stop at this (cost - bound) / cost (default 0)")
       ->check(CLI::Range(0.0, 1.0))
       ->type_name("G");
+  app.add_option(
+         "--certificate", certificate,
+         "Write a proof of the lower bound, which takes at most as long "
+         "again;\n`partita verify-bound` checks it")
+      ->type_name("F");
   app.add_flag("--quiet", quiet, "No progress");
   app.footer(
       "\nExit codes: 0 ok, 1 usage, 2 invalid input, 3 not enough memory,\n"
@@ -130,7 +154,7 @@ int main(int argc, char **argv) {
   std::set_new_handler(dieOutOfMemory);
   std::signal(SIGINT, [](int) { interrupted = true; });
   options.interrupted = [] { return interrupted.load(); };
-  if (Status status = run(path, options); !status)
+  if (Status status = run(path, certificate, options); !status)
     return fail(status.error());
   return 0;
 }

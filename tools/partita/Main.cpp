@@ -119,6 +119,7 @@ int tool::runCommandLine(std::vector<std::string> words) {
   addBatch(app, chosen);
   addOperators(app, chosen);
   addTopology(app, chosen);
+  addVerifyBound(app, chosen);
   try {
     // It takes them from the back.
     std::reverse(words.begin(), words.end());

@@ -36,6 +36,9 @@ struct Progress {
   int64_t bound = 0;
 };
 
+/// Takes a line of a text, with its end.
+using WriteLine = std::function<Status(const std::string &)>;
+
 struct Options {
   /// Since the call.
   double seconds = std::numeric_limits<double>::infinity();
@@ -49,6 +52,9 @@ struct Options {
   std::function<void(const Progress &)> progress;
   /// Asked between rounds.
   std::function<bool()> interrupted;
+  /// Given a certificate of the bound, line by line, after the search, for at
+  /// most as many seconds again. It may prove less than the bound is.
+  WriteLine certificate;
 };
 
 enum class StoppedBy { Gap, Rounds, Time, User };
@@ -66,7 +72,8 @@ struct Answer {
   bool isOptimal() const { return !assignment.empty() && cost == bound; }
 };
 
-/// Errors: `solve.infeasible` (4) if it was shown that nothing fits.
+/// Errors: `solve.infeasible` (4) if it was shown that nothing fits; those of
+/// writing the certificate.
 Result<Answer> solve(const Instance &instance, const Options &options);
 
 } // namespace partita::solve
