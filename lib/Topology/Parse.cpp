@@ -25,7 +25,7 @@ using namespace partita;
 using namespace partita::topology;
 
 namespace {
-/// A packed f32 product of 1024^3 on one core, as oneDNN does it.
+/// A packed f32 product of 1024^3 on one core, as the runtime does it.
 constexpr double cpuPeakFlopsPerThread = 140e9;
 /// A core streaming from memory while the others do the same.
 constexpr double cpuBandwidthPerThread = 12e9;

@@ -55,15 +55,6 @@ Result<Value> Emitter::floatOperand(Value value, ArrayRef<int64_t> shape) {
 // Products
 //===----------------------------------------------------------------------===//
 
-/// Rows, inner size and columns of a product, leading dimensions being rows.
-static std::array<int64_t, 3> productShape(Value lhs, Value rhs) {
-  std::vector<int64_t> shape = nn::shapeOf(lhs);
-  int64_t rows = 1;
-  for (size_t d = 0; d + 1 < shape.size(); ++d)
-    rows *= shape[d];
-  return {rows, shape.back(), nn::shapeOf(rhs).back()};
-}
-
 /// Whether the weight is there before a step begins, so that its own layout
 /// pays.
 bool Emitter::canPack(const Product &product) const {
@@ -118,7 +109,6 @@ Status Emitter::addWeight(Call &call, const Product &product) {
       PARTITA_TRY(Value operand, contiguous(weight));
       pack.operands.push_back(operand);
     } else {
-      shape = llvm::to_vector(productShape(product.input(), weight));
       pack.config.push_back(ints("packed", shape));
       PARTITA_TRY(Value operand, operandOf(weight));
       pack.operands.push_back(operand);

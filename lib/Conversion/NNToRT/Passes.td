@@ -25,7 +25,7 @@ def NNToRT : Pass<"nn-to-rt", "::mlir::ModuleOp"> {
     %r = nn.relu %z : tensor<4x16xf32>
     // after (%w is a parameter, so its packed form is made once)
     %t = rt.view %w offset 0 strides [1, 8] : tensor<16x8xf32> to tensor<8x16xf32>
-    %p = rt.call "pack_weight"(%t) {config = {packed = array<i64: 4, 8, 16>}}
+    %p = rt.call "pack_weight"(%t) {config = {packed = array<i64: 8, 16>}}
          : (tensor<8x16xf32>) -> tensor<640xui8>
     %r = rt.call "matmul"(%x, %p, %b) {config = {epilogue = "bias,relu", ..}}
          : (tensor<4x8xf32>, tensor<640xui8>, tensor<16xf32>) -> tensor<4x16xf32>

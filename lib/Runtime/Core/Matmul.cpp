@@ -5,18 +5,18 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// f32 products run in oneDNN, in one of two ways:
+// f32 products run in one of three ways:
 //
-//   primitive   a matmul primitive on dense operands, with bias and epilogues
-//               fused and weights in oneDNN's own packed layout
+//   panels      weights packed at load, in kernels of our own (Panels.h) with
+//               bias and epilogues fused
+//   primitive   a matmul primitive of oneDNN on dense operands, with bias and
+//               epilogues fused
 //   loop        dnnl_sgemm on each matrix of a batch: takes any leading
 //               dimension, packs nothing
 //
-// oneDNN 2.6 has fast kernels for the primitive only where rows are dense;
-// where they are not, an operand that is small beside the product is first
-// copied to the workspace. A plan decides all of this once, from shapes and
-// strides; the workspace's size and the execution both follow from it. f64 is a
-// plain blocked loop: it exists for checking, not for speed.
+// A plan decides this once, from shapes and strides; the workspace's size and
+// the execution both follow from it. f64 is a plain blocked loop: it exists for
+// checking, not for speed.
 //
 // Leading dimensions: if B has none, those of A and C become rows.
 //
@@ -24,6 +24,7 @@
 
 #include "Gemm.h"
 #include "OneDNN.h"
+#include "Panels.h"
 #include <cstring>
 
 using namespace partita;
@@ -35,33 +36,25 @@ static constexpr auto f32 = dnnl::memory::data_type::f32;
 // Packed weights
 //===----------------------------------------------------------------------===//
 
-/// The layout that oneDNN chooses for a weight [k,n] under m rows.
-static dnnl::memory::desc packedDesc(int64_t m, int64_t k, int64_t n) {
-  using Desc = dnnl::memory::desc;
-  using Tag = dnnl::memory::format_tag;
-  dnnl::primitive_attr attr;
-  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  dnnl::matmul::desc desc(Desc({m, k}, f32, Tag::ab),
-                          Desc({k, n}, f32, Tag::any),
-                          Desc({m, n}, f32, Tag::ab));
-  return dnnl::matmul::primitive_desc(desc, attr, cpuEngine()).weights_desc();
-}
-
 namespace {
-/// [m,k,n] of the attribute `packed`.
+/// [k,n] of the attribute `packed`.
 struct PackedShape {
-  int64_t m, k, n;
+  int64_t k, n;
+  int64_t bytes() const {
+    return panelElements(k, n) * static_cast<int64_t>(sizeof(float));
+  }
 };
 } // namespace
 
 static Result<PackedShape> packedShape(const Command &call) {
   std::vector<int64_t> packed = intsAttr(call, "packed");
-  if (packed.size() != 3 || packed[0] < 1 || packed[1] < 1 || packed[2] < 1)
-    return callError(call, "attribute 'packed' is not [m,k,n]");
-  if (!fitsOneDNN(packed[0], packed[1], packed[2]))
+  if (packed.size() != 2 || packed[0] < 1 || packed[1] < 1)
+    return callError(call, "attribute 'packed' is not [k,n]");
+  constexpr int64_t most = std::numeric_limits<int32_t>::max();
+  if (packed[0] > most || packed[1] > most / 4)
     return callError(call,
                      "a matrix has more rows or columns than fit 31 bits");
-  return PackedShape{packed[0], packed[1], packed[2]};
+  return PackedShape{packed[0], packed[1]};
 }
 
 static Result<int64_t> packWorkspace(const Command &call, int) {
@@ -69,16 +62,29 @@ static Result<int64_t> packWorkspace(const Command &call, int) {
   return int64_t(0);
 }
 
-static Result<int64_t> packedMatmulBytes(const Command &call, int threads) {
+static Result<int64_t> packedMatmulBytes(const Command &call, int) {
   PARTITA_TRY(PackedShape shape, packedShape(call));
-  try {
-    ThreadCount guard(threads);
-    return static_cast<int64_t>(
-        packedDesc(shape.m, shape.k, shape.n).get_size());
-  } catch (const dnnl::error &e) {
-    return onednnError(call, e);
-  }
+  return shape.bytes();
 }
+
+namespace {
+class PreparedPanels : public PreparedCall {
+public:
+  PreparedPanels(const Command &call, int threads)
+      : weight(call.operands[0]), blob(call.results[0]), threads(threads) {}
+  Status execute(std::byte *const bases[3]) override {
+    packPanels(reinterpret_cast<const float *>(addressOf(weight, bases)),
+               weight.strides[0], weight.strides[1], weight.shape[0],
+               weight.shape[1],
+               reinterpret_cast<float *>(addressOf(blob, bases)), threads);
+    return ok();
+  }
+
+private:
+  View weight, blob;
+  int threads;
+};
+} // namespace
 
 static Result<std::unique_ptr<PreparedCall>>
 preparePack(const Command &call, const PrepareContext &context) {
@@ -88,12 +94,9 @@ preparePack(const Command &call, const PrepareContext &context) {
   if (weight.dtype != DType::F32 ||
       weight.shape != std::vector<int64_t>{shape.k, shape.n})
     return callError(call, "the weight is not f32 [k,n]");
-  ThreadCount guard(context.threads);
-  dnnl::memory::desc to = packedDesc(shape.m, shape.k, shape.n);
-  PARTITA_CHECK(checkBlob(call, call.results[0], to.get_size()));
-  dnnl::memory::desc from({shape.k, shape.n}, f32,
-                          {weight.strides[0], weight.strides[1]});
-  return packWeight(call, from, to);
+  PARTITA_CHECK(checkBlob(call, call.results[0], shape.bytes()));
+  return std::unique_ptr<PreparedCall>(
+      std::make_unique<PreparedPanels>(call, context.threads));
 }
 
 //===----------------------------------------------------------------------===//
@@ -118,10 +121,9 @@ struct MatmulPlan {
   std::vector<std::optional<View>> merged;
   /// The result, or its copy in the workspace, before rows were merged.
   View unmerged;
-  /// How many of the epilogues the primitive applies.
+  /// How many of the epilogues the panels' kernels or the primitive apply.
   size_t fused = 0;
   bool packed = false, primitive = false;
-  PackedShape pack{};
   /// Loops over the matrices of a batch; strides of A, B, C. Empty for one.
   LoopNest batch;
   int64_t m = 0, k = 0, n = 0;
@@ -139,7 +141,9 @@ private:
   void copyOperand(Operand &operand);
   void rowsFromLeading();
   void planBatch();
+  void planPanels();
   void planPrimitive();
+  void mergeEpilogues();
   bool createPrimitive(size_t fused);
   bool fusible(size_t position) const;
 
@@ -165,13 +169,12 @@ Status MatmulPlanner::checkShapes() {
   if (c.dtype != DType::F32 && c.dtype != DType::F64)
     return callError(call, "products are f32 or f64");
   if (call.attrs.count("packed")) {
-    PARTITA_TRY(plan.pack, packedShape(call));
+    PARTITA_TRY(PackedShape shape, packedShape(call));
     plan.packed = true;
     if (c.dtype != DType::F32)
       return callError(call, "packed products are f32");
     // The matrix that the blob holds; its address is the blob's.
-    b = contiguousView(b.space, b.offset, DType::F32,
-                       {plan.pack.k, plan.pack.n});
+    b = contiguousView(b.space, b.offset, DType::F32, {shape.k, shape.n});
   }
   if (a.dtype != c.dtype || b.dtype != c.dtype)
     return callError(call, "element types differ");
@@ -249,7 +252,7 @@ static bool hasUnitStride(const View &view) {
 void MatmulPlanner::planBatch() {
   if (!hasUnitStride(plan.a.view))
     copyOperand(plan.a);
-  if (!plan.packed && !hasUnitStride(plan.b.view))
+  if (!hasUnitStride(plan.b.view))
     copyOperand(plan.b);
   int64_t rank = plan.c.view.shape.size();
   if (plan.c.view.strides[rank - 1] != 1 && plan.n != 1)
@@ -271,7 +274,8 @@ static bool isPerColumn(const MatmulPlan &plan, size_t position) {
          (plan.m == 1 || plan.merged[position]->strides[0] == 0);
 }
 
-/// Whether oneDNN can apply the epilogue to a dense two-dimensional result.
+/// Whether the epilogue can be applied to rows of the result. oneDNN wants its
+/// operand dense.
 bool MatmulPlanner::fusible(size_t position) const {
   if (plan.epilogues[position].operand < 0)
     return true;
@@ -281,7 +285,8 @@ bool MatmulPlanner::fusible(size_t position) const {
   if (overlaps(view, c) && !plan.c.copied)
     return false;
   bool unit = view.strides[1] == 1 || plan.n == 1;
-  return unit && (isPerColumn(plan, position) || view.strides[0] == plan.n);
+  return unit && (plan.packed || isPerColumn(plan, position) ||
+                  view.strides[0] == plan.n);
 }
 
 /// A bias that comes first goes through the primitive's own argument.
@@ -312,8 +317,6 @@ bool MatmulPlanner::createPrimitive(size_t fused) {
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   attr.set_post_ops(ops);
   Desc a({plan.m, plan.k}, f32, Tag::ab), c({plan.m, plan.n}, f32, Tag::ab);
-  if (plan.packed)
-    b = packedDesc(plan.pack.m, plan.k, plan.n);
   try {
     dnnl::matmul::desc desc =
         bias ? dnnl::matmul::desc(a, b, epilogueDesc(plan, 0), c)
@@ -330,25 +333,34 @@ bool MatmulPlanner::createPrimitive(size_t fused) {
   return true;
 }
 
+void MatmulPlanner::mergeEpilogues() {
+  for (const Epilogue &epilogue : plan.epilogues)
+    plan.merged.push_back(epilogue.operand < 0 ? std::nullopt
+                                               : mergeRows(epilogue.view));
+}
+
+/// Rows of panels' products have adjacent elements.
+void MatmulPlanner::planPanels() {
+  if (plan.a.view.strides[1] != 1 && plan.k != 1)
+    copyOperand(plan.a);
+  if (plan.c.view.strides[1] != 1 && plan.n != 1)
+    copyOperand(plan.c);
+  mergeEpilogues();
+  while (plan.fused < plan.epilogues.size() && fusible(plan.fused))
+    ++plan.fused;
+}
+
 /// Decides whether to use a primitive, which wants dense A and C.
 void MatmulPlanner::planPrimitive() {
   bool single = plan.c.view.shape.size() == 2;
   if (!single || !fitsOneDNN(plan.m, plan.k, plan.n))
     return;
   const View &b = plan.b.view;
-  bool plainB = plan.packed || isDense(b) ||
-                (b.strides[0] == 1 && b.strides[1] == plan.k);
-  // Without packed weights sgemm does as well on strided operands.
-  bool dense = isDense(plan.a.view) && isDense(plan.c.view);
-  if (!plan.packed && !(plainB && dense))
+  bool plainB = isDense(b) || (b.strides[0] == 1 && b.strides[1] == plan.k);
+  // sgemm does as well on strided operands.
+  if (!plainB || !isDense(plan.a.view) || !isDense(plan.c.view))
     return;
-  if (!isDense(plan.a.view))
-    copyOperand(plan.a);
-  if (!isDense(plan.c.view))
-    copyOperand(plan.c);
-  for (const Epilogue &epilogue : plan.epilogues)
-    plan.merged.push_back(epilogue.operand < 0 ? std::nullopt
-                                               : mergeRows(epilogue.view));
+  mergeEpilogues();
   size_t fused = 0;
   while (fused < plan.epilogues.size() && fusible(fused))
     ++fused;
@@ -366,12 +378,12 @@ Result<MatmulPlan> MatmulPlanner::run() {
   plan.unmerged = plan.c.view;
   if (plan.b.view.shape.size() == 2)
     rowsFromLeading();
-  if (plan.c.view.dtype == DType::F32 && plan.c.view.numElements() > 0 &&
-      plan.k > 0)
+  if (plan.packed)
+    planPanels();
+  else if (plan.c.view.dtype == DType::F32 && plan.c.view.numElements() > 0 &&
+           plan.k > 0)
     planPrimitive();
-  if (plan.packed && !plan.primitive)
-    return callError(call, "oneDNN has no product with this packed weight");
-  if (!plan.primitive)
+  if (!plan.packed && !plan.primitive)
     planBatch();
   return std::move(plan);
 }
@@ -389,6 +401,7 @@ public:
 
 private:
   std::byte *address(const Operand &operand, std::byte *const bases[3]) const;
+  void runPanels(std::byte *const bases[3]);
   void runPrimitive(std::byte *const bases[3]);
   void runLoop(std::byte *const bases[3]);
 
@@ -454,6 +467,27 @@ void PreparedMatmul::runPrimitive(std::byte *const bases[3]) {
   stream.wait();
 }
 
+void PreparedMatmul::runPanels(std::byte *const bases[3]) {
+  auto at = [&](std::byte *data) { return reinterpret_cast<float *>(data); };
+  PanelProduct product{plan.m,
+                       plan.k,
+                       plan.n,
+                       /*inner=*/plan.m,
+                       plan.a.view.strides[0],
+                       /*outerStride=*/0,
+                       plan.c.view.strides[0]};
+  std::vector<PanelEpilogue> epilogues;
+  for (size_t i = 0; i < plan.fused; ++i) {
+    const Epilogue &epilogue = plan.epilogues[i];
+    bool reads = epilogue.operand >= 0;
+    epilogues.push_back(
+        {epilogue.kind, reads ? at(addressOf(epilogue.view, bases)) : nullptr,
+         reads && !isPerColumn(plan, i) ? plan.merged[i]->strides[0] : 0});
+  }
+  multiplyPanels(product, at(address(plan.a, bases)), at(addressOf(b, bases)),
+                 at(address(plan.c, bases)), epilogues, threads);
+}
+
 /// One matrix of the batch.
 template <typename T>
 static void oneProduct(const MatmulPlan &plan, const std::byte *a,
@@ -488,7 +522,9 @@ Status PreparedMatmul::execute(std::byte *const bases[3]) {
     if (operand->copied)
       operand->copy.run(addressOf(*view, bases), address(*operand, bases),
                         threads);
-  if (plan.primitive)
+  if (plan.packed)
+    runPanels(bases);
+  else if (plan.primitive)
     runPrimitive(bases);
   else
     runLoop(bases);
@@ -522,7 +558,7 @@ prepareMatmul(const Command &call, const PrepareContext &context) {
   PARTITA_CHECK(checkWorkspace(call, plan.workspace));
   if (plan.packed)
     PARTITA_CHECK(
-        checkBlob(call, call.operands[1], plan.desc.weights_desc().get_size()));
+        checkBlob(call, call.operands[1], PackedShape{plan.k, plan.n}.bytes()));
   ThreadCount guard(context.threads);
   try {
     return std::unique_ptr<PreparedCall>(std::make_unique<PreparedMatmul>(

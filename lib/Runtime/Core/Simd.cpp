@@ -10,13 +10,17 @@
 //===----------------------------------------------------------------------===//
 
 #include "Simd.h"
+#include "Levels.h"
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
-// x86-64-v4 prefers 256-bit vectors unless told; ours have 512 on purpose.
-#pragma clang attribute push(__attribute__((target("arch=x86-64-v4"))),        \
-                             apply_to = function)
+#pragma clang attribute push(                                                  \
+    __attribute__((target("arch=x86-64-v4"), min_vector_width(512))),          \
+    apply_to = function)
 namespace partita::runtime::v4 {
+#include "Vectors.inc"
+
 #include "Simd.inc"
 } // namespace partita::runtime::v4
 #pragma clang attribute pop
@@ -24,36 +28,37 @@ namespace partita::runtime::v4 {
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v3"))),        \
                              apply_to = function)
 namespace partita::runtime::v3 {
+#include "Vectors.inc"
+
 #include "Simd.inc"
 } // namespace partita::runtime::v3
 #pragma clang attribute pop
 
 namespace partita::runtime::v1 {
+#include "Vectors.inc"
+
 #include "Simd.inc"
 } // namespace partita::runtime::v1
 
 using namespace partita::runtime;
 
-/// 4, 3 or 1: the level of this processor.
-static int processorLevel() {
-  static const int level = [] {
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("x86-64-v4"))
-      return 4;
-    return __builtin_cpu_supports("x86-64-v3") ? 3 : 1;
-  }();
+static int detectLevel() {
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("x86-64-v4"))
+    return 4;
+  return __builtin_cpu_supports("x86-64-v3") ? 3 : 1;
+}
+
+static int &chosenLevel() {
+  static int level = detectLevel();
   return level;
 }
 
-#define PARTITA_DISPATCH(function, ...)                                        \
-  switch (processorLevel()) {                                                  \
-  case 4:                                                                      \
-    return v4::function(__VA_ARGS__);                                          \
-  case 3:                                                                      \
-    return v3::function(__VA_ARGS__);                                          \
-  default:                                                                     \
-    return v1::function(__VA_ARGS__);                                          \
-  }
+int partita::runtime::processorLevel() { return chosenLevel(); }
+
+void partita::runtime::limitProcessorLevel(int level) {
+  chosenLevel() = std::min(detectLevel(), level);
+}
 
 float partita::runtime::scaleMaskMax(float *x, int64_t count, float scale,
                                      const void *mask, int64_t maskStride,

@@ -4,12 +4,12 @@ module {
   nn.parameter @w : tensor<16x8xf32> {file = -1 : i64, offset = 0 : i64, length = 512 : i64}
   nn.parameter @b : tensor<16xf32> {file = -1 : i64, offset = 0 : i64, length = 64 : i64}
 
-  // A weight is packed once for each number of rows; what follows the product is
+  // A weight is packed once; what follows the product is
   // its epilogue, through reshapes that keep its columns.
   // CHECK-LABEL: func.func @epilogues
   // CHECK: %[[W:.*]] = nn.get_parameter @w
   // CHECK: %[[T:.*]] = rt.view %[[W]] offset 0 strides [1, 8] : tensor<16x8xf32> to tensor<8x16xf32>
-  // CHECK: %[[P:.*]] = rt.call "pack_weight"(%[[T]]) {config = {packed = array<i64: 6, 8, 16>}
+  // CHECK: %[[P:.*]] = rt.call "pack_weight"(%[[T]]) {config = {packed = array<i64: 8, 16>}
   // CHECK-NOT: pack_weight
   // CHECK: %[[R:.*]] = rt.view %arg1 offset 0 strides [48, 16, 1] : tensor<6x16xf32> to tensor<2x3x16xf32>
   // CHECK: %[[C:.*]] = rt.call "matmul"(%arg0, %[[P]], %{{.*}}, %[[R]])

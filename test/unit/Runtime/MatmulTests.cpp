@@ -6,7 +6,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "CallHelper.h"
+#include "lib/Runtime/Core/Levels.h"
 #include <cmath>
+#include <limits>
 #include <sstream>
 
 using namespace partita;
@@ -183,44 +185,129 @@ TEST_CASE("an epilogue may read the memory of the result", "[matmul]") {
   checkProduct(arena, call, call.operands[1], {bias, ones}, 2e-5);
 }
 
+/// A packed product on what `arena` holds.
+static void checkPacked(Arena &arena, const View &weight, const View &a,
+                        const View &c, const std::vector<View> &extra,
+                        const std::string &epilogue, int threads = 1) {
+  Command pack{.kind = CommandKind::Call, .callee = "pack_weight"};
+  pack.operands = {weight};
+  pack.attrs["packed"] = weight.shape;
+  Result<int64_t> bytes = packedBytes(pack, threads);
+  REQUIRE(bytes);
+  pack.results = {arena.blob(*bytes)};
+  Command call{.kind = CommandKind::Call, .callee = "matmul"};
+  call.operands = {a, pack.results[0]};
+  call.operands.insert(call.operands.end(), extra.begin(), extra.end());
+  call.results = {c};
+  call.attrs["packed"] = weight.shape;
+  call.attrs["epilogue"] = epilogue;
+  REQUIRE_OK(runCall(arena, pack, threads));
+  REQUIRE_OK(runCall(arena, call, threads));
+  checkProduct(arena, call, weight, extra, 1e-4);
+}
+
 TEST_CASE("packed weights", "[matmul]") {
   std::mt19937_64 random(4);
   struct Case {
     int64_t m, k, n;
   } cases[] = {{1, 64, 64},    {6, 64, 100},  {128, 768, 384}, {3, 17, 5},
-               {60, 48, 1021}, {256, 33, 31}, {10, 1, 7},      {5, 7, 1}};
+               {60, 48, 1021}, {256, 33, 31}, {10, 1, 7},      {5, 7, 1},
+               {7, 1550, 72},  {523, 5, 16}};
   for (const Case &c : cases)
     for (bool transposed : {false, true})
-      for (int layout = 0; layout < 4; ++layout) {
+      for (int layout = 0; layout < 5; ++layout) {
         Arena arena;
-        std::vector<int64_t> packed = {c.m, c.k, c.n};
+        using Order = std::vector<int64_t>;
         View weight = arena.place(DType::F32, {c.k, c.n},
-                                  transposed ? std::vector<int64_t>{1, 0}
-                                             : std::vector<int64_t>{});
-        Command pack{.kind = CommandKind::Call, .callee = "pack_weight"};
-        pack.operands = {weight};
-        pack.attrs["packed"] = packed;
-        Result<int64_t> bytes = packedBytes(pack, 1);
-        REQUIRE(bytes);
-        pack.results = {arena.blob(*bytes)};
-        Command call{.kind = CommandKind::Call, .callee = "matmul"};
+                                  transposed ? Order{1, 0} : Order{});
         View bias = arena.place(DType::F32, {c.n});
         View a = arena.place(DType::F32, {c.m, c.k},
-                             layout == 3 ? std::vector<int64_t>{1, 0}
-                                         : std::vector<int64_t>{},
+                             layout == 3 ? Order{1, 0} : Order{},
                              layout == 1 ? 7 : 0);
-        call.operands = {a, pack.results[0], bias};
-        call.results = {
-            arena.place(DType::F32, {c.m, c.n}, {}, layout == 2 ? 3 : 0)};
-        call.attrs["packed"] = packed;
-        call.attrs["epilogue"] = std::string("bias,gelu_tanh");
+        View result = arena.place(DType::F32, {c.m, c.n},
+                                  layout == 4 ? Order{1, 0} : Order{},
+                                  layout == 2 ? 3 : 0);
         for (const View &view : {weight, bias, a})
           arena.randomize(view, random);
         INFO(c.m << "x" << c.k << "x" << c.n << " layout " << layout);
-        REQUIRE_OK(runCall(arena, pack));
-        REQUIRE_OK(runCall(arena, call));
-        checkProduct(arena, call, weight, {bias}, 1e-4);
+        checkPacked(arena, weight, a, result, {bias}, "bias,gelu_tanh",
+                    layout == 2 ? 3 : 1);
       }
+}
+
+TEST_CASE("kernels of every processor, with every epilogue", "[matmul]") {
+  std::mt19937_64 random(5);
+  for (int level : {1, 3, 4}) {
+    limitProcessorLevel(level);
+    for (const char *list :
+         {"bias,relu", "gelu_erf,add", "mul,silu", "tanh", "sigmoid,mul,add"})
+      for (int64_t n : {7, 16, 40, 130}) {
+        Arena arena;
+        View weight = arena.place(DType::F32, {33, n});
+        View a = arena.place(DType::F32, {2, 10, 33});
+        View c = arena.place(DType::F32, {2, 10, n});
+        std::vector<View> extra;
+        std::istringstream names(list);
+        std::string name;
+        while (std::getline(names, name, ','))
+          if (name == "bias")
+            extra.push_back(arena.place(DType::F32, {n}));
+          else if (name == "add" || name == "mul")
+            extra.push_back(arena.place(DType::F32, {2, 10, n}, {}, 5));
+        for (const View &view : {weight, a})
+          arena.randomize(view, random);
+        for (const View &view : extra)
+          arena.randomize(view, random);
+        INFO("level " << level << ", n " << n << ", " << list);
+        checkPacked(arena, weight, a, c, extra, list, level == 3 ? 2 : 1);
+      }
+  }
+  limitProcessorLevel(4);
+}
+
+TEST_CASE("epilogues at the ends of the line", "[matmul]") {
+  // What a product cannot overflow to: f(x) for x of any size, and NaN.
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  const std::vector<float> xs = {-inf,  -1e30f, -100.f, -20.f,        -6.f,
+                                 -1.f,  -0.3f,  -1e-6f, 0.f,          1e-20f,
+                                 1e-6f, 0.5f,   0.625f, 3.f,          9.f,
+                                 100.f, 1e30f,  inf,    std::nanf("")};
+  for (int level : {1, 3, 4}) {
+    limitProcessorLevel(level);
+    for (const char *name :
+         {"gelu_erf", "gelu_tanh", "relu", "silu", "tanh", "sigmoid"}) {
+      Arena arena;
+      auto n = static_cast<int64_t>(xs.size());
+      View weight = arena.place(DType::F32, {1, n});
+      View a = arena.place(DType::F32, {1, 1});
+      View c = arena.place(DType::F32, {1, n});
+      arena.access(a).set({0, 0}, 1);
+      for (int64_t i = 0; i < n; ++i)
+        arena.access(weight).set({0, i}, xs[i]);
+      Command pack{.kind = CommandKind::Call, .callee = "pack_weight"};
+      pack.operands = {weight};
+      pack.attrs["packed"] = weight.shape;
+      pack.results = {arena.blob(*packedBytes(pack, 1))};
+      Command call{.kind = CommandKind::Call, .callee = "matmul"};
+      call.operands = {a, pack.results[0]};
+      call.results = {c};
+      call.attrs["packed"] = weight.shape;
+      call.attrs["epilogue"] = std::string(name);
+      REQUIRE_OK(runCall(arena, pack));
+      REQUIRE_OK(runCall(arena, call));
+      for (int64_t i = 0; i < n; ++i) {
+        double y = arena.access(c).get({0, i});
+        double expected = applyNamed(name, xs[i], 0);
+        INFO("level " << level << ", " << name << " of " << xs[i] << ": " << y
+                      << ", not " << expected);
+        bool bothNaN = std::isnan(y) && std::isnan(expected);
+        CHECK((bothNaN || y == expected ||
+               std::abs(y - expected) <=
+                   4e-7 * std::max(1.0, std::abs(double(xs[i])))));
+      }
+    }
+  }
+  limitProcessorLevel(4);
 }
 
 TEST_CASE("impossible products are refused", "[matmul]") {
@@ -237,7 +324,7 @@ TEST_CASE("impossible products are refused", "[matmul]") {
   call.attrs["epilogue"] = std::string("cosine");
   CHECK_FALSE(workspaceBytes(call, 1));
   call.attrs.clear();
-  call.attrs["packed"] = std::vector<int64_t>{2, 3};
+  call.attrs["packed"] = std::vector<int64_t>{1, 2, 3};
   CHECK_FALSE(workspaceBytes(call, 1));
   call.callee = "convolve";
   Result<int64_t> unknown = workspaceBytes(call, 1);

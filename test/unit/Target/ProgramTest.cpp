@@ -30,8 +30,8 @@ module {
     %w = nn.get_parameter @w {nn.id = "w"} : tensor<4x4xf32> sharding #dist.sharding<@m, [{8:"tp"}, {4}]>
     %b = nn.get_parameter @b {nn.id = "b"} : tensor<4xf32> sharding #dist.sharding<@m, [{4}]>
     %two = nn.constant dense<2.0> : tensor<2x4xf32> {nn.id = "two"} : tensor<2x4xf32>
-    %packed = rt.call "pack_weight"(%w) {nn.id = "pack", config = {packed = array<i64: 2, 4, 4>}} : (tensor<4x4xf32>) -> tensor<1024xui8>
-    %y = rt.call "matmul"(%x, %packed) {nn.id = "fc", workspace = 100 : i64, config = {packed = array<i64: 2, 4, 4>}} : (tensor<2x4xf32>, tensor<1024xui8>) -> tensor<2x4xf32>
+    %packed = rt.call "pack_weight"(%w) {nn.id = "pack", config = {packed = array<i64: 4, 4>}} : (tensor<4x4xf32>) -> tensor<1024xui8>
+    %y = rt.call "matmul"(%x, %packed) {nn.id = "fc", workspace = 100 : i64, config = {packed = array<i64: 4, 4>}} : (tensor<2x4xf32>, tensor<1024xui8>) -> tensor<2x4xf32>
     %r = rt.collective "all_reduce" %y axes ["tp"] {nn.id = "fc/all_reduce"} : tensor<2x4xf32> to tensor<2x4xf32> from #dist.sharding<@m, [{2}, {4}], partial={"tp"} sum> to #dist.sharding<@m, [{2}, {4}]>
     %bb = rt.view %b offset 0 strides [0, 1] : tensor<4xf32> to tensor<2x4xf32>
     %z = rt.kernel "k0"(%r, %bb) {nn.id = "add"} : (tensor<2x4xf32>, tensor<2x4xf32>) -> tensor<2x4xf32>
