@@ -61,6 +61,14 @@ static std::string factorName(const ShardingRule &rule, size_t f) {
   return repeated ? name + "#" + std::to_string(f) : name;
 }
 
+PlannedOp partita::planOperation(const GraphOp &op, const Strategy &strategy) {
+  PlannedOp planned{op.id, op.kind, op.nodes, {}};
+  for (size_t f = 0; f < strategy.factors.size(); ++f)
+    if (!strategy.factors[f].isReplicated())
+      planned.factors.push_back({factorName(op.rule, f), strategy.factors[f]});
+  return planned;
+}
+
 Plan partita::makePlan(const Graph &graph, const PlanOptions &options,
                        const PlanResult &result) {
   Plan plan;
@@ -68,16 +76,8 @@ Plan partita::makePlan(const Graph &graph, const PlanOptions &options,
   plan.modelIdentity = modelIdentity(graph);
   plan.topology = options.topology.text;
   plan.mesh = result.mesh;
-  for (size_t o = 0; o < graph.ops.size(); ++o) {
-    const GraphOp &op = graph.ops[o];
-    PlannedOp planned{op.id, op.kind, op.nodes, {}};
-    const Strategy &strategy = result.strategies[o];
-    for (size_t f = 0; f < strategy.factors.size(); ++f)
-      if (!strategy.factors[f].isReplicated())
-        planned.factors.push_back(
-            {factorName(op.rule, f), strategy.factors[f]});
-    plan.ops.push_back(std::move(planned));
-  }
+  for (size_t o = 0; o < graph.ops.size(); ++o)
+    plan.ops.push_back(planOperation(graph.ops[o], result.strategies[o]));
   plan.cost = result.cost;
   plan.residentBytes = result.residentBytes;
   plan.bound = result.bound;

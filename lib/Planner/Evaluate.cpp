@@ -30,7 +30,8 @@ public:
       : graph(graph), mesh(mesh), strategies(strategies),
         collectives(topology, mesh), kernels(topology),
         reshard(mesh, collectives), uses(graph.values.size()) {}
-  Result<PlanCost> run();
+  /// By operation.
+  Result<std::vector<PlanCost>> run();
 
 private:
   int64_t kernel(size_t op) const;
@@ -49,7 +50,9 @@ private:
   std::map<std::tuple<DType, Sharding, Sharding>, int64_t> prices;
   /// By value: operations and operand numbers.
   std::vector<std::vector<std::pair<size_t, size_t>>> uses;
-  PlanCost total;
+  std::vector<PlanCost> parts;
+  /// Which of them is added to.
+  PlanCost *part = nullptr;
 };
 } // namespace
 
@@ -107,7 +110,7 @@ Status Evaluator::addPath(DType dtype, const Sharding &from, const Sharding &to,
       it->second += collectives.picoseconds(move.kind, move.axes, dtype,
                                             move.from, move.to);
   }
-  (atLoad ? total.load : total.communication) += it->second;
+  (atLoad ? part->load : part->communication) += it->second;
   return ok();
 }
 
@@ -164,35 +167,50 @@ Status Evaluator::addReturn(size_t number) {
       false);
 }
 
-Result<PlanCost> Evaluator::run() {
+Result<std::vector<PlanCost>> Evaluator::run() {
   if (strategies.size() != graph.ops.size())
     return makeError(ExitCode::InvalidInput, "plan.illegal", "plan",
                      "the plan has " + std::to_string(strategies.size()) +
                          " strategies for " + std::to_string(graph.ops.size()) +
                          " operations");
+  parts.assign(graph.ops.size(), {});
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     const GraphOp &op = graph.ops[o];
+    part = &parts[o];
     if (Status legal = checkStrategy(op.rule, strategies[o], mesh, op.id);
         !legal) {
       Error error = legal.takeError();
       error.code = "plan.illegal";
       return error;
     }
-    (op.atLoad ? total.load : total.compute) += kernel(o);
+    (op.atLoad ? part->load : part->compute) += kernel(o);
     for (size_t i = 0; i < op.operands.size(); ++i)
       uses[op.operands[i]].push_back({o, i});
   }
-  for (size_t o = 0; o < graph.ops.size(); ++o)
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    part = &parts[o];
     for (size_t i = 0; i < graph.ops[o].results.size(); ++i)
       PARTITA_CHECK(addTraffic(graph.ops[o].results[i], o, i));
-  for (size_t o = 0; o < graph.ops.size(); ++o)
     PARTITA_CHECK(addReturn(o));
-  return total;
+  }
+  return parts;
+}
+
+Result<std::vector<PlanCost>>
+partita::evaluateParts(const Graph &graph, const Topology &topology,
+                       const Mesh &mesh,
+                       const std::vector<Strategy> &strategies) {
+  PARTITA_CHECK(checkGraph(graph));
+  return Evaluator(graph, topology, mesh, strategies).run();
 }
 
 Result<PlanCost> partita::evaluate(const Graph &graph, const Topology &topology,
                                    const Mesh &mesh,
                                    const std::vector<Strategy> &strategies) {
-  PARTITA_CHECK(checkGraph(graph));
-  return Evaluator(graph, topology, mesh, strategies).run();
+  PARTITA_TRY(std::vector<PlanCost> parts,
+              evaluateParts(graph, topology, mesh, strategies));
+  PlanCost total;
+  for (const PlanCost &part : parts)
+    total += part;
+  return total;
 }

@@ -162,6 +162,59 @@ def test_pins_are_obeyed(bert):
     assert strategies["encoder.layer.0.attention.self/MatMul_1"]["factors"] != {}
 
 
+def test_diff(bert, scratch):
+    plans = {}
+    pin = ["--pin", "encoder.layer.1.attention.self/MatMul_1:replicated"]
+    for name, options in {"a": [], "again": [], "b": pin}.items():
+        plans[name] = scratch / name
+        tools.succeeds(tools.partita("plan", bert.path, *MACHINE, *options, "-o", plans[name]))
+    same = tools.succeeds(tools.partita("diff", plans["a"], plans["again"]))
+    assert same.out.endswith("the same\n")
+    request = ["diff", plans["a"], plans["b"], "--model", bert.path]
+    done = tools.partita(*request)
+    assert done.code == 7 and not done.err
+    assert re.search(
+        r"layer\.1\.attention\.self/MatMul_1 +1 +nn\.attention +g = tp +whole", done.out
+    )
+    document = tools.partita(*request, "--format", "json").json()
+    assert not document["same"]
+    assert document["mesh"] == ["tp=2", "tp=2"]
+    step = document["predicted"]["step_seconds"]
+    assert step == [
+        json.loads(plans[name].read_text())["predicted"]["step_seconds"] for name in "ab"
+    ]
+    # What the differences cost is what the plans differ by.
+    lines = document["strategies"]
+    for side in (0, 1):
+        parts = [line["seconds"][side] for line in lines] + [document["others_seconds"][side]]
+        assert sum(parts) == pytest.approx(step[side], rel=1e-9)
+    ids = [id for line in lines for id in line["ids"]]
+    assert len(ids) == len(set(ids)) and "encoder.layer.1.attention.self/MatMul_1" in ids
+
+
+def test_diff_puts_layers_together(bert, scratch):
+    for axis in ("tp", "dp"):
+        machine = ["--topology", "cpu:2", "--mesh", f"{axis}=2"]
+        tools.succeeds(tools.partita("plan", bert.path, *machine, "-o", scratch / axis))
+    done = tools.partita("diff", scratch / "tp", scratch / "dp")
+    assert done.code == 7
+    assert re.search(r"layer\.\[0-2\]\.output\.dense/MatMul +3 +nn\.matmul", done.out)
+
+
+def test_diff_of_other_models(bert, zoo_model, scratch):
+    for model in (bert, zoo_model("mlp")):
+        plan = tools.partita("plan", model.path, *MACHINE, "-o", scratch / model.name)
+        tools.succeeds(plan)
+    done = tools.partita("diff", scratch / "bert", scratch / "mlp", "--format", "json")
+    assert done.code == 7
+    document = done.json()
+    assert document["identity"][0] != document["identity"][1]
+    assert any(line["first"] is None for line in document["strategies"])
+    request = ["diff", scratch / "bert", scratch / "mlp", "--model", bert.path]
+    assert tools.fails(tools.partita(*request), 2).code == "plan.other-model"
+    assert tools.fails(tools.partita("diff", bert.path, scratch / "mlp"), 2)
+
+
 # ===----------------------------------------------------------------------===#
 # compile and run
 # ===----------------------------------------------------------------------===#

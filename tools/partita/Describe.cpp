@@ -13,6 +13,7 @@
 #include "Document.h"
 #include "Table.h"
 #include "partita/Cost/Cost.h"
+#include "partita/Plan/Compare.h"
 #include <algorithm>
 #include <tuple>
 
@@ -31,26 +32,6 @@ static std::string joined(const std::vector<std::string> &names) {
 
 static std::string percent(double fraction) {
   return number(100 * fraction, 3) + "%";
-}
-
-/// "n = 3 x 12:tp x 64, m = dp"; "whole" without any.
-static std::string splitText(const PlannedOp &op, const Mesh &mesh) {
-  std::string text;
-  for (const PlannedFactor &factor : op.factors) {
-    text += (text.empty() ? "" : ", ") + factor.name + " = ";
-    bool first = true;
-    for (const FactorSharding &part : factor.parts.factors) {
-      std::vector<std::string> axes;
-      for (int axis : part.axes)
-        axes.push_back(mesh.axisNames[axis]);
-      std::string piece = joined(axes);
-      if (factor.parts.factors.size() > 1)
-        piece = std::to_string(part.size) + (axes.empty() ? "" : ":" + piece);
-      text += (first ? "" : " x ") + piece;
-      first = false;
-    }
-  }
-  return text.empty() ? "whole" : text;
 }
 
 static std::string strategiesText(const Plan &plan) {

@@ -107,7 +107,7 @@ int tool::runCommandLine(std::vector<std::string> words) {
   app.set_version_flag("--version", version);
   app.footer("Exit codes: 0 ok, 1 usage, 2 invalid input, 3 unsupported, "
              "4 infeasible,\n5 numerical mismatch, 6 distributed fault, "
-             "70 internal.");
+             "7 different, 70 internal.");
   Action chosen;
   addCompile(app, chosen);
   addPlan(app, chosen);
@@ -119,6 +119,7 @@ int tool::runCommandLine(std::vector<std::string> words) {
   addBatch(app, chosen);
   addOperators(app, chosen);
   addTopology(app, chosen);
+  addDiff(app, chosen);
   addVerifyBound(app, chosen);
   try {
     // It takes them from the back.

@@ -28,13 +28,17 @@ void tool::addFormat(CLI::App &command, std::string &format) {
       ->type_name("");
 }
 
+void RequestOptions::declareDims(CLI::App &command) {
+  addRepeated(command, "--dim", dims,
+              "Size of a named dimension; may be given several times")
+      ->type_name("NAME=N");
+}
+
 void RequestOptions::declareModel(CLI::App &command) {
   command.add_option("model", model, "The ONNX model")
       ->required()
       ->type_name("M.onnx");
-  addRepeated(command, "--dim", dims,
-              "Size of a named dimension; may be given several times")
-      ->type_name("NAME=N");
+  declareDims(command);
   command
       .add_option("--inject-defect", injectedDefect,
                   "This phase fails as if it had a defect")

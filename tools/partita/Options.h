@@ -60,6 +60,8 @@ struct RequestOptions {
 
   /// Declares the options that a model takes without a machine.
   void declareModel(CLI::App &command);
+  /// Declares --dim.
+  void declareDims(CLI::App &command);
   /// Declares all options; without `withMachine`, neither --topology nor what
   /// is about one machine only (--mesh, --plan).
   void declare(CLI::App &command, bool withMachine = true);

@@ -87,6 +87,9 @@ struct Plan {
 /// rules, types and wiring of the operations.
 std::string modelIdentity(const Graph &graph);
 
+/// What a plan says of an operation.
+PlannedOp planOperation(const GraphOp &op, const Strategy &strategy);
+
 /// The plan of a planner's result.
 Plan makePlan(const Graph &graph, const PlanOptions &options,
               const PlanResult &result);

@@ -69,6 +69,12 @@ struct PlanCost {
   /// Of everything that runs once, at load; not part of the step.
   int64_t load = 0;
   int64_t step() const { return compute + communication; }
+  PlanCost &operator+=(const PlanCost &other) {
+    compute += other.compute;
+    communication += other.communication;
+    load += other.load;
+    return *this;
+  }
   bool operator==(const PlanCost &) const = default;
 };
 
@@ -112,6 +118,12 @@ Result<PlanResult> plan(const Graph &graph, const PlanOptions &options);
 Result<PlanCost> evaluate(const Graph &graph, const Topology &topology,
                           const Mesh &mesh,
                           const std::vector<Strategy> &strategies);
+
+/// The same by operation: its kernel, and the reshards of what it makes. They
+/// sum to what evaluate() gives.
+Result<std::vector<PlanCost>>
+evaluateParts(const Graph &graph, const Topology &topology, const Mesh &mesh,
+              const std::vector<Strategy> &strategies);
 
 } // namespace partita
 

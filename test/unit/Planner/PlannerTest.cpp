@@ -287,6 +287,23 @@ TEST_CASE("no other plan of a small model is better") {
   }
 }
 
+TEST_CASE("what operations cost sums to what the plan does") {
+  Graph graph = transformer({4, 16, 96, 6, 2, 1021, 2});
+  PlanOptions options = onRanks("cpu:4", "x=2,y=2");
+  options.randomStrategies = true;
+  for (options.seed = 0; options.seed < 20; ++options.seed) {
+    PlanResult random = planned(graph, options);
+    auto parts = evaluateParts(graph, options.topology, random.mesh,
+                               random.strategies);
+    REQUIRE(parts);
+    REQUIRE(parts->size() == graph.ops.size());
+    PlanCost sum;
+    for (const PlanCost &part : *parts)
+      sum += part;
+    CHECK(sum == random.cost);
+  }
+}
+
 TEST_CASE("the same plan every time") {
   Graph graph = transformer({4, 16, 96, 6, 2, 1021, 2});
   for (std::string mesh : {"", "x=2,y=2"}) {
