@@ -215,6 +215,44 @@ def test_diff_of_other_models(bert, zoo_model, scratch):
     assert tools.fails(tools.partita("diff", bert.path, scratch / "mlp"), 2)
 
 
+def test_explain(bert, scratch):
+    path = scratch / "plan.json"
+    tools.succeeds(tools.partita("plan", bert.path, *MACHINE, "-o", path))
+    node = "encoder.layer.1.output.dense/MatMul"
+    done = tools.succeeds(tools.partita("explain", bert.path, path, node))
+    assert done.out.startswith(node + " (nn.matmul)\n")
+    assert re.search(r"^  decided: time: the next best, ", done.out, re.M)
+    assert re.search(r"^  k = tp .* chosen$", done.out, re.M)
+    assert re.search(r"^  whole +\S+ us +\+", done.out, re.M)
+    # The same plan, made again.
+    assert tools.succeeds(tools.partita("explain", bert.path, *MACHINE, node)).out == done.out
+    request = ["explain", bert.path, path, "*layer.1.output*", "--format", "json"]
+    for item in tools.succeeds(tools.partita(*request)).json():
+        step = json.loads(path.read_text())["predicted"]["step_seconds"]
+        assert item["chosen"]["step_seconds"] == step
+        assert all(other["worse_by_seconds"] >= 0 for other in item["others"])
+        assert item["number_of_others"] >= len(item["others"])
+
+
+def test_explain_names_pins(bert):
+    pin = "encoder.layer.1.attention.self/MatMul_1:replicated"
+    request = ["explain", bert.path, *MACHINE, "--pin", pin, pin.split(":")[0]]
+    item = tools.succeeds(tools.partita(*request, "--format", "json")).json()[-1]
+    assert item["pins"] == [pin] and item["decided"] == f"pinned by {pin}"
+    assert item["others"][0]["worse_by_seconds"] < 0
+
+
+def test_explain_wants_a_plan_and_operations(bert, scratch):
+    path = scratch / "plan.json"
+    tools.succeeds(tools.partita("plan", bert.path, *MACHINE, "-o", path))
+    assert tools.fails(tools.partita("explain", bert.path, path), 1).code == "usage"
+    assert tools.fails(tools.partita("explain", bert.path, "*MatMul"), 1).code == "usage"
+    message = tools.fails(tools.partita("explain", bert.path, path, "nothing/*"), 1)
+    assert message.code == "explain.node"
+    request = ["explain", bert.path, path, "*MatMul", "--topology", "cpu:4"]
+    assert tools.fails(tools.partita(*request), 1).code == "plan.mesh-size"
+
+
 # ===----------------------------------------------------------------------===#
 # compile and run
 # ===----------------------------------------------------------------------===#

@@ -36,6 +36,7 @@ void addInterpret(CLI::App &app, Action &chosen);
 void addBatch(CLI::App &app, Action &chosen);
 void addOperators(CLI::App &app, Action &chosen);
 void addTopology(CLI::App &app, Action &chosen);
+void addExplain(CLI::App &app, Action &chosen);
 void addDiff(CLI::App &app, Action &chosen);
 void addVerifyBound(CLI::App &app, Action &chosen);
 

@@ -120,6 +120,7 @@ int tool::runCommandLine(std::vector<std::string> words) {
   addOperators(app, chosen);
   addTopology(app, chosen);
   addDiff(app, chosen);
+  addExplain(app, chosen);
   addVerifyBound(app, chosen);
   try {
     // It takes them from the back.
