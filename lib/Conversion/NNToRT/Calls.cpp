@@ -37,18 +37,13 @@ static Status checkFloat(Operation *op, Value value) {
                    "insert a Cast to a floating point type in the model");
 }
 
-/// `value` as an operand, half precision as f32; repeated to `shape` if given.
-Result<Value> Emitter::floatOperand(Value value, ArrayRef<int64_t> shape) {
+/// `value` as an operand, half precision as f32.
+Result<Value> Emitter::floatOperand(Value value) {
   if (!isHalf(value))
-    return shape.empty() ? operandOf(value) : operandOf(value, shape);
+    return operandOf(value);
   PARTITA_TRY(Place place, placeOf(value));
   PARTITA_TRY(Place wide, copied(place, builder.getF32Type()));
-  if (shape.empty())
-    return viewOf(wide);
-  SmallVector<int64_t> dims;
-  for (size_t d = shape.size() - wide.shape.size(); d < shape.size(); ++d)
-    dims.push_back(d);
-  return viewOf(broadcast(wide, dims, shape));
+  return viewOf(wide);
 }
 
 //===----------------------------------------------------------------------===//
@@ -211,6 +206,22 @@ Status Emitter::emitProductCall(const Call &call, const Product &product) {
 // Attention, rotary embedding
 //===----------------------------------------------------------------------===//
 
+/// A mask as a view of `shape`. The kernel adds it in vectors where its keys
+/// lie side by side; one copy serves all layers.
+Result<Value> Emitter::maskOperand(Value mask, ArrayRef<int64_t> shape) {
+  PARTITA_TRY(Place place, placeOf(mask));
+  bool strided = place.shape.back() > 1 && place.strides.back() > 1;
+  if (isHalf(mask) || strided) {
+    Type element = isHalf(mask) ? builder.getF32Type()
+                                : getElementTypeOrSelf(mask.getType());
+    PARTITA_TRY(place, copied(place, element));
+  }
+  SmallVector<int64_t> dims;
+  for (size_t d = shape.size() - place.shape.size(); d < shape.size(); ++d)
+    dims.push_back(d);
+  return viewOf(broadcast(place, dims, shape));
+}
+
 Status Emitter::emitAttention(nn::AttentionOp op) {
   PARTITA_CHECK(checkFloat(op, op.getQuery()));
   Call call{op, "attention", {}, {}, {}, op.getFlops()};
@@ -225,7 +236,7 @@ Status Emitter::emitAttention(nn::AttentionOp op) {
   if (Value mask = op.getMask()) {
     std::vector<int64_t> q = nn::shapeOf(op.getQuery()),
                          k = nn::shapeOf(op.getKey());
-    PARTITA_TRY(Value operand, floatOperand(mask, {q[0], q[1], q[2], k[2]}));
+    PARTITA_TRY(Value operand, maskOperand(mask, {q[0], q[1], q[2], k[2]}));
     call.operands.push_back(operand);
     call.config.push_back(ints("has_mask", {1}));
   }

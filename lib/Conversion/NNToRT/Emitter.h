@@ -99,8 +99,9 @@ private:
   Status addWeight(Call &call, const Product &product);
   Status addEpilogues(Call &call, const Product &product);
   Result<mlir::Value> packed(const Product &product, const Call &pack);
-  Result<mlir::Value> floatOperand(mlir::Value value,
-                                   llvm::ArrayRef<int64_t> shape = {});
+  Result<mlir::Value> floatOperand(mlir::Value value);
+  Result<mlir::Value> maskOperand(mlir::Value mask,
+                                  llvm::ArrayRef<int64_t> shape);
   Status eraseConverted();
 
   mlir::NamedAttribute ints(llvm::StringRef name, llvm::ArrayRef<int64_t> v);

@@ -228,7 +228,7 @@ void QueryBlock<T>::softmaxRow(int64_t row, int64_t begin, int64_t size,
     std::fill(x, x + count, T(0));
   } else {
     sum = expSum(x, count, maximum);
-    rescale = std::exp(previous - maximum);
+    rescale = firstBlock ? T(0) : std::exp(previous - maximum);
   }
   std::fill(x + count, x + size, T(0));
   maxima[row] = maximum;

@@ -11,6 +11,8 @@
 // lays out buffers so that this is rare. Weights are in the layout that the
 // primitive chooses: packed once at load where they can be, else brought there
 // each time (ConvPrimitive.h). Half precision is converted on those copies.
+// With windows of one element and packed weights a convolution is a product of
+// its positions with the weight (Panels.h).
 //
 // f64 and i32, and what oneDNN has only its slow reference for, are plain
 // loops over rows, with any strides.
@@ -18,6 +20,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "ConvPrimitive.h"
+#include "Panels.h"
 
 using namespace partita;
 using namespace partita::runtime;
@@ -27,11 +30,11 @@ using namespace partita::runtime;
 //===----------------------------------------------------------------------===//
 
 static Result<ConvProblem> makeProblem(const Command &call, bool transposed,
-                                   std::vector<int64_t> input,
-                                   std::vector<int64_t> weight,
-                                   std::vector<int64_t> result) {
+                                       std::vector<int64_t> input,
+                                       std::vector<int64_t> weight,
+                                       std::vector<int64_t> result) {
   ConvProblem p{transposed,        1, std::move(input), std::move(weight),
-            std::move(result), {}};
+                std::move(result), {}};
   size_t rank = p.input.size();
   if (rank < 3 || p.weight.size() != rank || p.result.size() != rank ||
       p.weight[0] < 1 || p.weight[1] < 1 || p.input[1] < 1)
@@ -100,6 +103,43 @@ static Result<ConvProblem> packedProblem(const Command &call) {
   return makeProblem(call, transposed, input, weight.shape, result);
 }
 
+/// Whether a window lies in padding alone.
+static bool hasEmptyWindows(const Windows &w) {
+  for (size_t d = 0; d < 3; ++d)
+    if (w.pad[d] > (w.kernel[d] - 1) * w.dilation[d] ||
+        (w.outer[d] - 1) * w.stride[d] - w.pad[d] >= w.inner[d])
+      return true;
+  return false;
+}
+
+/// The product of positions with the weight that a convolution is, or nothing.
+/// Channels are last.
+static std::optional<PanelProduct> pointwiseProduct(const ConvProblem &p) {
+  const Windows &w = p.windows;
+  const auto &[depth, height, width] = w.outer;
+  int64_t batch = p.result[0], channels = p.input[1];
+  if (p.transposed || p.groups != 1 || w.kernel != Windows::Triple{1, 1, 1} ||
+      w.pad != Windows::Triple{0, 0, 0} || hasEmptyWindows(w))
+    return std::nullopt;
+  // One step from each row of positions to the next, also across images.
+  int64_t step = w.stride[1];
+  if ((depth > 1 && w.stride[0] * w.inner[1] != height * step) ||
+      (batch > 1 && w.inner[0] * w.inner[1] != depth * height * step))
+    return std::nullopt;
+  return PanelProduct{batch * depth * height * width,
+                      channels,
+                      p.result[1],
+                      /*inner=*/width,
+                      /*innerStride=*/w.stride[2] * channels,
+                      /*outerStride=*/step * w.inner[2] * channels,
+                      /*cStride=*/p.result[1]};
+}
+
+static int64_t panelBytes(const PanelProduct &product) {
+  return panelElements(product.k, product.n) *
+         static_cast<int64_t>(sizeof(float));
+}
+
 /// The layout of the packed weight, or nothing if it stays as it is.
 static Result<std::optional<dnnl::memory::desc>>
 packedDesc(const Command &call, const ConvProblem &problem, int threads) {
@@ -119,6 +159,8 @@ packedDesc(const Command &call, const ConvProblem &problem, int threads) {
 
 static Result<int64_t> packedConvBytes(const Command &call, int threads) {
   PARTITA_TRY(ConvProblem problem, packedProblem(call));
+  if (auto product = pointwiseProduct(problem))
+    return panelBytes(*product);
   PARTITA_TRY(std::optional<dnnl::memory::desc> desc,
               packedDesc(call, problem, threads));
   return desc ? static_cast<int64_t>(desc->get_size()) : int64_t(0);
@@ -133,9 +175,18 @@ static Result<std::unique_ptr<PreparedCall>>
 preparePack(const Command &call, const PrepareContext &context) {
   PARTITA_CHECK(checkCounts(call, 1, 1));
   PARTITA_TRY(ConvProblem problem, packedProblem(call));
+  if (!call.operands[0].isContiguous())
+    return callError(call, "the weight is not contiguous");
+  if (auto product = pointwiseProduct(problem)) {
+    View weight = call.operands[0];
+    weight.shape = {product->k, product->n};
+    weight.strides = {1, product->k};
+    PARTITA_CHECK(checkBlob(call, call.results[0], panelBytes(*product)));
+    return packIntoPanels(weight, call.results[0], context.threads);
+  }
   PARTITA_TRY(std::optional<dnnl::memory::desc> desc,
               packedDesc(call, problem, context.threads));
-  if (!desc || !call.operands[0].isContiguous())
+  if (!desc)
     return callError(call, "this weight is not packed");
   PARTITA_CHECK(checkBlob(call, call.results[0], desc->get_size()));
   ThreadCount guard(context.threads);
@@ -167,8 +218,10 @@ struct ConvPlan {
   std::vector<Epilogue> epilogues;
   /// What each of them reads, if it reads anything.
   std::vector<Operand> extra;
-  /// Nothing: plain loops. Else how many epilogues it applies.
+  /// A product with panels, a primitive, or neither: plain loops.
+  std::optional<PanelProduct> product;
   std::optional<ConvPrimitive> chosen;
+  /// How many epilogues the product or the primitive applies.
   size_t fused = 0;
   /// The weight is brought to the primitive's layout each time.
   bool reorders = false;
@@ -188,6 +241,7 @@ private:
   int64_t allot(int64_t bytes);
   void copyOperand(Operand &operand, bool last);
   bool fusible(size_t position);
+  void planProduct();
   void planPrimitive();
 
   const Command &call;
@@ -279,8 +333,9 @@ bool ConvPlanner::fusible(size_t position) {
   bool shared = !plan.result.copied && overlaps(view, plan.result.view);
   if (epilogue.kind != EpilogueKind::Bias) {
     // oneDNN 2.6 reads wrong elements of the operand where channels do not fill
-    // its vectors.
-    if (plan.problem.resultsPerGroup() % 16 != 0)
+    // its vectors, and where a window has nothing to read.
+    if (!plan.product && (plan.problem.resultsPerGroup() % 16 != 0 ||
+                          hasEmptyWindows(plan.problem.windows)))
       return false;
     if (shared || !isChannelsLast(view))
       copyOperand(plan.extra[position], true);
@@ -295,6 +350,14 @@ bool ConvPlanner::fusible(size_t position) {
     if (view.shape[d] > 1 && view.strides[d] != (d == 1 ? 1 : 0))
       return false;
   return true;
+}
+
+void ConvPlanner::planProduct() {
+  for (Operand *operand : {&plan.input, &plan.result})
+    if (!isChannelsLast(operand->view))
+      copyOperand(*operand, true);
+  while (plan.fused < plan.epilogues.size() && fusible(plan.fused))
+    ++plan.fused;
 }
 
 void ConvPlanner::planPrimitive() {
@@ -337,9 +400,13 @@ void ConvPlanner::planPrimitive() {
 Result<ConvPlan> ConvPlanner::run() {
   PARTITA_CHECK(readOperands());
   DType dtype = plan.input.view.dtype;
-  if (dtype == DType::F32 || isHalf(dtype))
+  if (plan.packed)
+    plan.product = pointwiseProduct(plan.problem);
+  if (plan.product)
+    planProduct();
+  else if (dtype == DType::F32 || isHalf(dtype))
     planPrimitive();
-  if (plan.packed && !plan.chosen)
+  if (plan.packed && !plan.product && !plan.chosen)
     return callError(call, "oneDNN has no convolution for this packed weight");
   if (plan.chosen)
     plan.scratchpadOffset =
@@ -423,6 +490,7 @@ public:
 private:
   std::byte *address(const Operand &operand, std::byte *const bases[3]) const;
   int argumentOf(size_t epilogue) const;
+  void runProduct(std::byte *const bases[3]);
   void runPrimitive(std::byte *const bases[3]);
   template <typename T> void runPlain(std::byte *const bases[3]);
 
@@ -489,6 +557,21 @@ std::byte *PreparedConv::address(const Operand &operand,
   return addressOf(operand.view, bases);
 }
 
+void PreparedConv::runProduct(std::byte *const bases[3]) {
+  auto at = [&](const Operand &operand) {
+    return reinterpret_cast<float *>(address(operand, bases));
+  };
+  std::vector<PanelEpilogue> epilogues;
+  for (size_t i = 0; i < plan.fused; ++i) {
+    EpilogueKind kind = plan.epilogues[i].kind;
+    bool reads = plan.epilogues[i].operand >= 0;
+    epilogues.push_back({kind, reads ? at(plan.extra[i]) : nullptr,
+                         kind == EpilogueKind::Bias ? 0 : plan.product->n});
+  }
+  multiplyPanels(*plan.product, at(plan.input), at(plan.weight),
+                 at(plan.result), epilogues, threads);
+}
+
 void PreparedConv::runPrimitive(std::byte *const bases[3]) {
   auto set = [&](int name, std::byte *data) {
     arguments[name].set_data_handle(data);
@@ -549,7 +632,9 @@ Status PreparedConv::execute(std::byte *const bases[3]) {
     if (plan.extra[i].copied)
       plan.extra[i].copy.run(addressOf(plan.epilogues[i].view, bases),
                              address(plan.extra[i], bases), threads);
-  if (plan.chosen)
+  if (plan.product)
+    runProduct(bases);
+  else if (plan.chosen)
     runPrimitive(bases);
   else if (plan.result.view.dtype == DType::F64)
     runPlain<double>(bases);
@@ -584,8 +669,9 @@ prepareConv(const Command &call, const PrepareContext &context) {
   PARTITA_TRY(ConvPlan plan, makePlan(call, context.threads));
   PARTITA_CHECK(checkWorkspace(call, plan.workspace));
   if (plan.packed)
-    PARTITA_CHECK(
-        checkBlob(call, call.operands[1], plan.chosen->weight.get_size()));
+    PARTITA_CHECK(checkBlob(call, call.operands[1],
+                            plan.product ? panelBytes(*plan.product)
+                                         : plan.chosen->weight.get_size()));
   ThreadCount guard(context.threads);
   try {
     return std::unique_ptr<PreparedCall>(

@@ -14,6 +14,7 @@
 #include "Gemm.h"
 #include "LibraryImpl.h"
 #include "OneDNN.h"
+#include "Panels.h"
 #include <algorithm>
 #include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl.hpp>
@@ -89,7 +90,9 @@ struct PreparedGemm::Impl {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::matmul::primitive_desc desc;
   dnnl::matmul primitive;
-  bool ready = false;
+  /// Which way it is done: in panels made each time, by the primitive, or in
+  /// loops.
+  bool panels = false, ready = false;
 };
 
 PreparedGemm::~PreparedGemm() = default;
@@ -101,6 +104,12 @@ PreparedGemm::PreparedGemm(const GemmShape &shape)
   if (shape.m == 0 || shape.k == 0 || shape.n == 0 ||
       !fitsOneDNN(shape.m, shape.k, shape.n))
     return;
+  // With fewer rows B is not worth to be laid out.
+  constexpr int64_t leastRows = 8;
+  if (shape.m >= leastRows && shape.aColumn == 1) {
+    impl->panels = true;
+    return;
+  }
   // oneDNN divides the work by the thread count at creation.
   ThreadCount single(1);
   auto matrix = [](int64_t rows, int64_t columns, int64_t rowStride,
@@ -129,6 +138,9 @@ PreparedGemm::PreparedGemm(const GemmShape &shape)
 }
 
 int64_t PreparedGemm::scratchBytes() const {
+  if (impl->panels)
+    return panelElements(impl->shape.k, impl->shape.n) *
+           static_cast<int64_t>(sizeof(float));
   return impl->ready
              ? static_cast<int64_t>(impl->desc.scratchpad_desc().get_size())
              : 0;
@@ -137,6 +149,14 @@ int64_t PreparedGemm::scratchBytes() const {
 void PreparedGemm::run(const float *a, const float *b, float *c,
                        std::byte *scratch) const {
   const GemmShape &shape = impl->shape;
+  if (impl->panels) {
+    auto *panels = reinterpret_cast<float *>(scratch);
+    packPanels(b, shape.bRow, shape.bColumn, shape.k, shape.n, panels, 1);
+    multiplyPanels({shape.m, shape.k, shape.n, /*inner=*/shape.m, shape.aRow,
+                    /*outerStride=*/0, shape.cRow, shape.accumulate},
+                   a, panels, c, {}, /*threads=*/1);
+    return;
+  }
   if (!impl->ready) {
     gemm(Matrix<const float>{a, shape.m, shape.k, shape.aRow, shape.aColumn},
          Matrix<const float>{b, shape.k, shape.n, shape.bRow, shape.bColumn},

@@ -67,25 +67,6 @@ static Result<int64_t> packedMatmulBytes(const Command &call, int) {
   return shape.bytes();
 }
 
-namespace {
-class PreparedPanels : public PreparedCall {
-public:
-  PreparedPanels(const Command &call, int threads)
-      : weight(call.operands[0]), blob(call.results[0]), threads(threads) {}
-  Status execute(std::byte *const bases[3]) override {
-    packPanels(reinterpret_cast<const float *>(addressOf(weight, bases)),
-               weight.strides[0], weight.strides[1], weight.shape[0],
-               weight.shape[1],
-               reinterpret_cast<float *>(addressOf(blob, bases)), threads);
-    return ok();
-  }
-
-private:
-  View weight, blob;
-  int threads;
-};
-} // namespace
-
 static Result<std::unique_ptr<PreparedCall>>
 preparePack(const Command &call, const PrepareContext &context) {
   PARTITA_CHECK(checkCounts(call, 1, 1));
@@ -95,8 +76,7 @@ preparePack(const Command &call, const PrepareContext &context) {
       weight.shape != std::vector<int64_t>{shape.k, shape.n})
     return callError(call, "the weight is not f32 [k,n]");
   PARTITA_CHECK(checkBlob(call, call.results[0], shape.bytes()));
-  return std::unique_ptr<PreparedCall>(
-      std::make_unique<PreparedPanels>(call, context.threads));
+  return packIntoPanels(weight, call.results[0], context.threads);
 }
 
 //===----------------------------------------------------------------------===//

@@ -59,21 +59,40 @@ void partita::runtime::packPanels(const float *b, int64_t rowStride,
                                   float *panels, int threads) {
   int64_t width = panelWidth();
   auto pack = [&](int64_t first) {
-    int64_t columns = std::min(width, n - first);
-    float *to = panels + first * k;
-    for (int64_t i = 0; i < k; ++i) {
-      const float *from = b + i * rowStride + first * columnStride;
-      for (int64_t j = 0; j < columns; ++j)
-        to[j] = from[j * columnStride];
-      std::fill(to + columns, to + v1::padded(columns), 0.f);
-      to += v1::padded(columns);
-    }
+    PARTITA_DISPATCH(packPanelImpl, b + first * columnStride, rowStride,
+                     columnStride, k, std::min(width, n - first),
+                     panels + first * k)
   };
   parallelFor(threads, (n + width - 1) / width,
               [&](int64_t begin, int64_t end, int) {
                 for (int64_t panel = begin; panel < end; ++panel)
                   pack(panel * width);
               });
+}
+
+namespace {
+class PreparedPanels : public PreparedCall {
+public:
+  PreparedPanels(const View &weight, const View &blob, int threads)
+      : weight(weight), blob(blob), threads(threads) {}
+  Status execute(std::byte *const bases[3]) override {
+    packPanels(reinterpret_cast<const float *>(addressOf(weight, bases)),
+               weight.strides[0], weight.strides[1], weight.shape[0],
+               weight.shape[1],
+               reinterpret_cast<float *>(addressOf(blob, bases)), threads);
+    return ok();
+  }
+
+private:
+  View weight, blob;
+  int threads;
+};
+} // namespace
+
+std::unique_ptr<PreparedCall>
+partita::runtime::packIntoPanels(const View &weight, const View &blob,
+                                 int threads) {
+  return std::make_unique<PreparedPanels>(weight, blob, threads);
 }
 
 template <typename Block>

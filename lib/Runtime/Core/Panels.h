@@ -28,6 +28,10 @@ int64_t panelElements(int64_t k, int64_t n);
 void packPanels(const float *b, int64_t rowStride, int64_t columnStride,
                 int64_t k, int64_t n, float *panels, int threads);
 
+/// A call that lays out `weight` [k,n] in the blob.
+std::unique_ptr<PreparedCall> packIntoPanels(const View &weight,
+                                             const View &blob, int threads);
+
 /// What is applied to each row of C; `operand` has unit stride along a row.
 struct PanelEpilogue {
   EpilogueKind kind;
@@ -43,10 +47,12 @@ struct PanelProduct {
   /// Row i of A is at (i / inner) * outerStride + (i % inner) * innerStride.
   int64_t inner, innerStride, outerStride;
   int64_t cStride;
+  /// C += A B.
+  bool accumulate = false;
 };
 
-/// C = A B, with the epilogues applied in order. C shares no memory with what
-/// is read.
+/// C = A B or C += A B, with the epilogues applied in order. C shares no memory
+/// with what is read.
 void multiplyPanels(const PanelProduct &product, const float *a,
                     const float *panels, float *c,
                     const std::vector<PanelEpilogue> &epilogues, int threads);
