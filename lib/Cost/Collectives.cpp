@@ -16,7 +16,9 @@
 
 #include "partita/Cost/Collectives.h"
 #include "Algorithms.h"
+#include "Measured.h"
 #include "Picoseconds.h"
+#include "partita/Cost/Kernels.h"
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -195,6 +197,8 @@ struct CollectiveCost::State {
   Topology topology;
   Mesh mesh;
   DeviceType device;
+  KernelCost kernels;
+  std::optional<MeasuredCollectives> measured;
   std::unordered_map<uint32_t, Groups> known;
 
   const Groups &groupsAlong(uint32_t axes);
@@ -203,6 +207,9 @@ struct CollectiveCost::State {
                  const MoveBytes &bytes) const;
   double library(MoveKind kind, const Groups &groups,
                  const MoveBytes &bytes) const;
+  double local(MoveKind kind, const MoveBytes &bytes) const;
+  std::optional<double> asMeasured(MoveKind kind, const Groups &groups,
+                                   const MoveBytes &bytes) const;
 };
 
 /// What a collective takes besides its algorithm: part of the fit of latencies.
@@ -319,9 +326,53 @@ double CollectiveCost::State::library(MoveKind kind, const Groups &groups,
   }
 }
 
+/// A kernel that does nothing but read and write.
+static double copySeconds(const KernelCost &kernels, double bytes) {
+  KernelWork work;
+  work.bytes = bytes;
+  return 1e-12 * static_cast<double>(kernels.picoseconds(work));
+}
+
+/// A slice is one local copy, read and written; of a partial value zeros are
+/// written, or the data stay.
+double CollectiveCost::State::local(MoveKind kind,
+                                    const MoveBytes &bytes) const {
+  double moved =
+      (kind == MoveKind::Slice ? 2 : 1) * static_cast<double>(bytes.to);
+  return measured ? copySeconds(kernels, moved)
+                  : device.launchSeconds + moved / device.memoryBandwidth;
+}
+
+/// A permutation and an exchange of halos are all-to-alls in which ranks take
+/// what they lack from one other; the latter copies what ranks have, too.
+std::optional<double>
+CollectiveCost::State::asMeasured(MoveKind kind, const Groups &groups,
+                                  const MoveBytes &bytes) const {
+  if (!measured)
+    return std::nullopt;
+  bool taken = kind == MoveKind::AllToAll || kind == MoveKind::HaloExchange;
+  bool before = kind == MoveKind::ReduceScatter || kind == MoveKind::AllReduce;
+  bool named = kind <= MoveKind::AllToAll;
+  auto seconds = measured->seconds(
+      moveKindName(named ? kind : MoveKind::AllToAll), groups.ranks,
+      static_cast<double>(taken    ? bytes.fetched
+                          : before ? bytes.from
+                                   : bytes.to));
+  if (seconds && kind == MoveKind::HaloExchange)
+    *seconds += copySeconds(kernels, 2 * static_cast<double>(bytes.to));
+  return seconds;
+}
+
 CollectiveCost::CollectiveCost(const Topology &topology, const Mesh &mesh)
-    : state(std::make_shared<State>(
-          State{topology, mesh, topology.commonDevice(), {}})) {}
+    : state(std::make_shared<State>(State{topology,
+                                          mesh,
+                                          topology.commonDevice(),
+                                          KernelCost(topology),
+                                          std::nullopt,
+                                          {}})) {
+  if (topology.measured)
+    state->measured.emplace(topology.measured->collectives);
+}
 
 const Mesh &CollectiveCost::mesh() const { return state->mesh; }
 bool CollectiveCost::packs() const { return isLibrary(state->device); }
@@ -331,14 +382,10 @@ int64_t CollectiveCost::picoseconds(MoveKind kind, uint32_t axes,
   const State::Groups &groups = state->groupsAlong(axes);
   if (groups.ranks <= 1)
     return 0;
-  if (isLocalMove(kind)) {
-    // A slice is one local copy, read and written; of a partial value zeros are
-    // written, or the data stay.
-    double passes = kind == MoveKind::Slice ? 2 : 1;
-    return toPicoseconds(state->device.launchSeconds +
-                         passes * static_cast<double>(bytes.to) /
-                             state->device.memoryBandwidth);
-  }
+  if (isLocalMove(kind))
+    return toPicoseconds(state->local(kind, bytes));
+  if (auto seconds = state->asMeasured(kind, groups, bytes))
+    return toPicoseconds(*seconds);
   return toPicoseconds(groups.times ? state->library(kind, groups, bytes)
                                     : state->threads(kind, groups, bytes));
 }

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "partita/Cost/Kernels.h"
+#include "Measured.h"
 #include "Picoseconds.h"
 #include <algorithm>
 #include <cmath>
@@ -159,11 +160,21 @@ KernelCost::KernelCost(const DeviceType &device) : device(device) {
 }
 
 KernelCost::KernelCost(const Topology &topology)
-    : KernelCost(topology.commonDevice()) {}
+    : KernelCost(topology.commonDevice()) {
+  if (topology.measured)
+    measured = std::make_shared<const MeasuredKernels>(
+        topology.measured->kernels,
+        [this](const KernelWork &work) { return modelledSeconds(work); });
+}
 
 int64_t KernelCost::picoseconds(const KernelWork &work) const {
   if (work.kernelClass == KernelClass::Free)
     return 0;
+  return toPicoseconds(modelledSeconds(work) *
+                       (measured ? measured->factor(work) : 1));
+}
+
+double KernelCost::modelledSeconds(const KernelWork &work) const {
   const KernelConstants &c = constants[static_cast<size_t>(work.precision)];
   double bandwidth = device.memoryBandwidth * c.memory;
   double peak = device.matrixPeak(work.precision);
@@ -176,8 +187,7 @@ int64_t KernelCost::picoseconds(const KernelWork &work) const {
   case KernelClass::Memory:
     break;
   case KernelClass::Attention:
-    return toPicoseconds(attentionSeconds(work, c, peak, bandwidth, units) +
-                         c.productLaunch);
+    return attentionSeconds(work, c, peak, bandwidth, units) + c.productLaunch;
   case KernelClass::Gemm:
   case KernelClass::Conv: {
     double rate = peak * c.ceiling *
@@ -186,8 +196,8 @@ int64_t KernelCost::picoseconds(const KernelWork &work) const {
         c.tiled
             ? std::min(tiledSeconds(work, c, rate, bandwidth, units), onVectors)
             : std::max(work.flops / rate, work.bytes / bandwidth);
-    return toPicoseconds(seconds + c.productLaunch);
+    return seconds + c.productLaunch;
   }
   }
-  return toPicoseconds(onVectors + c.launch);
+  return onVectors + c.launch;
 }

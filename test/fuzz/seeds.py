@@ -238,6 +238,13 @@ def words():
     }
     for name, text in machines.items():
         yield name, f"partita_topology: 1\n{text}".encode()
+    kernels = (
+        "[{class: gemm, precision: f32, m: [1, 8], n: [4], k: [2], time: [1 us, 2 us]}, "
+        "{class: memory, precision: bf16, bytes: [4 KiB], flops_per_byte: [0.1], time: [9 ns]}]"
+    )
+    moves = "[{move: all_gather, ranks: 2, bytes: [1 KiB, 1 MiB], time: [1 us, 1 ms]}]"
+    loads = f"[{{ranks: 2, threads: 1, kernels: {kernels}, collectives: {moves}}}]"
+    yield "times", f"partita_calibration: 1\ndevice: d\ncores: 2\nloads: {loads}\n".encode()
 
 
 def instances():

@@ -16,8 +16,8 @@
 #include "Commands.h"
 #include "Inputs.h"
 #include "Reference.h"
+#include "Statistics.h"
 #include "Table.h"
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <sched.h>
 #include <thread>
@@ -165,12 +165,8 @@ Status Bench::round(bool counted) {
 
 double Bench::median(const std::string &name, int64_t ranks) const {
   for (const Contestant &contestant : contestants)
-    if (contestant.name == name && contestant.ranks == ranks) {
-      std::vector<double> sorted = contestant.seconds;
-      std::sort(sorted.begin(), sorted.end());
-      size_t n = sorted.size();
-      return (sorted[(n - 1) / 2] + sorted[n / 2]) / 2;
-    }
+    if (contestant.name == name && contestant.ranks == ranks)
+      return medianOf(contestant.seconds);
   return 0;
 }
 
@@ -236,6 +232,7 @@ void tool::addBench(CLI::App &app, Action &chosen) {
       runBench);
   options->request.declare(*command, /*withMachine=*/false);
   addCostBench(*command, chosen);
+  addCalibrationBench(*command, chosen);
   // What stands below has no model.
   command->get_option("model")->required(false);
   command->callback([&chosen, command = command, options = options] {

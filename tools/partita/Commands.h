@@ -32,6 +32,7 @@ void addInspect(CLI::App &app, Action &chosen);
 void addBench(CLI::App &app, Action &chosen);
 /// Below `bench`.
 void addCostBench(CLI::App &bench, Action &chosen);
+void addCalibrationBench(CLI::App &bench, Action &chosen);
 void addInterpret(CLI::App &app, Action &chosen);
 void addBatch(CLI::App &app, Action &chosen);
 void addOperators(CLI::App &app, Action &chosen);
@@ -39,6 +40,7 @@ void addTopology(CLI::App &app, Action &chosen);
 void addExplain(CLI::App &app, Action &chosen);
 void addDiff(CLI::App &app, Action &chosen);
 void addVerifyBound(CLI::App &app, Action &chosen);
+void addCalibrate(CLI::App &app, Action &chosen);
 
 /// Runs what a user typed after "partita": prints the result or the error, and
 /// gives the exit code.

@@ -17,11 +17,11 @@
 #include "Csv.h"
 #include "Measurement.h"
 #include "Options.h"
+#include "Statistics.h"
 #include "Table.h"
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 using namespace partita;
 using namespace partita::tool;
@@ -122,45 +122,14 @@ static double meanAbsoluteError(const std::vector<BenchRow> &rows) {
   return rows.empty() ? 0 : sum / static_cast<double>(rows.size());
 }
 
-/// Places in ascending order; equal values share the mean of theirs.
-static std::vector<double> places(const std::vector<double> &values) {
-  std::vector<size_t> order(values.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(),
-            [&](size_t a, size_t b) { return values[a] < values[b]; });
-  std::vector<double> out(values.size());
-  for (size_t i = 0; i < order.size();) {
-    size_t end = i;
-    while (end < order.size() && values[order[end]] == values[order[i]])
-      ++end;
-    for (size_t j = i; j < end; ++j)
-      out[order[j]] = static_cast<double>(i + end - 1) / 2;
-    i = end;
-  }
-  return out;
-}
-
-/// Spearman's rank correlation of predicted and measured times; nothing if all
-/// times of one of them are equal.
-static std::optional<double> spearman(const std::vector<BenchRow> &rows) {
+/// Of predicted and measured times.
+static std::optional<double> correlation(const std::vector<BenchRow> &rows) {
   std::vector<double> predicted, measured;
   for (const BenchRow &row : rows) {
     predicted.push_back(row.prediction.seconds);
     measured.push_back(row.measured);
   }
-  predicted = places(predicted);
-  measured = places(measured);
-  double mean = (static_cast<double>(rows.size()) - 1) / 2;
-  double both = 0, ofPredicted = 0, ofMeasured = 0;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    double a = predicted[i] - mean, b = measured[i] - mean;
-    both += a * b;
-    ofPredicted += a * a;
-    ofMeasured += b * b;
-  }
-  if (ofPredicted == 0 || ofMeasured == 0)
-    return std::nullopt;
-  return both / std::sqrt(ofPredicted * ofMeasured);
+  return spearman(predicted, measured);
 }
 
 //===----------------------------------------------------------------------===//
@@ -177,10 +146,10 @@ std::string CostBench::asText() const {
       {"kind", "device", "rows", "mean absolute error %", "rank correlation"});
   auto summarise = [&](const std::string &kind, const std::string &device,
                        const std::vector<BenchRow> &of) {
-    std::optional<double> correlation = spearman(of);
+    std::optional<double> ranks = correlation(of);
     summary.row({kind, device, std::to_string(of.size()),
                  number(meanAbsoluteError(of), 3),
-                 correlation ? number(*correlation, 3) : "-"});
+                 ranks ? number(*ranks, 3) : "-"});
   };
   for (const Group &group : groups())
     summarise(group.kind, group.device, group.rows);
@@ -200,7 +169,7 @@ static ordered_json numberOrNull(std::optional<double> value) {
 
 std::string CostBench::asJson() const {
   ordered_json json = {{"mean_absolute_error_percent", meanAbsoluteError(rows)},
-                       {"spearman", numberOrNull(spearman(rows))},
+                       {"spearman", numberOrNull(correlation(rows))},
                        {"groups", ordered_json::array()},
                        {"rows", ordered_json::array()},
                        {"skipped", ordered_json::array()}};
@@ -210,7 +179,7 @@ std::string CostBench::asJson() const {
          {"device", group.device},
          {"rows", group.rows.size()},
          {"mean_absolute_error_percent", meanAbsoluteError(group.rows)},
-         {"spearman", numberOrNull(spearman(group.rows))}});
+         {"spearman", numberOrNull(correlation(group.rows))}});
   for (const BenchRow &row : rows)
     json["rows"].push_back({{"file", row.file},
                             {"line", row.line},

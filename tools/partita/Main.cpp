@@ -122,6 +122,7 @@ int tool::runCommandLine(std::vector<std::string> words) {
   addDiff(app, chosen);
   addExplain(app, chosen);
   addVerifyBound(app, chosen);
+  addCalibrate(app, chosen);
   try {
     // It takes them from the back.
     std::reverse(words.begin(), words.end());

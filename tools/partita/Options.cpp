@@ -58,6 +58,7 @@ void RequestOptions::declare(CLI::App &command, bool withMachine) {
             "The machine: cpu:N, a name of `partita topology list`, or a file")
         ->required()
         ->type_name("NAME|FILE.yaml");
+    declareCalibration(command);
     command
         .add_option(
             "--mesh", mesh,
@@ -94,6 +95,13 @@ void RequestOptions::declare(CLI::App &command, bool withMachine) {
       .add_option("--split-plan", splitPlan,
                   "The same, and one that splits where there is any")
       ->group("");
+}
+
+void RequestOptions::declareCalibration(CLI::App &command) {
+  command
+      .add_option("--calibration", calibration,
+                  "What `partita calibrate` measured: predictions follow it")
+      ->type_name("FILE.yaml");
 }
 
 void RequestOptions::declareTraining(CLI::App &command, bool withGradients) {
@@ -212,6 +220,10 @@ Result<Request> RequestOptions::resolve() const {
   request.dumpDir = dumpDir;
   request.injectedDefect = injectedDefect;
   PARTITA_TRY(request.plan.topology, Topology::parse(topology));
+  if (!calibration.empty()) {
+    PARTITA_TRY(Calibration measured, Calibration::open(calibration));
+    PARTITA_CHECK(request.plan.topology.calibrate(measured, calibration));
+  }
   if (!mesh.empty()) {
     auto parsed = Mesh::parse(mesh);
     if (!parsed) {

@@ -46,7 +46,7 @@ struct Request {
 
 /// The same as the user wrote it.
 struct RequestOptions {
-  std::string model, topology = "cpu:1", mesh, planFile, dumpDir,
+  std::string model, topology = "cpu:1", calibration, mesh, planFile, dumpDir,
                      injectedDefect;
   std::vector<std::string> dims, pins;
   std::optional<uint64_t> randomPlan, splitPlan;
@@ -65,6 +65,8 @@ struct RequestOptions {
   /// Declares all options; without `withMachine`, neither --topology nor what
   /// is about one machine only (--mesh, --plan).
   void declare(CLI::App &command, bool withMachine = true);
+  /// Declares --calibration, which declare() does for commands with a machine.
+  void declareCalibration(CLI::App &command);
   /// Declares what makes a training step of the model; without `withGradients`,
   /// only of the kinds that are more than gradients.
   void declareTraining(CLI::App &command, bool withGradients);

@@ -12,7 +12,9 @@
 // fill the pipelines. The shape follows from the sharding rule and the local
 // sizes of its factors, so nothing here knows of operations.
 //
-// docs/cost-model.md has the formulas, their constants and their errors.
+// docs/cost-model.md has the formulas, their constants and their errors. Where
+// the machine was measured, prices follow the measurements
+// (docs/calibration.md).
 //
 //===----------------------------------------------------------------------===//
 
@@ -23,8 +25,11 @@
 #include "partita/Support/KernelClass.h"
 #include "partita/Support/ShardingRule.h"
 #include "partita/Topology/Topology.h"
+#include <memory>
 
 namespace partita {
+
+class MeasuredKernels;
 
 /// One rank's kernel: what it computes and moves.
 struct KernelWork {
@@ -83,6 +88,7 @@ KernelConstants kernelConstants(const DeviceType &device, Precision precision);
 /// Prices kernels on one device.
 class KernelCost {
 public:
+  /// With the topology's measured times, if it has any.
   explicit KernelCost(const Topology &topology);
   explicit KernelCost(const DeviceType &device);
 
@@ -90,8 +96,11 @@ public:
   int64_t picoseconds(const KernelWork &work) const;
 
 private:
+  double modelledSeconds(const KernelWork &work) const;
+
   DeviceType device;
   std::array<KernelConstants, numPrecisions> constants;
+  std::shared_ptr<const MeasuredKernels> measured;
 };
 
 } // namespace partita

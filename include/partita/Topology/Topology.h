@@ -32,8 +32,10 @@
 
 #include "partita/Support/Error.h"
 #include "partita/Support/Sharding.h"
+#include "partita/Topology/Calibration.h"
 #include "partita/Topology/Device.h"
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -159,6 +161,9 @@ struct Topology {
   std::vector<LinkOverride> overrides;
   /// Empty unless the file gives one.
   LinkGraph graph;
+  /// Measured times of these ranks, which prices follow; null: there are none.
+  /// Set by calibrate().
+  std::shared_ptr<const CalibratedLoad> measured;
 
   int64_t numRanks() const;
   const DeviceType &deviceOf(int64_t rank) const;
@@ -190,6 +195,11 @@ struct Topology {
   /// The machine that a file describes (docs/topology.md); errors name `place`,
   /// line and column. Errors: exit code 2.
   static Result<Topology> read(std::string_view yaml, const std::string &place);
+
+  /// Takes the tables of as many ranks and threads as there are here; `place`
+  /// names the calibration. Errors: exit code 2 if it has none of them, 3 if
+  /// this is not a machine that executables run on.
+  Status calibrate(const Calibration &calibration, const std::string &place);
 };
 
 } // namespace partita

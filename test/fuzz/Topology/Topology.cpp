@@ -1,4 +1,4 @@
-//===- Topology.cpp - Any text as a machine, a mesh and a pin --------------===//
+//===- Topology.cpp - Any text as a machine, its times, a mesh and a pin ---===//
 //
 // Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 //
 // What the command line parses by itself: --topology, --mesh and --pin; and the
-// files that describe machines.
+// files that describe machines and what was measured on them.
 //
 //===----------------------------------------------------------------------===//
 
@@ -63,6 +63,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     checkMachine(*read);
   else
     fuzz::expectUsersError(read.error());
+  if (auto times = Calibration::read(text, "c.yaml"); !times)
+    fuzz::expectUsersError(times.error());
   if (auto mesh = Mesh::parse(text); !mesh)
     fuzz::expectUsersError(mesh.error());
   else if (mesh->numRanks() < 1)
