@@ -6,9 +6,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "partita/Plan/Compare.h"
-#include <algorithm>
+#include "partita/Support/Names.h"
 #include <map>
-#include <set>
 #include <unordered_map>
 
 using namespace partita;
@@ -31,64 +30,6 @@ std::string partita::splitText(const PlannedOp &op, const Mesh &mesh) {
   return text.empty() ? "whole" : text;
 }
 
-/// The parts of an id: text and numbers in turns, text first.
-static std::vector<std::string> partsOf(const std::string &id) {
-  std::vector<std::string> parts = {""};
-  for (char c : id) {
-    bool isDigit = c >= '0' && c <= '9';
-    if (isDigit != (parts.size() % 2 == 0))
-      parts.emplace_back();
-    parts.back() += c;
-  }
-  return parts;
-}
-
-/// Equal for ids that differ in numbers only.
-static std::string patternOf(const std::string &id) {
-  std::string pattern;
-  std::vector<std::string> parts = partsOf(id);
-  for (size_t i = 0; i < parts.size(); ++i)
-    pattern += i % 2 ? std::string(1, '\0') : parts[i];
-  return pattern;
-}
-
-/// Numbers as text, shorter ones first: in their order, whatever their size.
-static std::string rangeText(const std::vector<std::string> &numbers) {
-  constexpr size_t maxListed = 4, maxDigits = 9;
-  auto less = [](const std::string &a, const std::string &b) {
-    return std::pair(a.size(), a) < std::pair(b.size(), b);
-  };
-  std::set<std::string, decltype(less)> sorted(numbers.begin(), numbers.end(),
-                                               less);
-  const std::string &least = *sorted.begin(), &most = *sorted.rbegin();
-  if (sorted.size() == 1)
-    return least;
-  bool isRun = most.size() <= maxDigits && (least == "0" || least[0] != '0') &&
-               std::stoul(most) - std::stoul(least) + 1 == sorted.size();
-  if (isRun)
-    return "[" + least + "-" + most + "]";
-  if (sorted.size() > maxListed)
-    return "[" + least + ".." + most + "]";
-  std::string text;
-  for (const std::string &number : sorted)
-    text += (text.empty() ? "[" : ",") + number;
-  return text + "]";
-}
-
-std::string partita::commonName(const std::vector<std::string> &ids) {
-  std::vector<std::vector<std::string>> all;
-  for (const std::string &id : ids)
-    all.push_back(partsOf(id));
-  std::string name;
-  for (size_t i = 0; !all.empty() && i < all[0].size(); ++i) {
-    std::vector<std::string> numbers;
-    for (const std::vector<std::string> &parts : all)
-      numbers.push_back(parts[i]);
-    name += i % 2 ? rangeText(numbers) : all[0][i];
-  }
-  return name;
-}
-
 std::vector<Change> partita::changesBetween(const Plan &first,
                                             const Plan &second) {
   std::unordered_map<std::string, const PlannedOp *> other;
@@ -99,7 +40,7 @@ std::vector<Change> partita::changesBetween(const Plan &first,
   auto add = [&](const PlannedOp &op, const std::string &before,
                  const std::string &after) {
     auto [it, isNew] = known.try_emplace(
-        {patternOf(op.id), op.kind, before, after}, changes.size());
+        {namePattern(op.id), op.kind, before, after}, changes.size());
     if (isNew)
       changes.push_back({op.kind, before, after, {}});
     changes[it->second].ids.push_back(op.id);

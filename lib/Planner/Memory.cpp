@@ -142,6 +142,35 @@ std::vector<int64_t> MemoryRows::usage(const std::vector<int> &values) const {
   return rows;
 }
 
+MemoryRows::Held MemoryRows::leastHeld() const {
+  std::vector<int64_t> rows(numRows + 1, 0);
+  for (const Item &item : items) {
+    int64_t least = *std::min_element(item.bytes->begin(), item.bytes->end());
+    rows[item.begin] += least;
+    rows[item.end + 1] -= least;
+  }
+  for (size_t row = 1; row <= numRows; ++row)
+    rows[row] += rows[row - 1];
+  Held held;
+  held.row = static_cast<int>(std::max_element(rows.begin(), rows.end()) -
+                              rows.begin());
+  // An operation uses the least of all its items together.
+  std::map<int, std::vector<int64_t>> byOp;
+  for (const Item &item : items) {
+    if (item.begin > held.row || item.end < held.row)
+      continue;
+    std::vector<int64_t> &sums = byOp[item.op];
+    sums.resize(item.bytes->size(), 0);
+    for (size_t k = 0; k < sums.size(); ++k)
+      sums[k] += (*item.bytes)[k];
+  }
+  for (const auto &[op, sums] : byOp) {
+    held.byOp.push_back({op, *std::min_element(sums.begin(), sums.end())});
+    held.bytes += held.byOp.back().second;
+  }
+  return held;
+}
+
 void MemoryRows::addPrices(const std::map<int, double> &prices,
                            Problem &problem, double tilt) const {
   // More than the sums of prices are off by.

@@ -60,6 +60,14 @@ public:
 
   /// The bytes of each row when operation o takes value values[o].
   std::vector<int64_t> usage(const std::vector<int> &values) const;
+  /// The row in which every plan has the most.
+  struct Held {
+    int row = 0;
+    int64_t bytes = 0;
+    /// What each operation makes, or reads, of it at least.
+    std::vector<std::pair<int, int64_t>> byOp;
+  };
+  Held leastHeld() const;
   /// Adds picoseconds per byte of some rows to the prices of operations,
   /// rounded down. With `tilt`, later ones pay more, up to that much of it.
   void addPrices(const std::map<int, double> &prices, Problem &problem,

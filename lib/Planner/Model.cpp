@@ -34,24 +34,43 @@ static std::string pinsText(const std::vector<const Pin *> &pins) {
   return "'" + text + "'";
 }
 
+/// Of pins that leave an operation nothing, some of which none is needless:
+/// what leaves nothing without a pin too does not need it.
+Result<std::vector<const Pin *>>
+ModelBuilder::conflictAmong(int op, std::vector<const Pin *> pins) {
+  for (size_t i = 0; i < pins.size();) {
+    std::vector<const Pin *> fewer = pins;
+    fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
+    PARTITA_TRY(const CandidateSet *set, enumerator.enumerate(op, fewer));
+    if (set->candidates.empty())
+      pins = std::move(fewer);
+    else
+      ++i;
+  }
+  return pins;
+}
+
 Status ModelBuilder::addOperations(
     const std::vector<std::vector<const Pin *>> &pinsOfOp) {
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     const GraphOp &op = graph.ops[o];
     PARTITA_TRY(const CandidateSet *set,
                 enumerator.enumerate(static_cast<int>(o), pinsOfOp[o]));
-    if (set->candidates.empty())
-      return makeError(
-          ExitCode::Infeasible,
-          pinsOfOp[o].empty() ? "plan.infeasible" : "plan.pins-conflict", op.id,
-          "no strategy of the rule " + op.rule.str() + " on " + mesh.str() +
-              (pinsOfOp[o].empty()
-                   ? std::string(" is legal")
-                   : " satisfies --pin " + pinsText(pinsOfOp[o])),
-          "an axis takes one factor of an operation, at least as large as the "
-          "axis; dp splits batch only, sp and cp sequence, tp what is neither");
-    model.candidates.push_back(set);
-    addOperation(static_cast<int>(o));
+    if (!set->candidates.empty()) {
+      model.candidates.push_back(set);
+      addOperation(static_cast<int>(o));
+      continue;
+    }
+    PARTITA_TRY(std::vector<const Pin *> conflict,
+                conflictAmong(static_cast<int>(o), pinsOfOp[o]));
+    return makeError(
+        ExitCode::Infeasible,
+        conflict.empty() ? "plan.infeasible" : "plan.pins-conflict", op.id,
+        "no strategy of the rule " + op.rule.str() + " on " + mesh.str() +
+            (conflict.empty() ? std::string(" is legal")
+                              : " satisfies --pin " + pinsText(conflict)),
+        "an axis takes one factor of an operation, at least as large as the "
+        "axis; dp splits batch only, sp and cp sequence, tp what is neither");
   }
   return ok();
 }

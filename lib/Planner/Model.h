@@ -67,6 +67,8 @@ public:
   Model model;
 
 private:
+  Result<std::vector<const Pin *>> conflictAmong(int op,
+                                                 std::vector<const Pin *> pins);
   void addOperation(int op);
   void addValue(int value);
   void addEdge(int first, int second, int fromList, int toList, DType dtype,

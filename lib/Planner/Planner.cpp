@@ -16,8 +16,10 @@
 #include "Meshes.h"
 #include "Model.h"
 #include "Pins.h"
+#include "partita/Support/Names.h"
 #include "partita/Topology/Units.h"
 #include <algorithm>
+#include <map>
 #include <random>
 
 using namespace partita;
@@ -49,7 +51,9 @@ private:
   Result<std::optional<PlanResult>> solve(Leaf leaf, int64_t toBeat);
   Result<PlanResult> searchMeshes();
   std::string restOfSpace() const;
-  Error noRoom(const std::string &place, int64_t least);
+  Error noRoom(const std::string &place, int64_t least,
+               const std::string &proof);
+  std::string proofText(const Mesh &mesh, const MemoryRows &rows) const;
   Result<bool> choose(const ModelBuilder &builder, int64_t toBeat,
                       PlanResult &result);
   void chooseRandomly(const Model &model, PlanResult &result) const;
@@ -61,8 +65,9 @@ private:
   const Graph &graph;
   const PlanOptions &options;
   DimClasses classes;
-  /// Of the meshes that had no room.
+  /// Of the mesh, without room, that needs least: what it needs, and why.
   int64_t leastBytes = INT64_MAX;
+  std::string leastProof;
 };
 } // namespace
 
@@ -82,13 +87,58 @@ static std::string bytesText(int64_t bytes) {
   return formatQuantity(static_cast<double>(bytes), Dimension::Bytes);
 }
 
+/// What every plan on a mesh holds when it holds most: where, and what.
+std::string PlanSearch::proofText(const Mesh &mesh,
+                                  const MemoryRows &rows) const {
+  constexpr size_t maxLines = 6;
+  struct Group {
+    std::vector<std::string> ids;
+    int64_t bytes = 0;
+  };
+  MemoryRows::Held held = rows.leastHeld();
+  std::map<std::string, Group> byName;
+  for (auto [op, bytes] : held.byOp) {
+    Group &group = byName[namePattern(graph.ops[op].id)];
+    group.ids.push_back(graph.ops[op].id);
+    group.bytes += bytes;
+  }
+  std::vector<Group> groups;
+  for (auto &[name, group] : byName)
+    groups.push_back(std::move(group));
+  std::sort(groups.begin(), groups.end(), [](const Group &a, const Group &b) {
+    return std::tuple(-a.bytes, a.ids) < std::tuple(-b.bytes, b.ids);
+  });
+  std::string text = "\n  at '" + graph.ops[held.row].id + "' a rank (" +
+                     options.topology.commonDevice().name + ", mesh " +
+                     mesh.str() + ") holds at least " + bytesText(held.bytes) +
+                     ":";
+  int64_t rest = 0;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const Group &group = groups[i];
+    if (i >= maxLines) {
+      rest += group.bytes;
+      continue;
+    }
+    text += "\n    " + bytesText(group.bytes) + "  " + commonName(group.ids);
+    if (group.ids.size() > 1)
+      text += " (" + std::to_string(group.ids.size()) + ")";
+  }
+  if (rest > 0)
+    text += "\n    " + bytesText(rest) + "  others";
+  return text;
+}
+
 /// `least` is what every plan needs at least; zero if it is within the limit.
-Error PlanSearch::noRoom(const std::string &place, int64_t least) {
-  leastBytes = std::min(leastBytes, least);
+Error PlanSearch::noRoom(const std::string &place, int64_t least,
+                         const std::string &proof) {
+  if (least > 0 && least < leastBytes) {
+    leastBytes = least;
+    leastProof = proof;
+  }
   return makeError(
       ExitCode::Infeasible, least ? memoryCode : noneFoundCode, place,
       least ? "every plan needs at least " + bytesText(least) + " a rank, of " +
-                  bytesText(options.memoryLimit)
+                  bytesText(options.memoryLimit) + proof
             : "no plan was found that needs at most " +
                   bytesText(options.memoryLimit) + " a rank",
       "give more ranks, another mesh, smaller dimensions or a narrower type");
@@ -116,10 +166,11 @@ Result<bool> PlanSearch::choose(const ModelBuilder &builder, int64_t toBeat,
                      "--mesh " + result.mesh.str(),
                      "no combination of strategies is connected by reshards",
                      "remove pins, or give more --effort");
+  if (!fitted.fits && fitted.leastBytes > options.memoryLimit)
+    return noRoom("--mesh " + result.mesh.str(), fitted.leastBytes,
+                  proofText(result.mesh, *rows));
   if (!fitted.fits)
-    return noRoom("--mesh " + result.mesh.str(),
-                  fitted.leastBytes > options.memoryLimit ? fitted.leastBytes
-                                                          : 0);
+    return noRoom("--mesh " + result.mesh.str(), 0, "");
   for (size_t o = 0; o < graph.ops.size(); ++o)
     result.strategies.push_back(
         model.candidates[o]->candidates[solution.values[o]].strategy);
@@ -293,6 +344,7 @@ Result<PlanResult> PlanSearch::searchMeshes() {
   const DeviceType device = options.topology.commonDevice();
   std::optional<PlanResult> best;
   int64_t bound = INT64_MAX;
+  bool someUnknown = false;
   for (Leaf &leaf : leaves) {
     if (best && leaf.bound >= best->cost.step())
       break;
@@ -303,8 +355,10 @@ Result<PlanResult> PlanSearch::searchMeshes() {
       Error error = solved.takeError();
       if (error.code != memoryCode && error.code != noneFoundCode)
         return error;
-      if (error.code == noneFoundCode)
+      if (error.code == noneFoundCode) {
         bound = std::min(bound, least);
+        someUnknown = true;
+      }
       continue;
     }
     if (!*solved)
@@ -319,7 +373,8 @@ Result<PlanResult> PlanSearch::searchMeshes() {
       best = std::move(result);
   }
   if (!best)
-    return noRoom("--topology " + options.topology.text, leastBytes);
+    return noRoom("--topology " + options.topology.text,
+                  someUnknown ? 0 : leastBytes, leastProof);
   best->bound = bound;
   best->boundSpace = std::to_string(number) + " meshes of up to " +
                      std::to_string(options.maxAxes) + " axes" + restOfSpace();

@@ -39,6 +39,11 @@ def test_a_large_model_on_too_little(gpt3):
     done = tools.partita("plan", gpt3, "--topology", "rtx-4090x8")
     message = tools.fails(done, 4)
     assert message.code == "plan.memory" and "at least" in str(message)
+    # What takes it, and what has a plan.
+    assert "a rank (rtx-4090, mesh x=8) holds at least 42" in message.text
+    assert "13.5 GiB  transformer.h.[0-95].mlp.c_fc.weight (96)" in message.text
+    assert "--topology rtx-4090x8x2: step " in message.text
+    assert message.hint.endswith("--topology rtx-4090x8x2")
 
 
 def test_weights_of_large_models_are_not_drawn(tmp_path):
@@ -67,9 +72,24 @@ def test_programs_keep_to_the_limit(zoo_model, scratch):
 
 def test_too_little_memory(zoo_model):
     model = zoo_model("bert").path
-    for limit in ("10KiB", "1MB"):
+    for limit, words in {"10KiB": "holds at least", "960KB": "the program of the"}.items():
         done = tools.partita("plan", model, "--topology", "cpu:2", "--memory-limit", limit)
-        assert tools.fails(done, 4).code == "plan.memory"
+        message = tools.fails(done, 4)
+        assert message.code == "plan.memory" and words in message.text
+
+
+def test_what_makes_room_is_planned(zoo_model):
+    model = zoo_model("bert").path
+    request = ["plan", model, "--topology", "cpu:2", "--memory-limit", "900KB"]
+    message = tools.fails(tools.partita(*request), 4)
+    for change in ("--topology cpu:4", "bf16 in place of f32", "--dim batch=1"):
+        assert f"\n    {change}: step " in message.text, change
+    # The pins that do not matter are not named.
+    pins = ["--pin", "pooler*:replicated", "--pin", "*.output*:replicated"]
+    request = ["plan", model, "--topology", "cpu:2", "--mesh", "tp=2", *pins]
+    message = tools.fails(tools.partita(*request, "--memory-limit", "1000KiB"), 4)
+    assert "\n    without --pin '*.output*:replicated': step " in message.text
+    assert "without --pin 'pooler" not in message.text
 
 
 @pytest.mark.parametrize("limit", ["", "5", "x", "-3GiB", "0GiB", "nanGiB", "1e99 TiB"])

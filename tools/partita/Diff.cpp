@@ -17,6 +17,7 @@
 #include "partita/Plan/Compare.h"
 #include "partita/Plan/IR.h"
 #include "partita/Support/File.h"
+#include "partita/Support/Names.h"
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <unordered_map>

@@ -14,6 +14,7 @@
 #include "Build.h"
 #include "Commands.h"
 #include "Document.h"
+#include "Repair.h"
 #include "partita/Support/File.h"
 #include <unistd.h>
 
@@ -34,9 +35,13 @@ static std::string hostName() {
 
 static Result<ExitCode> runPlan(const PlanCommandOptions &options) {
   PARTITA_TRY(Request request, options.request.resolve());
+  const Request asked = request;
   Progress progress(Pipeline::phases - 1);
   Pipeline &pipeline = startPipeline(std::move(request), progress);
-  PARTITA_TRY(runtime::Program program, buildProgramOf(pipeline));
+  auto built = buildProgramOf(pipeline);
+  if (!built)
+    return withRepairs(asked, pipeline.graph(), progress, built.takeError());
+  runtime::Program program = std::move(*built);
   Document document = makeDocument(pipeline, program);
   document.plan.run = PlanRun{pipeline.planSeconds(), hostName()};
   progress.clear();

@@ -22,10 +22,6 @@ namespace partita {
 /// "n = 3 x 12:tp x 64, m = dp"; "whole" without any.
 std::string splitText(const PlannedOp &op, const Mesh &mesh);
 
-/// A name for ids that differ in numbers only: "layer.[0-11].fc1". Numbers that
-/// leave gaps are listed, or shortened to "[0..11]" if they are many.
-std::string commonName(const std::vector<std::string> &ids);
-
 /// Operations that changed in the same way.
 struct Change {
   std::string kind;
