@@ -91,6 +91,23 @@ def RaiseAttention : Pass<"nn-raise-attention", "::mlir::ModuleOp"> {
   }];
 }
 
+def HoistSlices : Pass<"nn-hoist-slices", "::mlir::ModuleOp"> {
+  let summary = "Takes slices before what computes their input";
+  let description = [{
+    Where all that is read of a result is one slice, and the loops that it cuts
+    are parallel in the operation's sharding rule, the operands are sliced
+    instead: a classifier that reads one token leaves the last layer's products
+    one row. Queries of an attention are such rows, unless it is causal.
+
+    ```mlir
+    %y = nn.matmul %x, %w : tensor<197x8xf32>, tensor<8x4xf32>           // before
+    %z = nn.slice %y [0, 0] step [1, 1] : tensor<197x4xf32> to tensor<1x4xf32>
+    %s = nn.slice %x [0, 0] step [1, 1] : tensor<197x8xf32> to tensor<1x8xf32>
+    %z = nn.matmul %s, %w : tensor<1x8xf32>, tensor<8x4xf32>              // after
+    ```
+  }];
+}
+
 def ReportRaised : Pass<"nn-report-raised", "::mlir::ModuleOp"> {
   let summary = "Counts composites and what looks like parts of one";
   let description = [{

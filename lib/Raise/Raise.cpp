@@ -47,6 +47,7 @@ void partita::buildRaisePipeline(OpPassManager &manager) {
   manager.addPass(createRaiseActivations());
   manager.addPass(createRaiseRope());
   manager.addPass(createRaiseAttention());
+  manager.addPass(createHoistSlices());
   manager.addPass(createSimplify());
   manager.addPass(createDeduplicate());
   manager.addPass(createReportRaised());
