@@ -62,10 +62,10 @@ SliceOp commonSlice(Value value) {
 /// Whether an operation with smaller types and the same attributes is the same
 /// on a part. Those that say how they are split have attributes that change;
 /// those of attention do so where it is causal, which its rule says. Slices of
-/// slices are joined instead.
+/// slices are joined instead, and what has no operands computes nothing.
 bool isResizable(Operation *op) {
   return isa<ShardingRuleOpInterface>(op) && !isa<SliceOp>(op) && isPure(op) &&
-         op->getNumRegions() == 0 &&
+         op->getNumRegions() == 0 && op->getNumOperands() > 0 &&
          (!isa<LocalizeOpInterface>(op) || isa<AttentionOp>(op));
 }
 

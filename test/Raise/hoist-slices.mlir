@@ -47,3 +47,14 @@ func.func @stays(%x: tensor<4x6xf32>) -> (tensor<4x1xf32>, tensor<1x6xf32>, tens
   %d = nn.slice %e [1, 0] step [1, 1] {nn.id = "d", nn.nodes = []} : tensor<4x6xf32> to tensor<1x6xf32>
   return %a, %b, %t, %c, %d : tensor<4x1xf32>, tensor<1x6xf32>, tensor<4x6xf32>, tensor<1x6xf32>, tensor<1x6xf32>
 }
+
+// A parameter is what it is.
+// CHECK-LABEL: func.func @parameter
+// CHECK-NEXT: nn.get_parameter @w {{.*}} : tensor<4x6xf32>
+// CHECK-NEXT: nn.slice
+nn.parameter @w : tensor<4x6xf32> {file = -1 : i64, offset = 0 : i64, length = 96 : i64}
+func.func @parameter() -> tensor<1x6xf32> {
+  %w = nn.get_parameter @w {nn.id = "w", nn.nodes = []} : tensor<4x6xf32>
+  %s = nn.slice %w [2, 0] step [1, 1] {nn.id = "s", nn.nodes = []} : tensor<4x6xf32> to tensor<1x6xf32>
+  return %s : tensor<1x6xf32>
+}
