@@ -84,6 +84,7 @@ Plan partita::makePlan(const Graph &graph, const PlanOptions &options,
   plan.boundSpace = result.boundSpace;
   plan.gap = result.gap;
   plan.proved = result.proved;
+  plan.stoppedBy = result.stoppedBy;
   for (const Pin &pin : options.pins)
     plan.pins.push_back(pin.text);
   plan.notes = result.notes;

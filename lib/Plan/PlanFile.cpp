@@ -116,6 +116,7 @@ std::string partita::writePlan(const Plan &plan, const std::string &report) {
                    {"space", plan.boundSpace}};
   json["gap"] = plan.gap;
   json["proved"] = plan.proved;
+  json["stopped_by"] = stoppedByName(plan.stoppedBy);
   json["pins"] = plan.pins;
   json["notes"] = plan.notes;
   json["seed"] = plan.seed;
@@ -415,6 +416,11 @@ static Status readSearch(const Reader &root, Plan &plan) {
   PARTITA_TRY(plan.gap, gap.number(0, 1));
   PARTITA_TRY(Reader proved, root.field("proved"));
   PARTITA_TRY(plan.proved, proved.boolean());
+  PARTITA_TRY(Reader stopped, root.field("stopped_by"));
+  PARTITA_TRY(std::string reason, stopped.string());
+  if (!parseStoppedBy(reason))
+    return stopped.fail("'" + reason + "' is no reason to stop");
+  plan.stoppedBy = *parseStoppedBy(reason);
   PARTITA_TRY(Reader pins, root.field("pins"));
   PARTITA_TRY(plan.pins, pins.strings());
   PARTITA_TRY(Reader notes, root.field("notes"));
@@ -445,10 +451,10 @@ static Result<Plan> readRoot(const Reader &root) {
     return format.fail("'" + name + "' is not 'partita-plan'");
   PARTITA_TRY(Reader version, root.field("version"));
   PARTITA_CHECK(version.integer(1, 1));
-  PARTITA_CHECK(
-      root.onlyFields({"format", "version", "model", "topology", "mesh",
-                       "strategies", "predicted", "bound", "gap", "proved",
-                       "pins", "notes", "seed", "effort", "run"}));
+  PARTITA_CHECK(root.onlyFields({"format", "version", "model", "topology",
+                                 "mesh", "strategies", "predicted", "bound",
+                                 "gap", "proved", "stopped_by", "pins", "notes",
+                                 "seed", "effort", "run"}));
   Plan plan;
   PARTITA_TRY(Reader model, root.field("model"));
   PARTITA_CHECK(readModel(model, plan));

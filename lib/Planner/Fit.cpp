@@ -148,6 +148,8 @@ Status Fitter::findPrice() {
       if (fitted.leastBytes > limit)
         return ok();
     }
+    if (!fitting.empty() && options.isInterrupted())
+      break;
     if (fitting.empty()) {
       price *= 8;
       continue;
@@ -218,7 +220,7 @@ Status Fitter::run() {
   if (fitted.leastBytes > limit)
     return ok();
   PARTITA_CHECK(findPrice());
-  if (fitted.beaten || !fitted.fits)
+  if (fitted.beaten || !fitted.fits || options.isInterrupted())
     return ok();
   PARTITA_CHECK(mix());
   return tryBound(price);

@@ -48,6 +48,7 @@ private:
     size_t number = 0;
   };
   Result<Leaf> open(const Mesh &mesh) const;
+  bool isStopped();
   Result<std::optional<PlanResult>> solve(Leaf leaf, int64_t toBeat);
   Result<PlanResult> searchMeshes();
   std::string restOfSpace() const;
@@ -68,6 +69,8 @@ private:
   /// Of the mesh, without room, that needs least: what it needs, and why.
   int64_t leastBytes = INT64_MAX;
   std::string leastProof;
+  /// By whoever asked.
+  std::optional<StoppedBy> stopped;
 };
 } // namespace
 
@@ -152,6 +155,7 @@ Result<bool> PlanSearch::choose(const ModelBuilder &builder, int64_t toBeat,
   SolverOptions solver;
   solver.rounds = options.effort;
   solver.seed = options.seed;
+  solver.interrupted = [this] { return isStopped(); };
   std::optional<MemoryRows> rows;
   if (options.memoryLimit > 0)
     rows = builder.memory();
@@ -221,9 +225,20 @@ int64_t PlanSearch::residentBytes(const PlanResult &result) const {
   return bytes;
 }
 
+bool PlanSearch::isStopped() {
+  if (!stopped && options.stop)
+    stopped = options.stop();
+  return stopped.has_value();
+}
+
 /// What follows from the strategies.
 void PlanSearch::finish(PlanResult &result) const {
   result.setBound(result.bound);
+  result.proved &= !stopped || result.gap == 0;
+  result.stoppedBy = stopped           ? *stopped
+                     : result.proved   ? StoppedBy::Exhausted
+                     : result.gap == 0 ? StoppedBy::Gap
+                                       : StoppedBy::Work;
   result.residentBytes = residentBytes(result);
   for (int axis = 0; axis < result.mesh.numAxes(); ++axis) {
     bool used = false;
@@ -326,51 +341,59 @@ void PlanSearch::nameAxes(PlanResult &result) const {
 }
 
 /// The best plan of all meshes. Those whose operations alone take longer than a
-/// plan that is there are not solved: their bound is above its time.
+/// plan that is there are not solved: their bound is above its time. Whoever
+/// stops this gets the best of those that were looked at until there was one.
 Result<PlanResult> PlanSearch::searchMeshes() {
   std::vector<Mesh> meshes = meshesOf(options.topology, options.maxAxes);
   size_t number = meshes.size();
   if (options.randomStrategies)
     meshes = {meshes[options.seed % number]};
-  std::vector<Leaf> leaves;
-  for (const Mesh &mesh : meshes) {
-    PARTITA_TRY(Leaf leaf, open(mesh));
-    leaf.number = leaves.size();
-    leaves.push_back(std::move(leaf));
-  }
-  std::sort(leaves.begin(), leaves.end(), [](const Leaf &a, const Leaf &b) {
-    return std::pair(a.bound, a.number) < std::pair(b.bound, b.number);
-  });
   const DeviceType device = options.topology.commonDevice();
+  auto rank = [&](const PlanResult &plan) {
+    return plan.cost.step() + residentPrice(device, plan.residentBytes);
+  };
   std::optional<PlanResult> best;
   int64_t bound = INT64_MAX;
   bool someUnknown = false;
-  for (Leaf &leaf : leaves) {
-    if (best && leaf.bound >= best->cost.step())
-      break;
-    int64_t least = leaf.bound;
-    auto solved = solve(std::move(leaf), best ? best->cost.step() : INT64_MAX);
-    if (!solved) {
-      // Other meshes may have room.
-      Error error = solved.takeError();
-      if (error.code != memoryCode && error.code != noneFoundCode)
-        return error;
-      if (error.code == noneFoundCode) {
-        bound = std::min(bound, least);
-        someUnknown = true;
-      }
-      continue;
+  for (size_t next = 0; !best && next < meshes.size();) {
+    std::vector<Leaf> leaves;
+    while (next < meshes.size() && (leaves.empty() || !isStopped())) {
+      PARTITA_TRY(Leaf leaf, open(meshes[next]));
+      leaf.number = next++;
+      leaves.push_back(std::move(leaf));
     }
-    if (!*solved)
-      continue;
-    PlanResult &result = **solved;
-    bound = std::min(bound, result.bound);
-    auto rank = [&](const PlanResult &plan) {
-      return plan.cost.step() + residentPrice(device, plan.residentBytes);
-    };
-    result.residentBytes = residentBytes(result);
-    if (!best || rank(result) < rank(*best))
-      best = std::move(result);
+    std::sort(leaves.begin(), leaves.end(), [](const Leaf &a, const Leaf &b) {
+      return std::pair(a.bound, a.number) < std::pair(b.bound, b.number);
+    });
+    for (Leaf &leaf : leaves) {
+      int64_t least = leaf.bound;
+      if (best && (least >= best->cost.step() || isStopped())) {
+        bound = std::min(bound, least);
+        break;
+      }
+      auto solved =
+          solve(std::move(leaf), best ? best->cost.step() : INT64_MAX);
+      if (!solved) {
+        // Other meshes may have room.
+        Error error = solved.takeError();
+        if (error.code != memoryCode && error.code != noneFoundCode)
+          return error;
+        if (error.code == noneFoundCode) {
+          bound = std::min(bound, least);
+          someUnknown = true;
+        }
+        continue;
+      }
+      if (!*solved)
+        continue;
+      PlanResult &result = **solved;
+      bound = std::min(bound, result.bound);
+      result.residentBytes = residentBytes(result);
+      if (!best || rank(result) < rank(*best))
+        best = std::move(result);
+    }
+    if (next < meshes.size())
+      bound = 0; // Of those that were not looked at.
   }
   if (!best)
     return noRoom("--topology " + options.topology.text,
@@ -400,6 +423,27 @@ Result<PlanResult> PlanSearch::run() {
   }
   finish(result);
   return result;
+}
+
+static constexpr std::pair<StoppedBy, const char *> stopNames[] = {
+    {StoppedBy::Exhausted, "exhausted"},
+    {StoppedBy::Gap, "gap"},
+    {StoppedBy::Work, "work"},
+    {StoppedBy::Time, "time"},
+    {StoppedBy::User, "user"}};
+
+const char *partita::stoppedByName(StoppedBy reason) {
+  for (auto [known, name] : stopNames)
+    if (known == reason)
+      return name;
+  return "";
+}
+
+std::optional<StoppedBy> partita::parseStoppedBy(const std::string &text) {
+  for (auto [known, name] : stopNames)
+    if (text == name)
+      return known;
+  return std::nullopt;
 }
 
 void PlanResult::setBound(int64_t picoseconds) {

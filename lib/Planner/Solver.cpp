@@ -353,6 +353,10 @@ static Solution search(const Problem &problem, const SolverOptions &options) {
   solve::Options search;
   search.rounds = std::max<int64_t>(options.rounds, 1);
   search.seed = options.seed;
+  // After one round.
+  search.interrupted = [&options, asked = 0]() mutable {
+    return asked++ > 0 && options.isInterrupted();
+  };
   Solution solution;
   // Without memory something always fits.
   Result<solve::Answer> answer = solve::solve(asInstance(problem), search);
@@ -486,6 +490,7 @@ Solution SlackSearch::run() {
       findAssignment(dual);
     int64_t missing = best.price - best.bound;
     if (missing <= 0 || best.price >= forbidden || !options.prove ||
+        options.isInterrupted() ||
         tryWithin(dual, best.price - dual.bound, options.bucketLimit) ||
         (round > 0 && missing > before / 4 * 3))
       break;
@@ -499,8 +504,10 @@ Solution SlackSearch::run() {
   size_t values = 0;
   for (const std::vector<int64_t> &domain : left.problem.unary)
     values += domain.size();
-  if (best.price - best.bound >
-      (values > few || !options.prove ? best.price / small : 0))
+  bool isEnough = best.price < forbidden && options.isInterrupted();
+  if (!isEnough &&
+      best.price - best.bound >
+          (values > few || !options.prove ? best.price / small : 0))
     searchRest();
   return best;
 }

@@ -171,6 +171,7 @@ def plan(**changes) -> dict:
         "bound": {"step_seconds": 3e-6, "space": "every mesh"},
         "gap": 0.0,
         "proved": True,
+        "stopped_by": "exhausted",
         "pins": ["product:n=tp"],
         "notes": ['\u00e9 "quoted"\n'],
         "seed": 0,

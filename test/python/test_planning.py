@@ -2,8 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Plans of large models for large machines, and plans within a memory limit."""
 
+import json
 import math
+import signal
+import subprocess
 import sys
+import time
 
 import pytest
 from helpers import tools
@@ -44,6 +48,38 @@ def test_a_large_model_on_too_little(gpt3):
     assert "13.5 GiB  transformer.h.[0-95].mlp.c_fc.weight (96)" in message.text
     assert "--topology rtx-4090x8x2: step " in message.text
     assert message.hint.endswith("--topology rtx-4090x8x2")
+
+
+def test_no_time_is_enough_for_a_plan(gpt3, zoo_model):
+    for model, machine in ((gpt3, "dgx-h100x128"), (zoo_model("bert").path, "cpu:4")):
+        plan = planned(model, "--topology", machine, "--time-limit", "0")
+        assert plan["stopped_by"] == "time" and not plan["proved"]
+        assert 0 <= plan["bound"]["step_seconds"] <= plan["predicted"]["step_seconds"]
+    whole = planned(zoo_model("bert").path, "--topology", "cpu:4")
+    assert whole["stopped_by"] in ("exhausted", "gap", "work")
+    assert whole["predicted"]["step_seconds"] <= plan["predicted"]["step_seconds"]
+    # Whether a limit that is not reached is there makes no difference.
+    same = planned(zoo_model("bert").path, "--topology", "cpu:4", "--time-limit", "1000")
+    assert {**same, "run": 0} == {**whole, "run": 0}
+
+
+def test_interrupted_it_keeps_the_best(gpt3, tmp_path):
+    request = ["plan", gpt3, "--topology", "dgx-h100x128", "--axes", "3", "--format", "json"]
+    with subprocess.Popen(
+        [str(word) for word in [tools.PARTITA, *request, "--dump-dir", tmp_path / "stages"]],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        # It searches from then on.
+        while not (tmp_path / "stages" / "01-raised.mlir").exists():
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=100)
+    assert process.returncode == 0
+    plan = json.loads(out)
+    assert plan["stopped_by"] == "user" and math.prod(plan["mesh"].values()) == 1024
+    assert 0 <= plan["bound"]["step_seconds"] <= plan["predicted"]["step_seconds"]
 
 
 def test_weights_of_large_models_are_not_drawn(tmp_path):

@@ -125,9 +125,13 @@ static std::string summaryText(const Plan &plan) {
   text += "predicted step: " + secondsText(toSeconds(plan.cost.step())) + " (" +
           secondsText(toSeconds(plan.cost.compute)) + " compute, " +
           secondsText(toSeconds(plan.cost.communication)) + " communication)\n";
+  bool isCut =
+      plan.stoppedBy == StoppedBy::Time || plan.stoppedBy == StoppedBy::User;
   text += "bound: " + secondsText(toSeconds(plan.bound)) + ", gap " +
-          percent(plan.gap) + (plan.proved ? ", proved best" : "") + "; of " +
-          plan.boundSpace + "\n";
+          percent(plan.gap) + (plan.proved ? ", proved best" : "") +
+          (isCut ? std::string(", stopped by ") + stoppedByName(plan.stoppedBy)
+                 : "") +
+          "; of " + plan.boundSpace + "\n";
   for (const std::string &pin : plan.pins)
     text += "pin: " + pin + "\n";
   for (const std::string &note : plan.notes)

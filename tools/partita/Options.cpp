@@ -88,6 +88,12 @@ void RequestOptions::declare(CLI::App &command, bool withMachine) {
       ->check(CLI::PositiveNumber)
       ->type_name("N");
   command
+      .add_option("--time-limit", timeLimit,
+                  "Seconds of the search, after which the best so far is taken "
+                  "(default: none)")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("S");
+  command
       .add_option("--random-plan", randomPlan,
                   "Every operation takes a random legal strategy")
       ->group("");
@@ -267,6 +273,7 @@ Result<Request> RequestOptions::resolve() const {
     request.plan.memoryLimit = static_cast<int64_t>(*bytes);
   }
   request.plan.effort = effort;
+  request.timeLimit = timeLimit;
   request.plan.maxAxes = axes;
   request.plan.seed = random ? *random : seed;
   request.plan.randomStrategies = random.has_value();

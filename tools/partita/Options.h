@@ -18,6 +18,8 @@
 #include "partita/Differentiate/Differentiate.h"
 #include "partita/Planner/Planner.h"
 #include <CLI/CLI.hpp>
+#include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -42,6 +44,11 @@ struct Request {
   bool keepImported = false;
   /// This phase fails as if it had a defect; for tests.
   std::string injectedDefect;
+  /// Seconds that the search for a plan may take: then the best so far is
+  /// taken.
+  double timeLimit = std::numeric_limits<double>::infinity();
+  /// Asked by the search: whether the user wants the best so far.
+  std::function<bool()> interrupted;
 };
 
 /// The same as the user wrote it.
@@ -52,6 +59,7 @@ struct RequestOptions {
   std::optional<uint64_t> randomPlan, splitPlan;
   uint64_t seed = 0;
   int64_t effort = PlanOptions().effort;
+  double timeLimit = Request().timeLimit;
   int axes = PlanOptions().maxAxes;
   std::string memoryLimit;
   std::string train, loss = "cross-entropy", lossOutput, precision = "model";

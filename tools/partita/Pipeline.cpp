@@ -167,6 +167,7 @@ static Result<PlanResult> loadPlan(const std::string &path, const Graph &graph,
     result.bound = std::min(plan.bound, result.cost.step());
     result.boundSpace = plan.boundSpace;
     result.proved = plan.proved;
+    result.stoppedBy = plan.stoppedBy;
   }
   if (result.cost.step() > 0)
     result.gap = 1 - double(result.bound) / double(result.cost.step());
@@ -175,10 +176,29 @@ static Result<PlanResult> loadPlan(const std::string &path, const Graph &graph,
   return result;
 }
 
+/// Says when a search must end.
+static std::function<std::optional<StoppedBy>()>
+stopAfter(std::chrono::steady_clock::time_point begin, double seconds,
+          const std::function<bool()> &interrupted) {
+  return [=]() -> std::optional<StoppedBy> {
+    if (interrupted && interrupted())
+      return StoppedBy::User;
+    std::chrono::duration<double> passed =
+        std::chrono::steady_clock::now() - begin;
+    if (passed.count() >= seconds)
+      return StoppedBy::Time;
+    return std::nullopt;
+  };
+}
+
 Status Pipeline::search() {
   auto begin = std::chrono::steady_clock::now();
   PARTITA_TRY(modelGraph, extractGraph(*current));
   if (request.planFile.empty()) {
+    // One limit for all choices that the memory of programs takes.
+    if (!request.plan.stop)
+      request.plan.stop =
+          stopAfter(begin, request.timeLimit, request.interrupted);
     PARTITA_TRY(planned, partita::plan(modelGraph, request.plan));
     // Less memory was asked for than there is: only the first bound is of all
     // plans.

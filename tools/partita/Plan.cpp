@@ -16,6 +16,8 @@
 #include "Document.h"
 #include "Repair.h"
 #include "partita/Support/File.h"
+#include <atomic>
+#include <csignal>
 #include <unistd.h>
 
 using namespace partita;
@@ -28,6 +30,24 @@ struct PlanCommandOptions {
 };
 } // namespace
 
+static std::atomic<bool> interrupted = false;
+/// What Ctrl-C did before.
+static struct sigaction usual;
+
+/// From now on the first Ctrl-C keeps the best plan so far; another one ends
+/// the process.
+static void keepBestOnInterrupt() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) {
+    interrupted = true;
+    ::sigaction(SIGINT, &usual, nullptr);
+  };
+  sigemptyset(&action.sa_mask);
+  // What whoever started us chose to ignore stays ignored.
+  if (::sigaction(SIGINT, nullptr, &usual) == 0 && usual.sa_handler != SIG_IGN)
+    ::sigaction(SIGINT, &action, nullptr);
+}
+
 static std::string hostName() {
   char name[256] = {};
   return gethostname(name, sizeof(name) - 1) == 0 ? name : "";
@@ -35,6 +55,8 @@ static std::string hostName() {
 
 static Result<ExitCode> runPlan(const PlanCommandOptions &options) {
   PARTITA_TRY(Request request, options.request.resolve());
+  request.interrupted = [] { return interrupted.load(); };
+  keepBestOnInterrupt();
   const Request asked = request;
   Progress progress(Pipeline::phases - 1);
   Pipeline &pipeline = startPipeline(std::move(request), progress);

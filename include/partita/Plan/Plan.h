@@ -21,7 +21,7 @@
 //     },
 //     "predicted": {"step_seconds": 0.01, ..., "peak_bytes": [1024, 1024]},
 //     "bound": {"step_seconds": 0.0099, "space": "..."},
-//     "gap": 0.01, "proved": true,
+//     "gap": 0.01, "proved": true, "stopped_by": "exhausted",
 //     "pins": ["*fc1*:n=tp"], "seed": 0, "effort": 32,
 //     "run": {"seconds": 0.5, "host": "..."}
 //   }
@@ -76,6 +76,7 @@ struct Plan {
   std::string boundSpace;
   double gap = 0;
   bool proved = false;
+  StoppedBy stoppedBy = StoppedBy::Work;
   std::vector<std::string> pins, notes;
   uint64_t seed = 0;
   int64_t effort = 0;

@@ -24,6 +24,7 @@
 
 #include "partita/Planner/Graph.h"
 #include "partita/Topology/Topology.h"
+#include <functional>
 #include <optional>
 
 namespace partita {
@@ -42,6 +43,13 @@ struct Pin {
   static Result<Pin> parse(const std::string &text);
 };
 
+/// Why a search ended: a plan was proved the best; its step is its bound; the
+/// work that `effort` allows was done; or whoever asked wanted it to.
+enum class StoppedBy : uint8_t { Exhausted, Gap, Work, Time, User };
+/// "exhausted", "gap", ...
+const char *stoppedByName(StoppedBy reason);
+std::optional<StoppedBy> parseStoppedBy(const std::string &name);
+
 struct PlanOptions {
   Topology topology;
   /// Searched for if absent. Its product must be the number of ranks.
@@ -56,6 +64,9 @@ struct PlanOptions {
   /// Work units of the improving search where exact elimination does not fit.
   int64_t effort = 32;
   uint64_t seed = 0;
+  /// Asked between pieces of work: Time or User to take the best plan so far.
+  /// One is made in any case.
+  std::function<std::optional<StoppedBy>()> stop;
   /// Every operation takes a random legal strategy: for tests.
   bool randomStrategies = false;
   /// Of these, one that splits, if there is any.
@@ -92,6 +103,7 @@ struct PlanResult {
   /// objective, which is the step's time plus small prices for resident bytes
   /// and for what runs at load.
   bool proved = false;
+  StoppedBy stoppedBy = StoppedBy::Work;
   /// Bytes of parameters and of what is computed from them at load, rank 0.
   int64_t residentBytes = 0;
   /// Bytes of a rank at the fullest time, as far as operations decide

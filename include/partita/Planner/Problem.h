@@ -20,6 +20,7 @@
 
 #include "partita/Support/Error.h"
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -79,6 +80,10 @@ struct SolverOptions {
   /// Of the search (partita/Solve/Solve.h).
   int64_t rounds = 32;
   uint64_t seed = 0;
+  /// Asked between pieces of work. Once it says so the best so far is taken;
+  /// something is looked for all the same.
+  std::function<bool()> interrupted;
+  bool isInterrupted() const { return interrupted && interrupted(); }
 };
 
 /// What an assignment costs; at most `forbidden`.
