@@ -6,14 +6,28 @@
 //===----------------------------------------------------------------------===//
 
 #include "Bystanders.h"
-#include <algorithm>
-#include <chrono>
+#include "Table.h"
 #include <fstream>
+#include <map>
+#include <sched.h>
 #include <string>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <vector>
 
+using namespace partita;
 using namespace partita::tool;
+
+int64_t tool::coresHere() {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0)
+    return CPU_COUNT(&allowed);
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+//===----------------------------------------------------------------------===//
+// Processes
+//===----------------------------------------------------------------------===//
 
 /// Seconds that all cores together were busy: the first line of /proc/stat is
 /// user, nice, system, idle, iowait, ... in ticks.
@@ -48,17 +62,82 @@ static double now() {
       .count();
 }
 
-Bystanders::Bystanders()
-    : busy(busySeconds()), own(ownSeconds()), start(now()) {}
+//===----------------------------------------------------------------------===//
+// Neighbours
+//===----------------------------------------------------------------------===//
 
-double Bystanders::cores() const {
+/// Some milliseconds of arithmetic that keeps the units of a core full.
+static double arithmeticSeconds() {
+  constexpr int chains = 16, rounds = 1 << 19;
+  double x[chains];
+  for (int c = 0; c < chains; ++c)
+    x[c] = c;
+  double begin = now();
+  for (int i = 0; i < rounds; ++i)
+    for (double &value : x)
+      value = value * 0.999 + 0.5;
+  double seconds = now() - begin;
+  double sum = 0;
+  for (double value : x)
+    sum += value;
+  // Never so; but the compiler must not know.
+  return sum < 0 ? 0 : seconds;
+}
+
+/// Of so many threads that all compute at the same time.
+static std::vector<double> allArithmetic(int64_t threads) {
+  std::vector<double> seconds(static_cast<size_t>(threads));
+  std::vector<std::thread> others;
+  for (size_t t = 1; t < seconds.size(); ++t)
+    others.emplace_back([&, t] { seconds[t] = arithmeticSeconds(); });
+  seconds[0] = arithmeticSeconds();
+  for (std::thread &other : others)
+    other.join();
+  return seconds;
+}
+
+/// Cores that so many threads now lose against the best that was ever seen.
+static double lostNow(int64_t threads) {
+  static std::map<int64_t, double> known;
+  auto [best, isNew] = known.try_emplace(threads, HUGE_VAL);
+  double lost = HUGE_VAL;
+  // A thread that starts late, or a clock that has to rise, is no neighbour.
+  for (int attempt = 0; attempt < (isNew ? 20 : 3); ++attempt) {
+    std::vector<double> seconds = allArithmetic(threads);
+    for (double time : seconds)
+      best->second = std::min(best->second, time);
+    double sum = 0;
+    for (double time : seconds)
+      sum += 1 - best->second / time;
+    lost = std::min(lost, sum);
+  }
+  return lost;
+}
+
+//===----------------------------------------------------------------------===//
+// Both
+//===----------------------------------------------------------------------===//
+
+Bystanders::Bystanders(int64_t threads)
+    : threads(std::clamp<int64_t>(threads, 1, coresHere())) {
+  lostBefore = lostNow(this->threads);
+  busy = busySeconds();
+  own = ownSeconds();
+  start = now();
+}
+
+double Bystanders::lostCores() {
   double others = (busySeconds() - busy) - (ownSeconds() - own);
   // Ticks are counted where they end.
   constexpr double resolution = 0.03;
-  return std::max(0.0, others - resolution) / std::max(now() - start, 1e-3);
+  others = std::max(0.0, others - resolution) / std::max(now() - start, 1e-3);
+  double neighbours = std::max(lostBefore, lostNow(threads));
+  return std::min(others + neighbours, static_cast<double>(threads));
 }
 
-bool Bystanders::disturb() const {
-  constexpr double most = 0.06;
-  return cores() > most;
+std::string tool::disturbanceText(double lostCores) {
+  if (lostCores <= Bystanders::disturbing)
+    return "";
+  return "others took up to " + number(lostCores, 2) +
+         " of the cores: measure again when the machine is idle\n";
 }

@@ -28,8 +28,6 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
-#include <sched.h>
-#include <thread>
 
 using namespace partita;
 using namespace partita::tool;
@@ -44,7 +42,7 @@ struct CalibrateOptions {
 
 /// What is measured, and how long.
 struct Grids {
-  int passes;
+  int attempts, passes;
   int64_t poolBytes;
   /// Of products: m, n, k.
   std::vector<double> rows, columns, depths;
@@ -61,7 +59,7 @@ class Calibrator {
 public:
   Calibrator(int64_t ranks, int64_t threads, const Grids &grids);
   Result<CalibratedLoad> run();
-  /// Cores that others kept busy during the measurement that they most did.
+  /// Cores that were lost to others in the measurement that lost most.
   double disturbedBy() const { return disturbance; }
 
 private:
@@ -85,13 +83,6 @@ private:
 //===----------------------------------------------------------------------===//
 // This machine
 //===----------------------------------------------------------------------===//
-
-static int64_t coresHere() {
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0)
-    return CPU_COUNT(&allowed);
-  return std::max(1u, std::thread::hardware_concurrency());
-}
 
 /// "model name" of /proc/cpuinfo, without what cannot stand in a line.
 static std::string deviceHere() {
@@ -129,6 +120,7 @@ static double added(const PassSeconds &with, const PassSeconds &without,
 
 static const Grids &gridsOf(bool quick) {
   static const Grids full = {
+      .attempts = patient,
       .passes = 9,
       .poolBytes = 96 << 20,
       .rows = {1, 4, 16, 32, 64, 128, 256, 512},
@@ -144,6 +136,7 @@ static const Grids &gridsOf(bool quick) {
       .collectiveRows = {1, 16, 128, 1024},
   };
   static const Grids fast = {
+      .attempts = 1,
       .passes = 3,
       .poolBytes = 4 << 20,
       .rows = {16, 128},
@@ -184,20 +177,12 @@ int64_t Calibrator::callsFor(double flops) const {
 Result<std::vector<PassSeconds>> Calibrator::measure(ProbeProgram &program) {
   PARTITA_TRY(TemporaryFolder folder, TemporaryFolder::create());
   PARTITA_CHECK(program.link(folder));
-  std::vector<PassSeconds> best;
-  double least = HUGE_VAL;
-  for (int attempt = 0; attempt < mostAttempts; ++attempt) {
-    Bystanders bystanders;
-    PARTITA_TRY(std::vector<PassSeconds> seconds, program.run(folder));
-    if (double cores = bystanders.cores(); cores < least) {
-      least = cores;
-      best = std::move(seconds);
-    }
-    if (!bystanders.disturb())
-      break;
-  }
-  disturbance = std::max(disturbance, least);
-  return best;
+  auto run = [&] { return program.run(folder); };
+  PARTITA_TRY(auto watched,
+              undisturbed<std::vector<PassSeconds>>(load.ranks * load.threads,
+                                                    grids.attempts, run));
+  disturbance = std::max(disturbance, watched.lostCores);
+  return std::move(watched.value);
 }
 
 /// Fills a table of three coordinates: `probe` adds the calls of a point to a
@@ -355,15 +340,11 @@ Result<CalibratedLoad> Calibrator::run() {
 static std::string summary(const std::string &out,
                            const Calibration &calibration, double disturbance) {
   bool one = calibration.loads.size() == 1 && calibration.loads[0].ranks == 1;
-  std::string text = out + ": " + calibration.device + ", " +
-                     std::to_string(calibration.cores) +
-                     (calibration.cores == 1 ? " core" : " cores") +
-                     ", measured with " + calibration.loadsText() +
-                     (one ? " rank\n" : " ranks\n");
-  if (disturbance > Bystanders::muchDisturbance)
-    text += "other processes kept up to " + number(disturbance, 2) +
-            " cores busy: measure again when they are idle\n";
-  return text;
+  return out + ": " + calibration.device + ", " +
+         std::to_string(calibration.cores) +
+         (calibration.cores == 1 ? " core" : " cores") + ", measured with " +
+         calibration.loadsText() + (one ? " rank\n" : " ranks\n") +
+         disturbanceText(disturbance);
 }
 
 static Result<ExitCode> runCalibrate(const CalibrateOptions &options) {

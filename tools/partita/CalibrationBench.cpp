@@ -67,6 +67,7 @@ private:
   std::vector<Entry> entries;
   /// Meshes that have no plan, and why.
   std::vector<std::string> skipped;
+  /// Cores lost to others in the run that lost most.
   double disturbance = 0;
 };
 
@@ -133,10 +134,13 @@ Status CalibrationBench::add(int64_t ranks, const std::string &mesh) {
 // Measuring
 //===----------------------------------------------------------------------===//
 
-/// The times of all steps of a report.
-static Result<std::vector<double>> stepsOf(const std::string &report) {
+/// The times of the steps of one run.
+static Result<std::vector<double>> stepsOf(const CommandLine &command) {
+  PARTITA_TRY(Finished finished, runProcess(command));
+  if (finished.code != 0)
+    return executableError("the executable", finished.code, finished.errors);
   try {
-    return nlohmann::json::parse(report)
+    return nlohmann::json::parse(finished.output)
         .at("step_seconds_all")
         .get<std::vector<double>>();
   } catch (const nlohmann::json::exception &exception) {
@@ -149,26 +153,16 @@ static Result<std::vector<double>> stepsOf(const std::string &report) {
 Status CalibrationBench::measure(Entry &entry) {
   auto repeat = static_cast<int64_t>(1 / std::max(entry.predicted, 1e-9));
   repeat = std::clamp<int64_t>(repeat, 5, 50);
-  std::vector<double> best;
-  double least = HUGE_VAL;
-  for (int attempt = 0; attempt < mostAttempts; ++attempt) {
-    Bystanders bystanders;
-    PARTITA_TRY(
-        Finished finished,
-        runProcess({{entry.executable, "--random-inputs", "1", "--warmup", "2",
-                     "--repeat", std::to_string(repeat), "--report", "json"},
-                    {}}));
-    if (finished.code != 0)
-      return executableError("the executable", finished.code, finished.errors);
-    if (double cores = bystanders.cores(); cores < least) {
-      least = cores;
-      PARTITA_TRY(best, stepsOf(finished.output));
-    }
-    if (!bystanders.disturb())
-      break;
-  }
-  disturbance = std::max(disturbance, least);
-  entry.steps.insert(entry.steps.end(), best.begin(), best.end());
+  CommandLine command{{entry.executable, "--random-inputs", "1", "--warmup",
+                       "2", "--repeat", std::to_string(repeat), "--report",
+                       "json"},
+                      {}};
+  PARTITA_TRY(auto watched, undisturbed<std::vector<double>>(
+                                entry.ranks, options.rounds > 1 ? patient : 1,
+                                [&] { return stepsOf(command); }));
+  disturbance = std::max(disturbance, watched.lostCores);
+  entry.steps.insert(entry.steps.end(), watched.value.begin(),
+                     watched.value.end());
   return ok();
 }
 
@@ -232,16 +226,13 @@ std::string CalibrationBench::asText() const {
                      table.str() + "\n" + summaries.str();
   for (const std::string &mesh : skipped)
     text += "  skipped " + mesh + "\n";
-  if (disturbance > Bystanders::muchDisturbance)
-    text += "other processes kept up to " + number(disturbance, 2) +
-            " cores busy: measure again when they are idle\n";
-  return text;
+  return text + disturbanceText(disturbance);
 }
 
 std::string CalibrationBench::asJson() const {
   ordered_json json = {{"model", model},
                        {"rounds", options.rounds},
-                       {"disturbing_cores", disturbance},
+                       {"lost_cores", disturbance},
                        {"rows", ordered_json::array()},
                        {"ranks", ordered_json::array()},
                        {"skipped", skipped}};
