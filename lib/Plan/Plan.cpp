@@ -76,8 +76,13 @@ Plan partita::makePlan(const Graph &graph, const PlanOptions &options,
   plan.modelIdentity = modelIdentity(graph);
   plan.topology = options.topology.text;
   plan.mesh = result.mesh;
-  for (size_t o = 0; o < graph.ops.size(); ++o)
+  plan.microBatches = result.execution.microBatches;
+  plan.recompute = result.execution.recompute;
+  plan.stages = result.stages;
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
     plan.ops.push_back(planOperation(graph.ops[o], result.strategies[o]));
+    plan.ops.back().stage = result.execution.stage(o);
+  }
   plan.cost = result.cost;
   plan.residentBytes = result.residentBytes;
   plan.bound = result.bound;
@@ -118,6 +123,28 @@ static Result<Strategy> strategyFor(const PlannedOp &planned, const GraphOp &op,
     return error;
   }
   return strategy;
+}
+
+Result<Execution> partita::executionOf(const Plan &plan, const Graph &graph,
+                                       const std::string &place) {
+  Execution execution;
+  int axis = plan.mesh.axis(stageAxis);
+  execution.stages = axis < 0 ? 1 : plan.mesh.axisSizes[axis];
+  execution.microBatches = plan.microBatches;
+  execution.recompute = plan.recompute;
+  std::unordered_map<std::string, int> stageOf;
+  for (const PlannedOp &op : plan.ops) {
+    if (op.stage >= execution.stages)
+      return makeError(ExitCode::InvalidInput, "plan.field",
+                       place + ": operation '" + op.id + "'",
+                       "stage " + std::to_string(op.stage) + " of " +
+                           std::to_string(execution.stages),
+                       "stages count from zero along the axis pp");
+    stageOf[op.id] = op.stage;
+  }
+  for (size_t o = 0; execution.stages > 1 && o < graph.ops.size(); ++o)
+    execution.stageOf.push_back(stageOf[graph.ops[o].id]);
+  return execution;
 }
 
 Result<std::vector<Strategy>> partita::strategiesFor(const Plan &plan,

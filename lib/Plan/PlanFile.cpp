@@ -83,6 +83,9 @@ static std::string strategiesText(const Plan &plan) {
       text += i ? ", " : "";
       append(text, op.nodes[i]);
     }
+    text += "]";
+    if (op.stage)
+      text += ", \"stage\": " + std::to_string(op.stage);
     std::string &factors = known[op.factors];
     if (factors.empty()) {
       Json json = Json::object();
@@ -90,9 +93,23 @@ static std::string strategiesText(const Plan &plan) {
         json[factor.name] = toJson(factor.parts, plan.mesh);
       factors = dumped(json, -1);
     }
-    text += "], \"factors\": " + factors + "}";
+    text += ", \"factors\": " + factors + "}";
   }
   return text + (plan.ops.empty() ? "}" : "\n  }");
+}
+
+static Json executionJson(const Plan &plan) {
+  auto both = [](const StageTimes::Time &time) {
+    return Json{toSeconds(time.compute), toSeconds(time.communication)};
+  };
+  Json stages = Json::array();
+  for (const StageTimes &stage : plan.stages)
+    stages.push_back({{"forward_seconds", both(stage.forward)},
+                      {"backward_seconds", both(stage.backward)},
+                      {"once_seconds", both(stage.once)}});
+  return {{"micro_batches", plan.microBatches},
+          {"recompute", plan.recompute},
+          {"stages", std::move(stages)}};
 }
 
 std::string partita::writePlan(const Plan &plan, const std::string &report) {
@@ -104,12 +121,15 @@ std::string partita::writePlan(const Plan &plan, const std::string &report) {
   json["mesh"] = Json::object();
   for (int axis = 0; axis < plan.mesh.numAxes(); ++axis)
     json["mesh"][plan.mesh.axisNames[axis]] = plan.mesh.axisSizes[axis];
+  if (plan.microBatches > 1 || plan.recompute || plan.stages.size() > 1)
+    json["execution"] = executionJson(plan);
   json["strategies"] = Json::array(); // Replaced below.
   json["predicted"] = {
       {"step_seconds", toSeconds(plan.cost.step())},
       {"compute_seconds", toSeconds(plan.cost.compute)},
       {"communication_seconds", toSeconds(plan.cost.communication)},
       {"load_seconds", toSeconds(plan.cost.load)},
+      {"idle_seconds", toSeconds(plan.cost.idle)},
       {"resident_bytes", plan.residentBytes},
       {"peak_bytes", plan.peakBytes}};
   json["bound"] = {{"step_seconds", toSeconds(plan.bound)},
@@ -344,13 +364,18 @@ static Result<FactorSharding> readPart(const Reader &reader, const Mesh &mesh) {
 
 static Result<PlannedOp> readOp(const std::string &id, const Reader &reader,
                                 const Mesh &mesh) {
-  PARTITA_CHECK(reader.onlyFields({"op", "nodes", "factors"}));
+  PARTITA_CHECK(reader.onlyFields({"op", "nodes", "stage", "factors"}));
   PlannedOp op;
   op.id = id;
   PARTITA_TRY(Reader kind, reader.field("op"));
   PARTITA_TRY(op.kind, kind.string());
   PARTITA_TRY(Reader nodes, reader.field("nodes"));
   PARTITA_TRY(op.nodes, nodes.strings());
+  if (reader.has("stage")) {
+    PARTITA_TRY(Reader stage, reader.field("stage"));
+    PARTITA_TRY(int64_t number, stage.integer(0, 1 << 20));
+    op.stage = static_cast<int>(number);
+  }
   PARTITA_TRY(Reader factors, reader.field("factors"));
   PARTITA_CHECK(factors.forEach(
       [&](const std::string &name, const Reader &parts) -> Status {
@@ -371,15 +396,19 @@ static Result<PlannedOp> readOp(const std::string &id, const Reader &reader,
 }
 
 static Status readPredicted(const Reader &reader, Plan &plan) {
-  PARTITA_CHECK(reader.onlyFields({"step_seconds", "compute_seconds",
-                                   "communication_seconds", "load_seconds",
-                                   "resident_bytes", "peak_bytes"}));
+  PARTITA_CHECK(reader.onlyFields(
+      {"step_seconds", "compute_seconds", "communication_seconds",
+       "load_seconds", "idle_seconds", "resident_bytes", "peak_bytes"}));
   PARTITA_TRY(Reader compute, reader.field("compute_seconds"));
   PARTITA_TRY(plan.cost.compute, compute.seconds());
   PARTITA_TRY(Reader traffic, reader.field("communication_seconds"));
   PARTITA_TRY(plan.cost.communication, traffic.seconds());
   PARTITA_TRY(Reader load, reader.field("load_seconds"));
   PARTITA_TRY(plan.cost.load, load.seconds());
+  if (reader.has("idle_seconds")) {
+    PARTITA_TRY(Reader idle, reader.field("idle_seconds"));
+    PARTITA_TRY(plan.cost.idle, idle.seconds());
+  }
   PARTITA_TRY(Reader step, reader.field("step_seconds"));
   PARTITA_TRY(int64_t sum, step.seconds());
   if (std::abs(sum - plan.cost.step()) > 1000)
@@ -390,6 +419,39 @@ static Status readPredicted(const Reader &reader, Plan &plan) {
   PARTITA_TRY(plan.peakBytes, peak.list<int64_t>([](const Reader &item) {
     return item.integer(0, INT64_MAX);
   }));
+  return ok();
+}
+
+static Status readTimes(const Reader &reader, const std::string &name,
+                        StageTimes::Time &time) {
+  PARTITA_TRY(Reader field, reader.field(name));
+  PARTITA_TRY(
+      std::vector<int64_t> both,
+      field.list<int64_t>([](const Reader &item) { return item.seconds(); }));
+  if (both.size() != 2)
+    return field.fail("these are two numbers");
+  time = {both[0], both[1]};
+  return ok();
+}
+
+static Status readExecution(const Reader &reader, Plan &plan) {
+  PARTITA_CHECK(reader.onlyFields({"micro_batches", "recompute", "stages"}));
+  PARTITA_TRY(Reader count, reader.field("micro_batches"));
+  PARTITA_TRY(plan.microBatches, count.integer(1, 1 << 20));
+  PARTITA_TRY(Reader recompute, reader.field("recompute"));
+  PARTITA_TRY(plan.recompute, recompute.boolean());
+  PARTITA_TRY(Reader stages, reader.field("stages"));
+  PARTITA_TRY(
+      plan.stages,
+      stages.list<StageTimes>([](const Reader &item) -> Result<StageTimes> {
+        PARTITA_CHECK(item.onlyFields(
+            {"forward_seconds", "backward_seconds", "once_seconds"}));
+        StageTimes times;
+        PARTITA_CHECK(readTimes(item, "forward_seconds", times.forward));
+        PARTITA_CHECK(readTimes(item, "backward_seconds", times.backward));
+        PARTITA_CHECK(readTimes(item, "once_seconds", times.once));
+        return times;
+      }));
   return ok();
 }
 
@@ -452,9 +514,9 @@ static Result<Plan> readRoot(const Reader &root) {
   PARTITA_TRY(Reader version, root.field("version"));
   PARTITA_CHECK(version.integer(1, 1));
   PARTITA_CHECK(root.onlyFields({"format", "version", "model", "topology",
-                                 "mesh", "strategies", "predicted", "bound",
-                                 "gap", "proved", "stopped_by", "pins", "notes",
-                                 "seed", "effort", "run"}));
+                                 "mesh", "execution", "strategies", "predicted",
+                                 "bound", "gap", "proved", "stopped_by", "pins",
+                                 "notes", "seed", "effort", "run"}));
   Plan plan;
   PARTITA_TRY(Reader model, root.field("model"));
   PARTITA_CHECK(readModel(model, plan));
@@ -462,6 +524,10 @@ static Result<Plan> readRoot(const Reader &root) {
   PARTITA_TRY(plan.topology, topology.string());
   PARTITA_TRY(Reader mesh, root.field("mesh"));
   PARTITA_TRY(plan.mesh, readMesh(mesh));
+  if (root.has("execution")) {
+    PARTITA_TRY(Reader execution, root.field("execution"));
+    PARTITA_CHECK(readExecution(execution, plan));
+  }
   PARTITA_TRY(Reader strategies, root.field("strategies"));
   PARTITA_CHECK(strategies.forEach(
       [&](const std::string &id, const Reader &reader) -> Status {

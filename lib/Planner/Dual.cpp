@@ -308,6 +308,8 @@ DualBound Messages::measure() {
 }
 
 DualBound planner::boundByMessages(const Problem &problem) {
+  if (problem.unary.empty())
+    return {};
   Messages messages(problem);
   messages.improve();
   return messages.measure();

@@ -26,33 +26,42 @@ namespace {
 class Evaluator {
 public:
   Evaluator(const Graph &graph, const Topology &topology, const Mesh &mesh,
-            const std::vector<Strategy> &strategies)
-      : graph(graph), mesh(mesh), strategies(strategies),
-        collectives(topology, mesh), kernels(topology),
-        reshard(mesh, collectives), uses(graph.values.size()) {}
-  /// By operation.
-  Result<std::vector<PlanCost>> run();
+            const std::vector<Strategy> &strategies, const Execution &execution)
+      : graph(graph), mesh(stageOf(mesh)), strategies(strategies),
+        execution(execution), phases(phasesOf(graph)),
+        collectives(topology, this->mesh), betweenStages(topology, mesh),
+        kernels(topology), reshard(this->mesh, collectives),
+        uses(graph.values.size()), stages(execution.stages) {}
+  Result<PlanCost> run(std::vector<StageTimes> *stageTimes);
+  /// By operation, of one micro-batch.
+  std::vector<PlanCost> parts;
 
 private:
   int64_t kernel(size_t op) const;
   int64_t bytesOf(const Sharding &sharding, DType dtype) const;
   Status addTraffic(int value, size_t producer, size_t result);
   Status addReturn(size_t number);
-  Status addPath(DType dtype, const Sharding &from, const Sharding &to,
-                 bool atLoad);
+  Result<int64_t> pathTime(DType dtype, const Sharding &from,
+                           const Sharding &to);
+  StageTimes::Time &timesOf(size_t op, size_t asIn);
+  void addTraffic(size_t maker, size_t op, size_t asIn, bool atLoad,
+                  int64_t time);
+  int64_t transferTime(int value, size_t producer) const;
+  PlanCost total() const;
 
   const Graph &graph;
-  const Mesh &mesh;
+  const Mesh mesh;
   const std::vector<Strategy> &strategies;
-  CollectiveCost collectives;
+  const Execution &execution;
+  const std::vector<OpPhase> phases;
+  CollectiveCost collectives, betweenStages;
   KernelCost kernels;
   ReshardPlanner reshard;
   std::map<std::tuple<DType, Sharding, Sharding>, int64_t> prices;
   /// By value: operations and operand numbers.
   std::vector<std::vector<std::pair<size_t, size_t>>> uses;
-  std::vector<PlanCost> parts;
-  /// Which of them is added to.
-  PlanCost *part = nullptr;
+  std::vector<StageTimes> stages;
+  int64_t load = 0;
 };
 } // namespace
 
@@ -98,10 +107,10 @@ int64_t Evaluator::kernel(size_t number) const {
                                         op.flops, shares, read + written));
 }
 
-Status Evaluator::addPath(DType dtype, const Sharding &from, const Sharding &to,
-                          bool atLoad) {
+Result<int64_t> Evaluator::pathTime(DType dtype, const Sharding &from,
+                                    const Sharding &to) {
   if (from == to)
-    return ok();
+    return 0;
   // Layers repeat their paths.
   auto [it, isNew] = prices.try_emplace({dtype, from, to}, 0);
   if (isNew) {
@@ -110,33 +119,87 @@ Status Evaluator::addPath(DType dtype, const Sharding &from, const Sharding &to,
       it->second += collectives.picoseconds(move.kind, move.axes, dtype,
                                             move.from, move.to);
   }
-  (atLoad ? part->load : part->communication) += it->second;
-  return ok();
+  return it->second;
+}
+
+/// What `op` does as often as `asIn` runs adds to these times of its stage.
+StageTimes::Time &Evaluator::timesOf(size_t op, size_t asIn) {
+  StageTimes &stage = stages[execution.stage(op)];
+  return phases[asIn] == OpPhase::Forward    ? stage.forward
+         : phases[asIn] == OpPhase::Backward ? stage.backward
+                                             : stage.once;
+}
+
+/// What `maker` made goes to `op`.
+void Evaluator::addTraffic(size_t maker, size_t op, size_t asIn, bool atLoad,
+                           int64_t time) {
+  (atLoad ? load : timesOf(op, asIn).communication) += time;
+  (atLoad ? parts[maker].load : parts[maker].communication) += time;
+}
+
+static bool isInLoop(OpPhase phase) {
+  return phase == OpPhase::Forward || phase == OpPhase::Backward;
+}
+
+/// Where values come from that are the same for all micro-batches but are read
+/// wherever they lie.
+static bool isStored(const GraphOp &op) {
+  return op.atLoad || op.role == OpRole::Parameter || op.nextState >= 0;
+}
+
+/// What goes from one stage to another: each takes the mean of what its uses
+/// want, once.
+int64_t Evaluator::transferTime(int number, size_t op) const {
+  int64_t sum = 0, count = 0;
+  const GraphValue &value = graph.values[number];
+  for (auto [user, operand] : uses[number]) {
+    if (execution.stage(user) != execution.stage(op))
+      continue;
+    int64_t bytes = bytesOf(
+        operandSharding(graph.ops[user].rule, strategies[user], operand),
+        value.dtype);
+    sum += betweenStages.picoseconds(MoveKind::Permute,
+                                     uint32_t(1) << mesh.axis(stageAxis),
+                                     {bytes, bytes, 0, 0});
+    ++count;
+  }
+  return sum / std::max<int64_t>(count, 1);
 }
 
 /// The reshards of one value belong to the step, unless producer and users all
-/// run at load.
+/// run at load. A reshard runs as often as the use that asks for it, but a
+/// value that is computed once a step is brought to its place once.
 Status Evaluator::addTraffic(int number, size_t producer, size_t result) {
   struct Demand {
     Sharding sharding;
     bool atLoad;
+    size_t op, asIn;
   };
   const GraphValue &value = graph.values[number];
   bool loaded = graph.ops[producer].atLoad, allAtLoad = loaded;
   Sharding have =
       resultSharding(graph.ops[producer].rule, strategies[producer], result);
   std::vector<Demand> demands;
+  size_t oftenest = producer;
+  bool once = !isInLoop(phases[producer]);
   for (auto [op, operand] : uses[number]) {
     Sharding wanted = canonical(
         operandSharding(graph.ops[op].rule, strategies[op], operand), mesh);
     bool atLoad = loaded && graph.ops[op].atLoad;
     allAtLoad &= atLoad;
+    bool inLoop =
+        isInLoop(phases[op]) && (!once || isStored(graph.ops[producer]));
+    size_t asIn = inLoop ? op : once ? producer : op;
+    if (inLoop && (!isInLoop(phases[oftenest]) || oftenest == producer))
+      oftenest = op;
     auto it =
         std::find_if(demands.begin(), demands.end(), [&](const Demand &demand) {
-          return demand.sharding == wanted;
+          return demand.sharding == wanted &&
+                 execution.stage(demand.op) == execution.stage(op) &&
+                 phases[demand.asIn] == phases[asIn];
         });
     if (it == demands.end())
-      demands.push_back({std::move(wanted), atLoad});
+      demands.push_back({std::move(wanted), atLoad, op, asIn});
     else
       it->atLoad &= atLoad;
   }
@@ -146,10 +209,21 @@ Status Evaluator::addTraffic(int number, size_t producer, size_t result) {
     for (const Demand &demand : demands)
       targets.push_back(demand.sharding);
     PARTITA_TRY(shared, reshard.sharedLayout(value.dtype, have, targets));
+    if (!isInLoop(phases[oftenest]) && !demands.empty())
+      oftenest = demands[0].asIn;
+    PARTITA_TRY(int64_t time, pathTime(value.dtype, have, shared));
+    addTraffic(producer, producer, oftenest, allAtLoad, time);
   }
-  PARTITA_CHECK(addPath(value.dtype, have, shared, allAtLoad));
-  for (const Demand &demand : demands)
-    PARTITA_CHECK(addPath(value.dtype, shared, demand.sharding, demand.atLoad));
+  std::vector<char> received(execution.stages, 0);
+  for (const Demand &demand : demands) {
+    PARTITA_TRY(int64_t time, pathTime(value.dtype, shared, demand.sharding));
+    addTraffic(producer, demand.op, demand.asIn, demand.atLoad, time);
+    int stage = execution.stage(demand.op);
+    if (stage == execution.stage(producer) || received[stage]++)
+      continue;
+    addTraffic(producer, demand.op, demand.asIn, false,
+               transferTime(number, demand.op));
+  }
   return ok();
 }
 
@@ -158,16 +232,40 @@ Status Evaluator::addReturn(size_t number) {
   int next = graph.ops[number].nextState;
   if (next < 0)
     return ok();
-  return addPath(
-      graph.values[graph.ops[number].results[0]].dtype,
-      canonical(operandSharding(graph.ops[next].rule, strategies[next], 0),
-                mesh),
-      canonical(resultSharding(graph.ops[number].rule, strategies[number], 0),
-                mesh),
-      false);
+  PARTITA_TRY(int64_t time,
+              pathTime(graph.values[graph.ops[number].results[0]].dtype,
+                       canonical(operandSharding(graph.ops[next].rule,
+                                                 strategies[next], 0),
+                                 mesh),
+                       canonical(resultSharding(graph.ops[number].rule,
+                                                strategies[number], 0),
+                                 mesh)));
+  stages[execution.stage(number)].once.communication += time;
+  parts[number].communication += time;
+  return ok();
 }
 
-Result<std::vector<PlanCost>> Evaluator::run() {
+/// Of the stage that does most.
+PlanCost Evaluator::total() const {
+  PlanCost cost;
+  const int64_t m = execution.microBatches;
+  for (const StageTimes &stage : stages) {
+    int64_t compute = m * (stage.forward.compute + stage.backward.compute) +
+                      stage.once.compute;
+    int64_t communication =
+        m * (stage.forward.communication + stage.backward.communication) +
+        stage.once.communication;
+    if (compute + communication > cost.step()) {
+      cost.compute = compute;
+      cost.communication = communication;
+    }
+  }
+  cost.idle = stepTime(stages, m) - cost.step();
+  cost.load = load;
+  return cost;
+}
+
+Result<PlanCost> Evaluator::run(std::vector<StageTimes> *stageTimes) {
   if (strategies.size() != graph.ops.size())
     return makeError(ExitCode::InvalidInput, "plan.illegal", "plan",
                      "the plan has " + std::to_string(strategies.size()) +
@@ -176,41 +274,47 @@ Result<std::vector<PlanCost>> Evaluator::run() {
   parts.assign(graph.ops.size(), {});
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     const GraphOp &op = graph.ops[o];
-    part = &parts[o];
     if (Status legal = checkStrategy(op.rule, strategies[o], mesh, op.id);
         !legal) {
       Error error = legal.takeError();
       error.code = "plan.illegal";
       return error;
     }
-    (op.atLoad ? part->load : part->compute) += kernel(o);
+    int64_t time = kernel(o);
+    (op.atLoad ? load : timesOf(o, o).compute) += time;
+    (op.atLoad ? parts[o].load : parts[o].compute) += time;
     for (size_t i = 0; i < op.operands.size(); ++i)
       uses[op.operands[i]].push_back({o, i});
   }
-  for (size_t o = 0; o < graph.ops.size(); ++o) {
-    part = &parts[o];
+  for (size_t o = 0; o < graph.ops.size(); ++o)
     for (size_t i = 0; i < graph.ops[o].results.size(); ++i)
       PARTITA_CHECK(addTraffic(graph.ops[o].results[i], o, i));
+  for (size_t o = 0; o < graph.ops.size(); ++o)
     PARTITA_CHECK(addReturn(o));
-  }
-  return parts;
-}
-
-Result<std::vector<PlanCost>>
-partita::evaluateParts(const Graph &graph, const Topology &topology,
-                       const Mesh &mesh,
-                       const std::vector<Strategy> &strategies) {
-  PARTITA_CHECK(checkGraph(graph));
-  return Evaluator(graph, topology, mesh, strategies).run();
+  if (execution.recompute)
+    for (StageTimes &stage : stages) {
+      stage.backward.compute += stage.forward.compute;
+      stage.backward.communication += stage.forward.communication;
+    }
+  if (stageTimes)
+    *stageTimes = stages;
+  return total();
 }
 
 Result<PlanCost> partita::evaluate(const Graph &graph, const Topology &topology,
                                    const Mesh &mesh,
-                                   const std::vector<Strategy> &strategies) {
-  PARTITA_TRY(std::vector<PlanCost> parts,
-              evaluateParts(graph, topology, mesh, strategies));
-  PlanCost total;
-  for (const PlanCost &part : parts)
-    total += part;
-  return total;
+                                   const std::vector<Strategy> &strategies,
+                                   const Execution &execution,
+                                   std::vector<StageTimes> *stages) {
+  PARTITA_CHECK(checkGraph(graph));
+  return Evaluator(graph, topology, mesh, strategies, execution).run(stages);
+}
+
+Result<std::vector<PlanCost>> partita::evaluateParts(
+    const Graph &graph, const Topology &topology, const Mesh &mesh,
+    const std::vector<Strategy> &strategies, const Execution &execution) {
+  PARTITA_CHECK(checkGraph(graph));
+  Evaluator evaluator(graph, topology, mesh, strategies, execution);
+  PARTITA_CHECK(evaluator.run(nullptr));
+  return std::move(evaluator.parts);
 }

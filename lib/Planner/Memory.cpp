@@ -6,7 +6,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "Memory.h"
+#include "Segments.h"
 #include <algorithm>
+#include <climits>
+#include <numeric>
 
 using namespace partita;
 using namespace partita::planner;
@@ -16,96 +19,35 @@ class MemoryRows::Builder {
 public:
   Builder(const Graph &graph,
           const std::vector<const CandidateSet *> &candidates,
-          const ReshardPlanner &reshard, const Mesh &mesh)
-      : graph(graph), candidates(candidates), reshard(reshard), mesh(mesh),
-        producer(graph.values.size(), -1), lastUse(graph.values.size(), -1) {
-    for (size_t o = 0; o < graph.ops.size(); ++o) {
-      for (int value : graph.ops[o].results)
-        producer[value] = static_cast<int>(o);
-      // What only runs at load keeps nothing for the step.
-      if (!graph.ops[o].atLoad)
-        for (int value : graph.ops[o].operands)
-          lastUse[value] = static_cast<int>(o);
-    }
-  }
-
-  std::vector<Item> run() {
-    for (size_t o = 0; o < graph.ops.size(); ++o) {
-      const GraphOp &op = graph.ops[o];
-      if (isResident(op))
-        addResident(static_cast<int>(o));
-      else if (isWhole(op))
-        addWhole(static_cast<int>(o));
-    }
-    return std::move(items);
-  }
+          const ReshardPlanner &reshard, const Mesh &mesh,
+          const Costing &costing);
+  /// Says which operation each row is of.
+  std::vector<Item> run(std::vector<int> &opOfRow);
 
 private:
+  using Numbers = std::vector<int>;
   /// Does not take part in fusions: reads and writes buffers.
   static bool isWhole(const GraphOp &op) {
     return op.role == OpRole::Compute && !op.atLoad &&
            op.kernelClass >= KernelClass::Gemm;
   }
-
-  void addResident(int number) {
-    std::vector<int> results;
-    const GraphOp &op = graph.ops[number];
-    for (size_t i = 0; i < op.results.size(); ++i)
-      if (lastUse[op.results[i]] >= 0)
-        results.push_back(static_cast<int>(i));
-    add(number, 0, static_cast<int>(graph.ops.size()) - 1, {}, results);
+  bool is(size_t op, OpPhase phase) const {
+    return costing.phases[op] == phase;
   }
-
-  void addWhole(int number) {
-    const GraphOp &op = graph.ops[number];
-    for (size_t i = 0; i < op.results.size(); ++i)
-      add(number, number, std::max(number, lastUse[op.results[i]]), {},
-          {static_cast<int>(i)});
-    // What such an operation made is counted with that.
-    std::vector<int> operands, seen;
-    for (size_t i = 0; i < op.operands.size(); ++i) {
-      int value = op.operands[i];
-      const GraphOp &from = graph.ops[producer[value]];
-      if (isResident(from) || isWhole(from) || from.role == OpRole::Input ||
-          std::find(seen.begin(), seen.end(), value) != seen.end())
-        continue;
-      seen.push_back(value);
-      operands.push_back(static_cast<int>(i));
-    }
-    add(number, number, number, operands, {});
+  int stageOf(size_t op) const { return costing.execution.stage(op); }
+  void orderRows();
+  void findUses();
+  void addResident(int op);
+  void addRead(int op);
+  void addMade(int op, size_t result);
+  void addKept(int op, size_t result);
+  void addReceived(int value);
+  void add(int op, std::pair<int, int> rows, const Numbers &operands,
+           const Numbers &results, int64_t copies = 1);
+  /// All rows of a stage.
+  std::pair<int, int> allOf(int stage) const {
+    return {firstRow[stage], firstRow[stage + 1] - 1};
   }
-
-  /// An item of the bytes of these operands and results, or of what they look
-  /// at.
-  void add(int number, int begin, int end, const std::vector<int> &operands,
-           const std::vector<int> &results) {
-    if (operands.empty() && results.empty())
-      return;
-    const CandidateSet *set = candidates[number];
-    auto &bytes = known[{set, operands, results}];
-    if (!bytes) {
-      auto made = std::make_shared<std::vector<int64_t>>();
-      const GraphOp &op = graph.ops[number];
-      for (const Candidate &candidate : set->candidates) {
-        auto operandBytes = [&](size_t i) {
-          return bytesOf(candidate.operands[i], op.operands[i]);
-        };
-        auto resultBytes = [&](size_t i) {
-          return bytesOf(candidate.results[i], op.results[i]);
-        };
-        int64_t sum = 0;
-        for (int i : operands)
-          sum += operandBytes(i);
-        for (int i : results)
-          sum += isResident(op) ? keptBytes(op, i, operandBytes, resultBytes)
-                                : resultBytes(i);
-        made->push_back(std::min(sum, forbidden));
-      }
-      bytes = std::move(made);
-    }
-    items.push_back({number, begin, end, bytes});
-  }
-
   int64_t bytesOf(int layout, int value) const {
     return std::min(
         maxLocalBytes(reshard.layout(layout), mesh, graph.values[value].dtype),
@@ -116,23 +58,259 @@ private:
   const std::vector<const CandidateSet *> &candidates;
   const ReshardPlanner &reshard;
   const Mesh &mesh;
-  std::vector<int> producer, lastUse; // by value
-  std::map<std::tuple<const CandidateSet *, std::vector<int>, std::vector<int>>,
+  const Costing &costing;
+  Numbers row, firstRow; // by operation; by stage
+  Numbers producer;      // by value
+  std::vector<std::vector<std::pair<int, size_t>>> uses; // by value
+  /// By value: the last row of its own stage and phase that reads it, or reads
+  /// what looks at it; of values that the backward pass reads, also there.
+  Numbers lastUse, lastBackward, firstBackward;
+  std::vector<char> boundary;   // by value
+  Numbers segmentOf, returnsAt; // by operation; by segment: first backward row
+  std::map<std::tuple<const CandidateSet *, Numbers, Numbers>,
            std::shared_ptr<const std::vector<int64_t>>>
       known;
   std::vector<Item> items;
 };
 
+MemoryRows::Builder::Builder(
+    const Graph &graph, const std::vector<const CandidateSet *> &candidates,
+    const ReshardPlanner &reshard, const Mesh &mesh, const Costing &costing)
+    : graph(graph), candidates(candidates), reshard(reshard), mesh(mesh),
+      costing(costing), producer(graph.values.size(), -1),
+      uses(graph.values.size()), lastUse(graph.values.size(), -1),
+      lastBackward(graph.values.size(), -1),
+      firstBackward(graph.values.size(), INT_MAX) {
+  orderRows();
+  findUses();
+  if (costing.execution.recompute) {
+    Segments segments(graph, costing.phases);
+    segmentOf = segments.segmentOf();
+    boundary = segments.crossing();
+    returnsAt.assign(segments.count(), INT_MAX);
+    for (size_t o = 0; o < graph.ops.size(); ++o)
+      if (is(o, OpPhase::Backward))
+        returnsAt[segmentOf[o]] = std::min(returnsAt[segmentOf[o]], row[o]);
+  }
+}
+
+/// Stages one after the other, each in the order of the graph.
+void MemoryRows::Builder::orderRows() {
+  std::vector<int> next(costing.execution.stages + 1, 0);
+  for (size_t o = 0; o < graph.ops.size(); ++o)
+    ++next[stageOf(o) + 1];
+  std::partial_sum(next.begin(), next.end(), next.begin());
+  firstRow = next;
+  for (size_t o = 0; o < graph.ops.size(); ++o)
+    row.push_back(next[stageOf(o)]++);
+}
+
+void MemoryRows::Builder::findUses() {
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    for (int value : graph.ops[o].results)
+      producer[value] = static_cast<int>(o);
+    for (size_t i = 0; i < graph.ops[o].operands.size(); ++i)
+      uses[graph.ops[o].operands[i]].push_back({static_cast<int>(o), i});
+  }
+  for (size_t value = graph.values.size(); value-- > 0;) {
+    int from = producer[value];
+    for (auto [op, operand] : uses[value]) {
+      // What only runs at load keeps nothing for the step.
+      if (graph.ops[op].atLoad || stageOf(op) != stageOf(from))
+        continue;
+      int last = row[op];
+      const GraphOp &user = graph.ops[op];
+      bool isView = costing.isInLoop(op) && user.role == OpRole::Compute &&
+                    user.kernelClass == KernelClass::Free;
+      bool returns = is(op, OpPhase::Backward) && is(from, OpPhase::Forward);
+      if (returns) {
+        lastBackward[value] = std::max(lastBackward[value], last);
+        firstBackward[value] = std::min(firstBackward[value], last);
+      } else {
+        lastUse[value] = std::max(lastUse[value], last);
+      }
+      for (size_t i = 0; isView && i < user.results.size(); ++i) {
+        int seen = user.results[i];
+        int &mine = returns ? lastBackward[value] : lastUse[value];
+        mine = std::max(mine, lastUse[seen]);
+        lastBackward[value] = std::max(lastBackward[value], lastBackward[seen]);
+        firstBackward[value] =
+            std::min(firstBackward[value], firstBackward[seen]);
+      }
+    }
+  }
+}
+
+std::vector<MemoryRows::Item>
+MemoryRows::Builder::run(std::vector<int> &opOfRow) {
+  opOfRow.resize(row.size());
+  for (size_t o = 0; o < row.size(); ++o)
+    opOfRow[row[o]] = static_cast<int>(o);
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    const GraphOp &op = graph.ops[o];
+    if (isResident(op)) {
+      addResident(static_cast<int>(o));
+      continue;
+    }
+    for (size_t i = 0; i < op.results.size(); ++i) {
+      if (isWhole(op))
+        addMade(static_cast<int>(o), i);
+      addKept(static_cast<int>(o), i);
+    }
+    if (isWhole(op))
+      addRead(static_cast<int>(o));
+  }
+  if (!costing.execution.isPlain())
+    for (size_t value = 0; value < graph.values.size(); ++value)
+      addReceived(static_cast<int>(value));
+  return std::move(items);
+}
+
+void MemoryRows::Builder::addResident(int number) {
+  Numbers results;
+  const GraphOp &op = graph.ops[number];
+  for (size_t i = 0; i < op.results.size(); ++i) {
+    bool used = false;
+    for (auto [user, operand] : uses[op.results[i]])
+      used |= !graph.ops[user].atLoad;
+    if (used)
+      results.push_back(static_cast<int>(i));
+  }
+  add(number, allOf(stageOf(number)), {}, results);
+}
+
+/// While it is made and used in its own phase.
+void MemoryRows::Builder::addMade(int number, size_t result) {
+  int value = graph.ops[number].results[result];
+  add(number, {row[number], std::max(row[number], lastUse[value])}, {},
+      {static_cast<int>(result)});
+}
+
+/// From the forward pass to the backward pass, and from micro-batch to
+/// micro-batch.
+void MemoryRows::Builder::addKept(int number, size_t result) {
+  const GraphOp &op = graph.ops[number];
+  const Execution &execution = costing.execution;
+  int value = op.results[result];
+  Numbers it{static_cast<int>(result)};
+  bool isView = op.kernelClass == KernelClass::Free;
+  if (is(number, OpPhase::Forward) && lastBackward[value] >= 0 && !isView &&
+      op.role == OpRole::Compute) {
+    // With what is counted as made there is no overlap.
+    int from =
+        isWhole(op) ? std::max(row[number], lastUse[value]) + 1 : row[number];
+    bool again = execution.recompute && !boundary[value];
+    if (again)
+      from = std::min(firstBackward[value], returnsAt[segmentOf[number]]);
+    if (from <= lastBackward[value])
+      add(number, {from, lastBackward[value]}, {}, it);
+    int64_t others = inFlight(execution, stageOf(number)) - 1;
+    if (!again && others > 0)
+      add(number, allOf(stageOf(number)), {}, it, others);
+  }
+  if (execution.microBatches == 1 || !costing.isInLoop(number))
+    return;
+  for (auto [user, operand] : uses[value])
+    if (is(user, OpPhase::Update) && graph.ops[user].role == OpRole::Compute) {
+      add(number, allOf(stageOf(number)), {}, it);
+      break;
+    }
+}
+
+/// While it is read; what such an operation made is counted with that.
+void MemoryRows::Builder::addRead(int number) {
+  const GraphOp &op = graph.ops[number];
+  Numbers operands, seen;
+  for (size_t i = 0; i < op.operands.size(); ++i) {
+    int value = op.operands[i], from = producer[value];
+    const GraphOp &maker = graph.ops[from];
+    bool isKept = is(from, OpPhase::Forward) && is(number, OpPhase::Backward) &&
+                  maker.kernelClass != KernelClass::Free;
+    if (isResident(maker) || isWhole(maker) || isKept ||
+        maker.role == OpRole::Input || stageOf(from) != stageOf(number) ||
+        std::find(seen.begin(), seen.end(), value) != seen.end())
+      continue;
+    seen.push_back(value);
+    operands.push_back(static_cast<int>(i));
+  }
+  add(number, {row[number], row[number]}, operands, {});
+}
+
+/// What a stage gets from another, from the first to the last use; copies of
+/// weights that are brought once a step. They are as the first use reads them.
+void MemoryRows::Builder::addReceived(int value) {
+  int from = producer[value];
+  std::map<int, std::pair<int, int>> rows; // by stage
+  std::map<int, std::pair<int, size_t>> first;
+  bool once = is(from, OpPhase::Once) && !isResident(graph.ops[from]) &&
+              graph.ops[from].role == OpRole::Compute;
+  for (auto [op, operand] : uses[value]) {
+    int stage = stageOf(op);
+    bool isHere = stage == stageOf(from);
+    if (isHere ? !(once && costing.isInLoop(op)) : graph.ops[op].atLoad)
+      continue;
+    auto [it, isNew] = rows.try_emplace(stage, row[op], row[op]);
+    if (isNew)
+      first[stage] = {op, operand};
+    it->second.first = std::min(it->second.first, row[op]);
+    it->second.second = std::max(it->second.second, row[op]);
+  }
+  for (auto [stage, range] : rows) {
+    auto [op, operand] = first[stage];
+    bool stays = !costing.isInLoop(from);
+    add(op, stays ? allOf(stage) : range, {static_cast<int>(operand)}, {});
+    bool returns = is(op, OpPhase::Forward) && !stays &&
+                   range.second >= row[op] &&
+                   costing.phases[from] == OpPhase::Forward;
+    int64_t others = inFlight(costing.execution, stage) - 1;
+    if (returns && others > 0)
+      add(op, allOf(stage), {static_cast<int>(operand)}, {}, others);
+  }
+}
+
+/// An item of the bytes of these operands and results, or of what they look
+/// at.
+void MemoryRows::Builder::add(int number, std::pair<int, int> rows,
+                              const Numbers &operands, const Numbers &results,
+                              int64_t copies) {
+  if (operands.empty() && results.empty())
+    return;
+  const CandidateSet *set = candidates[number];
+  auto &bytes = known[{set, operands, results}];
+  if (!bytes) {
+    auto made = std::make_shared<std::vector<int64_t>>();
+    const GraphOp &op = graph.ops[number];
+    for (const Candidate &candidate : set->candidates) {
+      auto operandBytes = [&](size_t i) {
+        return bytesOf(candidate.operands[i], op.operands[i]);
+      };
+      auto resultBytes = [&](size_t i) {
+        return bytesOf(candidate.results[i], op.results[i]);
+      };
+      int64_t sum = 0;
+      for (int i : operands)
+        sum += operandBytes(i);
+      for (int i : results)
+        sum += isResident(op) ? keptBytes(op, i, operandBytes, resultBytes)
+                              : resultBytes(i);
+      made->push_back(std::min(sum, forbidden));
+    }
+    bytes = std::move(made);
+  }
+  items.push_back({number, rows.first, rows.second, copies, bytes});
+}
+
 MemoryRows::MemoryRows(const Graph &graph,
                        const std::vector<const CandidateSet *> &candidates,
-                       const ReshardPlanner &reshard, const Mesh &mesh)
+                       const ReshardPlanner &reshard, const Mesh &mesh,
+                       const Costing &costing)
     : numRows(graph.ops.size()),
-      items(Builder(graph, candidates, reshard, mesh).run()) {}
+      items(Builder(graph, candidates, reshard, mesh, costing).run(opOfRow)) {}
 
 std::vector<int64_t> MemoryRows::usage(const std::vector<int> &values) const {
   std::vector<int64_t> rows(numRows + 1, 0);
   for (const Item &item : items) {
-    int64_t bytes = (*item.bytes)[values[item.op]];
+    int64_t bytes = item.copies * (*item.bytes)[values[item.op]];
     rows[item.begin] += bytes;
     rows[item.end + 1] -= bytes;
   }
@@ -146,14 +324,15 @@ MemoryRows::Held MemoryRows::leastHeld() const {
   std::vector<int64_t> rows(numRows + 1, 0);
   for (const Item &item : items) {
     int64_t least = *std::min_element(item.bytes->begin(), item.bytes->end());
-    rows[item.begin] += least;
-    rows[item.end + 1] -= least;
+    rows[item.begin] += item.copies * least;
+    rows[item.end + 1] -= item.copies * least;
   }
   for (size_t row = 1; row <= numRows; ++row)
     rows[row] += rows[row - 1];
   Held held;
   held.row = static_cast<int>(std::max_element(rows.begin(), rows.end()) -
                               rows.begin());
+  held.op = opOfRow[held.row];
   // An operation uses the least of all its items together.
   std::map<int, std::vector<int64_t>> byOp;
   for (const Item &item : items) {
@@ -162,7 +341,7 @@ MemoryRows::Held MemoryRows::leastHeld() const {
     std::vector<int64_t> &sums = byOp[item.op];
     sums.resize(item.bytes->size(), 0);
     for (size_t k = 0; k < sums.size(); ++k)
-      sums[k] += (*item.bytes)[k];
+      sums[k] += item.copies * (*item.bytes)[k];
   }
   for (const auto &[op, sums] : byOp) {
     held.byOp.push_back({op, *std::min_element(sums.begin(), sums.end())});
@@ -181,7 +360,8 @@ void MemoryRows::addPrices(const std::map<int, double> &prices,
   for (size_t row = 1; row <= numRows; ++row)
     before[row] += before[row - 1];
   for (const Item &item : items) {
-    double price = before[item.end + 1] - before[item.begin];
+    double price = static_cast<double>(item.copies) *
+                   (before[item.end + 1] - before[item.begin]);
     if (price <= 0)
       continue;
     price *= 1 + tilt * item.op / static_cast<double>(numRows);

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Meshes.h"
+#include "partita/Planner/Execution.h"
 #include <algorithm>
 #include <set>
 
@@ -46,16 +47,21 @@ static std::vector<std::vector<int64_t>> spansOf(const Topology &topology,
   return spans;
 }
 
-std::vector<Mesh> planner::meshesOf(const Topology &topology, int maxAxes) {
+std::vector<Mesh> planner::meshesOf(const Topology &topology, int maxAxes,
+                                    int64_t stages) {
   static const std::vector<std::string> names{"x", "y", "z", "w"};
   std::vector<Mesh> meshes;
   std::set<std::vector<std::vector<int64_t>>> seen;
   for (int axes = 1; axes <= maxAxes; ++axes) {
     std::vector<int64_t> sizes;
     std::vector<std::vector<int64_t>> all;
-    factorise(topology.numRanks(), axes, sizes, all);
+    factorise(topology.numRanks() / stages, axes, sizes, all);
     for (std::vector<int64_t> &list : all) {
       Mesh mesh{"mesh", {names.begin(), names.begin() + axes}, std::move(list)};
+      if (stages > 1) {
+        mesh.axisNames.insert(mesh.axisNames.begin(), stageAxis);
+        mesh.axisSizes.insert(mesh.axisSizes.begin(), stages);
+      }
       auto spans = spansOf(topology, mesh);
       if (spans.empty() || seen.insert(std::move(spans)).second)
         meshes.push_back(std::move(mesh));

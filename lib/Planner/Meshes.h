@@ -25,7 +25,10 @@ namespace partita::planner {
 /// The meshes over all ranks of `topology` with one to `maxAxes` axes of more
 /// than one rank, fewest axes first, one of those that are alike. For one rank,
 /// one axis of it.
-std::vector<Mesh> meshesOf(const Topology &topology, int maxAxes);
+/// With several `stages`, which divide the ranks, after an axis of them, the
+/// outermost, that does not count.
+std::vector<Mesh> meshesOf(const Topology &topology, int maxAxes,
+                           int64_t stages = 1);
 
 } // namespace partita::planner
 

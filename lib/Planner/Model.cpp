@@ -12,10 +12,12 @@ using namespace partita;
 using namespace partita::planner;
 
 ModelBuilder::ModelBuilder(const Graph &graph, const DimClasses &classes,
-                           const Mesh &mesh, const Topology &topology)
-    : graph(graph), mesh(mesh), device(topology.commonDevice()),
-      collectives(topology, mesh), kernels(topology),
-      reshard(mesh, collectives),
+                           const Mesh &mesh, const Topology &topology,
+                           Costing costing)
+    : graph(graph), mesh(stageOf(mesh)), costing(std::move(costing)),
+      device(topology.commonDevice()), collectives(topology, this->mesh),
+      betweenStages(topology, mesh), kernels(topology),
+      reshard(this->mesh, collectives),
       enumerator(graph, classes, this->mesh, kernels, reshard),
       producer(graph.values.size(), {-1, 0}), uses(graph.values.size()) {
   for (size_t o = 0; o < graph.ops.size(); ++o) {
@@ -85,7 +87,7 @@ void ModelBuilder::addValues() {
       addEdge(op.nextState, static_cast<int>(o),
               operandList(model.candidates[op.nextState], 0),
               resultList(model.candidates[o], 0),
-              graph.values[op.results[0]].dtype, false, 1);
+              {graph.values[op.results[0]].dtype, costing.onceOf(o)}, 1);
   }
 }
 
@@ -132,10 +134,11 @@ void ModelBuilder::addOperation(int number) {
   const GraphOp &op = graph.ops[number];
   std::vector<int64_t> objective, time;
   for (const Candidate &candidate : model.candidates[number]->candidates) {
-    time.push_back(op.atLoad ? 0 : candidate.time);
+    int64_t inStep = costing.shareOf(number)(candidate.time);
+    time.push_back(op.atLoad ? 0 : inStep);
     objective.push_back(
-        keepingPrice(op, candidate) +
-        (op.atLoad ? candidate.time / stepsPerLoad : candidate.time));
+        addPrices(keepingPrice(op, candidate),
+                  op.atLoad ? candidate.time / stepsPerLoad : inStep));
   }
   for (Problem *problem : {&model.objective, &model.time})
     problem->positions.push_back(number);
@@ -177,10 +180,12 @@ int ModelBuilder::resultList(const CandidateSet *set, size_t result) {
   return it->second;
 }
 
-std::shared_ptr<const PriceTable>
-ModelBuilder::table(int fromList, int toList, DType dtype, int64_t divisor) {
+std::shared_ptr<const PriceTable> ModelBuilder::table(int fromList, int toList,
+                                                      const Traffic &traffic,
+                                                      int64_t divisor) {
   std::shared_ptr<const PriceTable> &known =
-      tables[{fromList, toList, dtypeSize(dtype), divisor}];
+      tables[{fromList, toList, dtypeSize(traffic.dtype), traffic.share,
+              traffic.transfers, divisor}];
   if (known)
     return known;
   auto made = std::make_shared<PriceTable>();
@@ -188,14 +193,27 @@ ModelBuilder::table(int fromList, int toList, DType dtype, int64_t divisor) {
   made->rows = static_cast<int>(rows.size());
   made->columns = static_cast<int>(columns.size());
   made->prices.reserve(rows.size() * columns.size());
+  std::vector<int64_t> transfers(columns.size(), 0);
+  for (size_t c = 0; traffic.transfers && c < columns.size(); ++c)
+    transfers[c] = transferTime(maxLocalBytes(reshard.layout(columns[c]), mesh,
+                                              traffic.dtype)) /
+                   traffic.transfers;
   for (int row : rows)
-    for (int column : columns) {
-      int64_t price = reshard.picoseconds(dtype, row, column);
+    for (size_t c = 0; c < columns.size(); ++c) {
+      int64_t price = reshard.picoseconds(traffic.dtype, row, columns[c]);
       made->prices.push_back(
-          price >= ReshardPlanner::unreachable ? forbidden : price / divisor);
+          price >= ReshardPlanner::unreachable
+              ? forbidden
+              : traffic.share(addPrices(price / divisor, transfers[c])));
     }
   known = std::move(made);
   return known;
+}
+
+int64_t ModelBuilder::transferTime(int64_t bytes) const {
+  return betweenStages.picoseconds(MoveKind::Permute,
+                                   uint32_t(1) << mesh.axis(stageAxis),
+                                   {bytes, bytes, 0, 0});
 }
 
 /// Only tells what is forbidden: at load, time does not count.
@@ -212,18 +230,29 @@ withoutPrices(const std::shared_ptr<const PriceTable> &table) {
 
 /// `shareOf` is the number of uses among which equal reshards may be shared.
 void ModelBuilder::addEdge(int first, int second, int fromList, int toList,
-                           DType dtype, bool atLoad, int64_t shareOf) {
-  if (atLoad) {
-    auto load = table(fromList, toList, dtype, 1);
+                           const Traffic &traffic, int64_t shareOf) {
+  if (traffic.atLoad) {
+    auto load = table(fromList, toList, {traffic.dtype, {}}, 1);
     model.objective.edges.push_back({first, second, load});
     if (auto free = withoutPrices(load))
       model.time.edges.push_back({first, second, free});
     return;
   }
   model.objective.edges.push_back(
-      {first, second, table(fromList, toList, dtype, 1)});
+      {first, second, table(fromList, toList, traffic, 1)});
   model.time.edges.push_back(
-      {first, second, table(fromList, toList, dtype, shareOf)});
+      {first, second, table(fromList, toList, traffic, shareOf)});
+}
+
+/// The uses of a value in the stage of `op`, if it comes from another.
+int64_t ModelBuilder::transfersOf(int value, int op) const {
+  const Execution &execution = costing.execution;
+  int stage = execution.stage(op);
+  if (execution.stage(producer[value].first) == stage)
+    return 0;
+  return std::count_if(
+      uses[value].begin(), uses[value].end(),
+      [&](const Use &use) { return execution.stage(use.op) == stage; });
 }
 
 void ModelBuilder::addValue(int number) {
@@ -240,8 +269,10 @@ void ModelBuilder::addValue(int number) {
   if (users.size() == 1) {
     const Use &use = users[0];
     addEdge(from, use.op, fromList,
-            operandList(model.candidates[use.op], use.operand), value.dtype,
-            usedAtLoad(use), 1);
+            operandList(model.candidates[use.op], use.operand),
+            {value.dtype, costing.shareOf(graph, from, use.op), usedAtLoad(use),
+             transfersOf(number, use.op)},
+            1);
     return;
   }
   // A variable for the layout in which the uses find the value.
@@ -263,11 +294,29 @@ void ModelBuilder::addValue(int number) {
   model.objective.unary.emplace_back(layouts.size(), 0);
   model.time.unary.emplace_back(layouts.size(), 0);
   int sharedList = listOf(std::move(layouts));
-  addEdge(from, shared, fromList, sharedList, value.dtype, allAtLoad, 1);
+  // As often as by the use that asks most often.
+  Share most = costing.onceOf(from);
+  for (const Use &use : users) {
+    Share share = costing.shareOf(graph, from, use.op);
+    if (share.number * most.of > most.number * share.of)
+      most = share;
+  }
+  addEdge(from, shared, fromList, sharedList, {value.dtype, most, allAtLoad},
+          1);
   int64_t shareOf =
       std::max<int64_t>(1, static_cast<int64_t>(users.size()) - 1);
   for (const Use &use : users)
     addEdge(shared, use.op, sharedList,
-            operandList(model.candidates[use.op], use.operand), value.dtype,
-            usedAtLoad(use), shareOf);
+            operandList(model.candidates[use.op], use.operand),
+            {value.dtype, costing.shareOf(graph, from, use.op), usedAtLoad(use),
+             transfersOf(number, use.op)},
+            shareOf);
+}
+
+std::vector<int64_t> ModelBuilder::leastTimes() const {
+  std::vector<int64_t> times;
+  for (size_t o = 0; o < graph.ops.size(); ++o)
+    times.push_back(*std::min_element(model.time.unary[o].begin(),
+                                      model.time.unary[o].end()));
+  return times;
 }

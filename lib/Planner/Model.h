@@ -25,6 +25,7 @@
 #ifndef PARTITA_LIB_PLANNER_MODEL_H
 #define PARTITA_LIB_PLANNER_MODEL_H
 
+#include "Costing.h"
 #include "Memory.h"
 #include "Strategies.h"
 #include "partita/Planner/Problem.h"
@@ -51,18 +52,25 @@ struct Model {
 class ModelBuilder {
 public:
   ModelBuilder(const Graph &graph, const DimClasses &classes, const Mesh &mesh,
-               const Topology &topology);
+               const Topology &topology, Costing costing);
 
   /// The variables. Errors: `plan.pins-conflict` (4) naming the operation if
   /// its pins leave it no strategy; `plan.infeasible` (4) if nothing but its
   /// axes do.
   Status addOperations(const std::vector<std::vector<const Pin *>> &pinsOfOp);
+  /// Deals the operations to stages; before the edges.
+  void setStages(std::vector<int> stageOf) {
+    costing.execution.stageOf = std::move(stageOf);
+  }
+  const Execution &execution() const { return costing.execution; }
   /// The edges, after the operations.
   void addValues();
   /// What the operations need; after them.
   MemoryRows memory() const {
-    return MemoryRows(graph, model.candidates, reshard, mesh);
+    return MemoryRows(graph, model.candidates, reshard, mesh, costing);
   }
+  /// The least time of each operation, in the price of a step.
+  std::vector<int64_t> leastTimes() const;
 
   Model model;
 
@@ -71,10 +79,21 @@ private:
                                                  std::vector<const Pin *> pins);
   void addOperation(int op);
   void addValue(int value);
-  void addEdge(int first, int second, int fromList, int toList, DType dtype,
-               bool atLoad, int64_t shareOf);
-  std::shared_ptr<const PriceTable> table(int fromList, int toList, DType dtype,
-                                          int64_t divisor);
+  /// A reshard on an edge, what it counts, and whether the value also goes
+  /// from one stage to another, of which it takes a part.
+  struct Traffic {
+    DType dtype;
+    Share share;
+    bool atLoad = false;
+    /// Uses that share one transfer between stages; zero: there is none.
+    int64_t transfers = 0;
+  };
+  void addEdge(int first, int second, int fromList, int toList,
+               const Traffic &traffic, int64_t shareOf);
+  std::shared_ptr<const PriceTable>
+  table(int fromList, int toList, const Traffic &traffic, int64_t divisor);
+  int64_t transfersOf(int value, int op) const;
+  int64_t transferTime(int64_t bytes) const;
   int listOf(std::vector<int> layouts);
   int operandList(const CandidateSet *set, size_t operand);
   int resultList(const CandidateSet *set, size_t result);
@@ -86,8 +105,9 @@ private:
   };
   const Graph &graph;
   const Mesh mesh;
+  Costing costing;
   const DeviceType device;
-  CollectiveCost collectives;
+  CollectiveCost collectives, betweenStages;
   KernelCost kernels;
   ReshardPlanner reshard;
   StrategyEnumerator enumerator;
@@ -96,7 +116,7 @@ private:
   std::vector<std::vector<int>> lists;
   std::map<std::vector<int>, int> listNumbers;
   std::map<std::tuple<const CandidateSet *, int, size_t>, int> listsOfSets;
-  std::map<std::tuple<int, int, size_t, int64_t>,
+  std::map<std::tuple<int, int, size_t, Share, int64_t, int64_t>,
            std::shared_ptr<const PriceTable>>
       tables;
 };

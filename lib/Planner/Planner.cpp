@@ -12,15 +12,20 @@
 //===----------------------------------------------------------------------===//
 
 #include "partita/Planner/Planner.h"
+#include "Dominance.h"
+#include "Dual.h"
 #include "Fit.h"
 #include "Meshes.h"
 #include "Model.h"
 #include "Pins.h"
+#include "Segments.h"
 #include "partita/Support/Names.h"
 #include "partita/Topology/Units.h"
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <random>
+#include <set>
 
 using namespace partita;
 using namespace partita::planner;
@@ -34,39 +39,69 @@ namespace {
 class PlanSearch {
 public:
   PlanSearch(const Graph &graph, const PlanOptions &options)
-      : graph(graph), options(options), classes(analyseDims(graph)) {}
+      : whole(graph), options(options) {}
   Result<PlanResult> run();
 
 private:
-  /// A mesh whose operations are listed and priced, and the least time that the
-  /// operations alone take on it.
+  /// What one micro-batch runs.
+  struct Step {
+    Graph graph;
+    DimClasses classes;
+    std::vector<OpPhase> phases;
+    std::unique_ptr<Segments> segments;
+    Windows windows;
+  };
+  /// A mesh and a way to execute, and the least time that is known of it.
   struct Leaf {
     Mesh mesh;
-    std::unique_ptr<ModelBuilder> builder;
+    Execution execution;
+    const Step *step = nullptr;
     int64_t bound = 0;
-    /// In the order of the meshes.
+    /// Whether that comes from the leaf itself.
+    bool probed = false;
+    /// What its forward pass takes at least, in the price of a step.
+    int64_t forward = 0;
+    /// In the order in which they are listed.
     size_t number = 0;
   };
-  Result<Leaf> open(const Mesh &mesh) const;
-  bool isStopped();
+  Result<const Step *> stepOf(int64_t microBatches);
+  Result<std::unique_ptr<ModelBuilder>> open(Leaf &leaf) const;
   Result<std::optional<PlanResult>> solve(Leaf leaf, int64_t toBeat);
+  Result<std::vector<Leaf>> leavesOf(int64_t stages);
+  Status probe(Leaf &leaf) const;
+  int64_t inherited(const Leaf &probed, const Execution &execution) const;
+  double partOfPrice(const Execution &execution) const;
+  int64_t boundOf(const Execution &execution, int64_t price) const {
+    if (execution.stages == 1)
+      return price;
+    return static_cast<int64_t>(static_cast<double>(price) *
+                                partOfPrice(execution));
+  }
+  Result<PlanResult> searchLeaves(std::vector<Leaf> leaves);
   Result<PlanResult> searchMeshes();
+  Result<PlanResult> takeMesh();
   std::string restOfSpace() const;
   Error noRoom(const std::string &place, int64_t least,
                const std::string &proof);
-  std::string proofText(const Mesh &mesh, const MemoryRows &rows) const;
-  Result<bool> choose(const ModelBuilder &builder, int64_t toBeat,
-                      PlanResult &result);
-  void chooseRandomly(const Model &model, PlanResult &result) const;
-  void finish(PlanResult &result) const;
-  int64_t residentBytes(const PlanResult &result) const;
-  void nameAxes(PlanResult &result) const;
-  uint8_t kindsSplitBy(const PlanResult &result, int axis, bool &used) const;
+  std::string proofText(const Graph &graph, const Mesh &mesh,
+                        const MemoryRows &rows) const;
+  bool isStopped();
+  Result<bool> choose(const Step &step, const ModelBuilder &builder,
+                      int64_t toBeat, PlanResult &result);
+  void chooseRandomly(const Step &step, const Model &model,
+                      PlanResult &result) const;
+  void finish(const Step &step, PlanResult &result) const;
+  int64_t residentBytes(const Step &step, const PlanResult &result) const;
+  void nameAxes(const Step &step, PlanResult &result) const;
+  uint8_t kindsSplitBy(const Step &step, const PlanResult &result, int axis,
+                       bool &used) const;
 
-  const Graph &graph;
+  const Graph &whole;
   const PlanOptions &options;
-  DimClasses classes;
-  /// Of the mesh, without room, that needs least: what it needs, and why.
+  /// By the number of micro-batches.
+  std::map<int64_t, std::unique_ptr<Step>> steps;
+  bool isTraining = false;
+  /// Of the leaf, without room, that needs least: what it needs, and why.
   int64_t leastBytes = INT64_MAX;
   std::string leastProof;
   /// By whoever asked.
@@ -78,20 +113,12 @@ private:
 // One mesh
 //===----------------------------------------------------------------------===//
 
-static int64_t cheapestTimes(const Model &model, size_t ops) {
-  int64_t sum = 0;
-  for (size_t o = 0; o < ops; ++o)
-    sum += *std::min_element(model.time.unary[o].begin(),
-                             model.time.unary[o].end());
-  return sum;
-}
-
 static std::string bytesText(int64_t bytes) {
   return formatQuantity(static_cast<double>(bytes), Dimension::Bytes);
 }
 
 /// What every plan on a mesh holds when it holds most: where, and what.
-std::string PlanSearch::proofText(const Mesh &mesh,
+std::string PlanSearch::proofText(const Graph &graph, const Mesh &mesh,
                                   const MemoryRows &rows) const {
   constexpr size_t maxLines = 6;
   struct Group {
@@ -111,7 +138,7 @@ std::string PlanSearch::proofText(const Mesh &mesh,
   std::sort(groups.begin(), groups.end(), [](const Group &a, const Group &b) {
     return std::tuple(-a.bytes, a.ids) < std::tuple(-b.bytes, b.ids);
   });
-  std::string text = "\n  at '" + graph.ops[held.row].id + "' a rank (" +
+  std::string text = "\n  at '" + graph.ops[held.op].id + "' a rank (" +
                      options.topology.commonDevice().name + ", mesh " +
                      mesh.str() + ") holds at least " + bytesText(held.bytes) +
                      ":";
@@ -149,8 +176,9 @@ Error PlanSearch::noRoom(const std::string &place, int64_t least,
 
 /// Fills in strategies and bound. False: no plan is better than `toBeat`, the
 /// step of another.
-Result<bool> PlanSearch::choose(const ModelBuilder &builder, int64_t toBeat,
-                                PlanResult &result) {
+Result<bool> PlanSearch::choose(const Step &step, const ModelBuilder &builder,
+                                int64_t toBeat, PlanResult &result) {
+  const Graph &graph = step.graph;
   const Model &model = builder.model;
   SolverOptions solver;
   solver.rounds = options.effort;
@@ -159,9 +187,13 @@ Result<bool> PlanSearch::choose(const ModelBuilder &builder, int64_t toBeat,
   std::optional<MemoryRows> rows;
   if (options.memoryLimit > 0)
     rows = builder.memory();
+  // The price from which on the step is no shorter.
+  if (toBeat < INT64_MAX)
+    toBeat = static_cast<int64_t>(static_cast<double>(toBeat) /
+                                  partOfPrice(builder.execution()));
   PARTITA_TRY(Fitted fitted, solveWithin(model, rows ? &*rows : nullptr,
                                          options.memoryLimit, toBeat, solver));
-  result.bound = fitted.bound;
+  result.bound = boundOf(builder.execution(), fitted.bound);
   if (fitted.beaten)
     return false;
   const Solution &solution = fitted.solution;
@@ -172,18 +204,20 @@ Result<bool> PlanSearch::choose(const ModelBuilder &builder, int64_t toBeat,
                      "remove pins, or give more --effort");
   if (!fitted.fits && fitted.leastBytes > options.memoryLimit)
     return noRoom("--mesh " + result.mesh.str(), fitted.leastBytes,
-                  proofText(result.mesh, *rows));
+                  proofText(graph, result.mesh, *rows));
   if (!fitted.fits)
     return noRoom("--mesh " + result.mesh.str(), 0, "");
   for (size_t o = 0; o < graph.ops.size(); ++o)
     result.strategies.push_back(
         model.candidates[o]->candidates[solution.values[o]].strategy);
-  result.proved = solution.proved;
+  result.proved = solution.proved && result.execution.stages == 1;
   result.leastPeakBytes = fitted.bytes;
   return true;
 }
 
-void PlanSearch::chooseRandomly(const Model &model, PlanResult &result) const {
+void PlanSearch::chooseRandomly(const Step &step, const Model &model,
+                                PlanResult &result) const {
+  const Graph &graph = step.graph;
   std::mt19937_64 random(options.seed);
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     const Strategy whole = Strategy::replicated(graph.ops[o].rule);
@@ -198,15 +232,19 @@ void PlanSearch::chooseRandomly(const Model &model, PlanResult &result) const {
   }
 }
 
-int64_t PlanSearch::residentBytes(const PlanResult &result) const {
+int64_t PlanSearch::residentBytes(const Step &step,
+                                  const PlanResult &result) const {
+  const Graph &graph = step.graph;
   std::vector<char> usedInStep(graph.values.size(), 0);
   for (const GraphOp &op : graph.ops)
     if (!op.atLoad)
       for (int value : op.operands)
         usedInStep[value] = 1;
-  int64_t bytes = 0;
+  // Of the stage that has most.
+  std::vector<int64_t> bytesOfStage(result.execution.stages, 0);
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     const GraphOp &op = graph.ops[o];
+    int64_t &bytes = bytesOfStage[result.execution.stage(o)];
     if (!isResident(op))
       continue;
     const Strategy &strategy = result.strategies[o];
@@ -222,7 +260,7 @@ int64_t PlanSearch::residentBytes(const PlanResult &result) const {
       if (usedInStep[op.results[i]])
         bytes += keptBytes(op, i, operandBytes, resultBytes);
   }
-  return bytes;
+  return *std::max_element(bytesOfStage.begin(), bytesOfStage.end());
 }
 
 bool PlanSearch::isStopped() {
@@ -232,17 +270,19 @@ bool PlanSearch::isStopped() {
 }
 
 /// What follows from the strategies.
-void PlanSearch::finish(PlanResult &result) const {
+void PlanSearch::finish(const Step &step, PlanResult &result) const {
   result.setBound(result.bound);
   result.proved &= !stopped || result.gap == 0;
   result.stoppedBy = stopped           ? *stopped
                      : result.proved   ? StoppedBy::Exhausted
                      : result.gap == 0 ? StoppedBy::Gap
                                        : StoppedBy::Work;
-  result.residentBytes = residentBytes(result);
+  result.residentBytes = residentBytes(step, result);
   for (int axis = 0; axis < result.mesh.numAxes(); ++axis) {
+    if (result.mesh.axisNames[axis] == stageAxis)
+      continue;
     bool used = false;
-    kindsSplitBy(result, axis, used);
+    kindsSplitBy(step, result, axis, used);
     if (!used && result.mesh.axisSizes[axis] > 1)
       result.notes.push_back(
           "axis '" + result.mesh.axisNames[axis] +
@@ -250,22 +290,39 @@ void PlanSearch::finish(PlanResult &result) const {
   }
 }
 
-Result<PlanSearch::Leaf> PlanSearch::open(const Mesh &mesh) const {
-  PARTITA_CHECK(checkAxes(mesh));
-  PARTITA_TRY(auto pins, resolvePins(graph, mesh, options.pins));
-  Leaf leaf;
-  leaf.mesh = mesh;
-  leaf.builder =
-      std::make_unique<ModelBuilder>(graph, classes, mesh, options.topology);
-  PARTITA_CHECK(leaf.builder->addOperations(pins));
-  leaf.bound = cheapestTimes(leaf.builder->model, graph.ops.size());
-  return leaf;
+/// The operations of a leaf, dealt to its stages.
+Result<std::unique_ptr<ModelBuilder>> PlanSearch::open(Leaf &leaf) const {
+  const Step &step = *leaf.step;
+  PARTITA_TRY(auto pins, resolvePins(step.graph, leaf.mesh, options.pins));
+  auto builder = std::make_unique<ModelBuilder>(
+      step.graph, step.classes, leaf.mesh, options.topology,
+      Costing(step.graph, leaf.execution));
+  PARTITA_CHECK(builder->addOperations(pins));
+  if (leaf.execution.stages > 1) {
+    leaf.execution.stageOf =
+        step.segments->dealt(leaf.execution.stages, builder->leastTimes());
+    if (leaf.execution.stageOf.empty())
+      return makeError(
+          ExitCode::Usage, "plan.stages", "--mesh " + leaf.mesh.str(),
+          "the model falls into " + std::to_string(step.segments->count()) +
+              " segments, and there are " +
+              std::to_string(leaf.execution.stages) + " stages",
+          "fewer stages");
+    builder->setStages(leaf.execution.stageOf);
+  }
+  return builder;
 }
 
 /// What else all plans of the search have in common.
 std::string PlanSearch::restOfSpace() const {
   std::string text =
       ", one strategy per operation, one shared layout per value, no overlap";
+  if (steps.size() > 1 || steps.begin()->first > 1)
+    text += ", equal micro-batches";
+  if (options.maxStages > 1 ||
+      (options.mesh && options.mesh->axis(stageAxis) >= 0))
+    text += ", equal stages on equal parts of the machine, cut where work is "
+            "most even, 1F1B";
   if (!options.pins.empty())
     text += ", " + std::to_string(options.pins.size()) + " pins";
   if (options.memoryLimit > 0)
@@ -273,21 +330,40 @@ std::string PlanSearch::restOfSpace() const {
   return text;
 }
 
-/// The best plan of a mesh, unless its step is no shorter than `toBeat`.
+/// No step is shorter than this part of its price. A price counts equal stages.
+/// Let the stages take S in all for a micro-batch and O once a step. Unequal
+/// ones, with a backward pass, satisfy T >= c S where c is
+/// 1 / (1 - (1 - 1/m)^p), as a stage waits for all that come before it, and
+/// they have T >= (m S + O) / p; a mean of both is a part of (m + p - 1) S / p
+/// + O / p.
+double PlanSearch::partOfPrice(const Execution &execution) const {
+  if (execution.stages == 1 || !isTraining)
+    return 1;
+  auto p = static_cast<double>(execution.stages),
+       m = static_cast<double>(execution.microBatches);
+  double c = 1 / (1 - std::pow(1 - 1 / m, p));
+  return c / (c + (p - 1) / p) * (1 - 1e-9);
+}
+
+/// The best plan of a leaf, unless its step is no shorter than `toBeat`.
 Result<std::optional<PlanResult>> PlanSearch::solve(Leaf leaf, int64_t toBeat) {
   PlanResult result;
   result.mesh = leaf.mesh;
+  PARTITA_TRY(std::unique_ptr<ModelBuilder> builder, open(leaf));
+  result.execution = leaf.execution;
+  const Step &step = *leaf.step;
   if (options.randomStrategies) {
-    chooseRandomly(leaf.builder->model, result);
+    chooseRandomly(step, builder->model, result);
   } else {
-    leaf.builder->addValues();
-    PARTITA_TRY(bool better, choose(*leaf.builder, toBeat, result));
+    builder->addValues();
+    PARTITA_TRY(bool better, choose(step, *builder, toBeat, result));
     if (!better)
       return std::optional<PlanResult>();
   }
   result.bound = std::max(result.bound, leaf.bound);
-  PARTITA_TRY(result.cost, evaluate(graph, options.topology, result.mesh,
-                                    result.strategies));
+  PARTITA_TRY(result.cost,
+              evaluate(step.graph, options.topology, result.mesh,
+                       result.strategies, result.execution, &result.stages));
   result.boundSpace = "mesh " + result.mesh.str() + restOfSpace();
   return std::optional(std::move(result));
 }
@@ -297,15 +373,16 @@ Result<std::optional<PlanResult>> PlanSearch::solve(Leaf leaf, int64_t toBeat) {
 //===----------------------------------------------------------------------===//
 
 /// The kinds of all that `axis` splits; `used` tells whether there is anything.
-uint8_t PlanSearch::kindsSplitBy(const PlanResult &result, int axis,
-                                 bool &used) const {
+uint8_t PlanSearch::kindsSplitBy(const Step &step, const PlanResult &result,
+                                 int axis, bool &used) const {
+  const Graph &graph = step.graph;
   uint8_t allowed = 7; // bits: may be dp, sp, tp
   used = false;
   for (size_t o = 0; o < graph.ops.size(); ++o)
     for (size_t f = 0; f < result.strategies[o].factors.size(); ++f) {
       if (graph.ops[o].rule.factors[f].kind == FactorKind::Linear)
         continue;
-      const std::vector<Piece> &pieces = classes.factors[o][f];
+      const std::vector<Piece> &pieces = step.classes.factors[o][f];
       size_t next = 0;
       for (const FactorSharding &part :
            result.strategies[o].factors[f].factors) {
@@ -326,10 +403,12 @@ uint8_t PlanSearch::kindsSplitBy(const PlanResult &result, int axis,
 
 /// Names the axes of a searched mesh by what they split, where that is one
 /// kind; the plan then stays legal when it is asked for by those names.
-void PlanSearch::nameAxes(PlanResult &result) const {
+void PlanSearch::nameAxes(const Step &step, PlanResult &result) const {
   for (int axis = 0; axis < result.mesh.numAxes(); ++axis) {
     bool used = false;
-    uint8_t allowed = kindsSplitBy(result, axis, used);
+    if (result.mesh.axisNames[axis] == stageAxis)
+      continue;
+    uint8_t allowed = kindsSplitBy(step, result, axis, used);
     std::string name = !used         ? ""
                        : allowed & 1 ? "dp"
                        : allowed & 2 ? "sp"
@@ -340,88 +419,223 @@ void PlanSearch::nameAxes(PlanResult &result) const {
   }
 }
 
-/// The best plan of all meshes. Those whose operations alone take longer than a
-/// plan that is there are not solved: their bound is above its time. Whoever
-/// stops this gets the best of those that were looked at until there was one.
-Result<PlanResult> PlanSearch::searchMeshes() {
-  std::vector<Mesh> meshes = meshesOf(options.topology, options.maxAxes);
-  size_t number = meshes.size();
-  if (options.randomStrategies)
-    meshes = {meshes[options.seed % number]};
+/// The graph of a micro-batch if the batch falls into so many.
+Result<const PlanSearch::Step *> PlanSearch::stepOf(int64_t microBatches) {
+  std::unique_ptr<Step> &step = steps[microBatches];
+  if (!step) {
+    auto graph = microBatched(whole, microBatches);
+    if (!graph) {
+      steps.erase(microBatches);
+      return graph.takeError();
+    }
+    step = std::make_unique<Step>();
+    step->graph = std::move(*graph);
+    step->classes = analyseDims(step->graph);
+    step->phases = phasesOf(step->graph);
+    step->segments = std::make_unique<Segments>(step->graph, step->phases);
+    step->windows = step->segments->windows(step->classes);
+  }
+  return static_cast<const Step *>(step.get());
+}
+
+/// No plan of a leaf is shorter: parts of the model are solved by themselves,
+/// equal ones once.
+Status PlanSearch::probe(Leaf &leaf) const {
+  const Windows &windows = leaf.step->windows;
+  Costing costing(windows.graph, leaf.execution);
+  costing.copies = windows.copies;
+  costing.phases = windows.phases;
+  ModelBuilder builder(windows.graph, windows.classes, leaf.mesh,
+                       options.topology, costing);
+  PARTITA_CHECK(builder.addOperations(
+      std::vector<std::vector<const Pin *>>(windows.graph.ops.size())));
+  builder.addValues();
+  int64_t least =
+      boundByMessages(removeDominated(builder.model.time).problem).bound;
+  leaf.bound = std::max(leaf.bound, boundOf(leaf.execution, least));
+  leaf.probed = true;
+  std::vector<int64_t> times = builder.leastTimes();
+  for (size_t o = 0; o < times.size(); ++o)
+    if (windows.phases[o] == OpPhase::Forward)
+      leaf.forward = addPrices(leaf.forward, times[o]);
+  return ok();
+}
+
+/// What a leaf that was probed says of one of the same mesh with more
+/// micro-batches, or one that recomputes.
+int64_t PlanSearch::inherited(const Leaf &probed,
+                              const Execution &execution) const {
+  auto p = static_cast<double>(execution.stages),
+       before = static_cast<double>(probed.execution.microBatches),
+       m = static_cast<double>(execution.microBatches);
+  if (m < before)
+    return 0;
+  double share = (m + p - 1) / (before + p - 1) * before / m;
+  // Forward passes that run again.
+  double again = execution.recompute && !probed.execution.recompute
+                     ? static_cast<double>(probed.forward)
+                     : 0;
+  double price =
+      static_cast<double>(probed.bound) / partOfPrice(probed.execution);
+  return static_cast<int64_t>((price + again) * share * partOfPrice(execution) *
+                              (1 - 1e-9));
+}
+
+/// Of a number of stages, all meshes and micro-batches that are tried.
+Result<std::vector<PlanSearch::Leaf>> PlanSearch::leavesOf(int64_t stages) {
+  std::vector<Leaf> leaves;
+  std::vector<int64_t> counts;
+  // Up to where the pipeline is full most of the time.
+  const int64_t most = isTraining || stages > 1 ? 16 * stages : 1;
+  if (options.microBatches > 0)
+    counts = {options.microBatches};
+  else
+    for (int64_t m = stages; m <= most && stepOf(m); m *= 4)
+      counts.push_back(m);
+  for (int64_t m : counts) {
+    PARTITA_TRY(const Step *step, stepOf(m));
+    if (stages > step->segments->count())
+      continue;
+    for (const Mesh &mesh :
+         options.mesh ? std::vector<Mesh>{*options.mesh}
+                      : meshesOf(options.topology, options.maxAxes, stages))
+      for (bool recompute : {false, true}) {
+        if (options.recompute ? recompute != *options.recompute
+                              : recompute && !isTraining)
+          continue;
+        leaves.push_back({mesh, {stages, m, recompute, {}}, step});
+      }
+  }
+  return leaves;
+}
+
+/// The best plan of all leaves, by the least that is known of them. The first
+/// leaf of a mesh is probed before the search: of more micro-batches, each
+/// takes at least its part of the larger one's time (times of kernels and
+/// collectives grow no faster than their size), so it says something of the
+/// others, which are probed themselves when it is their turn.
+Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
+  auto less = [](const Leaf *a, const Leaf *b) {
+    return std::tuple(a->bound, a->execution.recompute, a->number) <
+           std::tuple(b->bound, b->execution.recompute, b->number);
+  };
+  std::set<Leaf *, decltype(less)> open(less);
+  using Kind = std::pair<std::vector<int64_t>, int64_t>;
+  std::map<std::vector<int64_t>, const Leaf *> firstOf;
+  std::map<Kind, Leaf *> recomputing;
+  for (Leaf &leaf : leaves) {
+    leaf.number = &leaf - leaves.data();
+    const Leaf *&first = firstOf[leaf.mesh.axisSizes];
+    if (!first && !isStopped()) {
+      PARTITA_CHECK(probe(leaf));
+      first = &leaf;
+    } else if (first) {
+      leaf.bound = inherited(*first, leaf.execution);
+    }
+    if (leaf.execution.recompute)
+      recomputing[{leaf.mesh.axisSizes, leaf.execution.microBatches}] = &leaf;
+    open.insert(&leaf);
+  }
   const DeviceType device = options.topology.commonDevice();
+  std::optional<PlanResult> best;
+  int64_t bound = INT64_MAX; // of the leaves that are done
+  bool someUnknown = false;
   auto rank = [&](const PlanResult &plan) {
     return plan.cost.step() + residentPrice(device, plan.residentBytes);
   };
-  std::optional<PlanResult> best;
-  int64_t bound = INT64_MAX;
-  bool someUnknown = false;
-  for (size_t next = 0; !best && next < meshes.size();) {
-    std::vector<Leaf> leaves;
-    while (next < meshes.size() && (leaves.empty() || !isStopped())) {
-      PARTITA_TRY(Leaf leaf, open(meshes[next]));
-      leaf.number = next++;
-      leaves.push_back(std::move(leaf));
-    }
-    std::sort(leaves.begin(), leaves.end(), [](const Leaf &a, const Leaf &b) {
-      return std::pair(a.bound, a.number) < std::pair(b.bound, b.number);
-    });
-    for (Leaf &leaf : leaves) {
-      int64_t least = leaf.bound;
-      if (best && (least >= best->cost.step() || isStopped())) {
-        bound = std::min(bound, least);
-        break;
+  for (int64_t work = 0; !open.empty();) {
+    Leaf *leaf = *open.begin();
+    if (best && (leaf->bound >= best->cost.step() || work >= options.effort ||
+                 isStopped()))
+      break;
+    open.erase(open.begin());
+    if (!leaf->probed && !isStopped()) {
+      PARTITA_CHECK(probe(*leaf));
+      open.insert(leaf);
+      auto other = recomputing.find(
+          {leaf->mesh.axisSizes, leaf->execution.microBatches});
+      if (other != recomputing.end() && open.erase(other->second)) {
+        int64_t least = inherited(*leaf, other->second->execution);
+        other->second->bound = std::max(other->second->bound, least);
+        open.insert(other->second);
       }
-      auto solved =
-          solve(std::move(leaf), best ? best->cost.step() : INT64_MAX);
-      if (!solved) {
-        // Other meshes may have room.
-        Error error = solved.takeError();
-        if (error.code != memoryCode && error.code != noneFoundCode)
-          return error;
-        if (error.code == noneFoundCode) {
-          bound = std::min(bound, least);
-          someUnknown = true;
-        }
-        continue;
-      }
-      if (!*solved)
-        continue;
-      PlanResult &result = **solved;
-      bound = std::min(bound, result.bound);
-      result.residentBytes = residentBytes(result);
-      if (!best || rank(result) < rank(*best))
-        best = std::move(result);
+      continue;
     }
-    if (next < meshes.size())
-      bound = 0; // Of those that were not looked at.
+    ++work;
+    auto solved = solve(*leaf, best ? best->cost.step() : INT64_MAX);
+    if (!solved) {
+      // Others may have room.
+      Error error = solved.takeError();
+      if (error.code != memoryCode && error.code != noneFoundCode)
+        return error;
+      if (error.code == noneFoundCode) {
+        bound = std::min(bound, leaf->bound);
+        someUnknown = true;
+      }
+      continue;
+    }
+    if (!*solved)
+      continue;
+    PlanResult &result = **solved;
+    bound = std::min(bound, result.bound);
+    result.residentBytes = residentBytes(*leaf->step, result);
+    if (!best || rank(result) < rank(*best))
+      best = std::move(result);
   }
   if (!best)
     return noRoom("--topology " + options.topology.text,
                   someUnknown ? 0 : leastBytes, leastProof);
-  best->bound = bound;
-  best->boundSpace = std::to_string(number) + " meshes of up to " +
-                     std::to_string(options.maxAxes) + " axes" + restOfSpace();
-  nameAxes(*best);
+  best->bound = open.empty() ? bound : std::min(bound, (*open.begin())->bound);
   return std::move(*best);
 }
 
-Result<PlanResult> PlanSearch::run() {
-  PlanResult result;
-  if (options.mesh) {
-    if (options.mesh->numRanks() != options.topology.numRanks())
-      return makeError(
-          ExitCode::Usage, "plan.mesh-size", "--mesh " + options.mesh->str(),
-          "the mesh has " + std::to_string(options.mesh->numRanks()) +
-              " ranks, the topology " + options.topology.text + " has " +
-              std::to_string(options.topology.numRanks()),
-          "the sizes of the axes multiply to the number of ranks");
-    PARTITA_TRY(Leaf leaf, open(*options.mesh));
-    PARTITA_TRY(auto solved, solve(std::move(leaf), INT64_MAX));
-    result = std::move(*solved);
-  } else {
-    PARTITA_TRY(result, searchMeshes());
+Result<PlanResult> PlanSearch::searchMeshes() {
+  std::vector<Leaf> leaves;
+  for (int64_t stages = 1; stages <= std::max<int64_t>(options.maxStages, 1) &&
+                           options.topology.numRanks() % stages == 0;
+       stages *= 2) {
+    PARTITA_TRY(std::vector<Leaf> more, leavesOf(stages));
+    leaves.insert(leaves.end(), more.begin(), more.end());
   }
-  finish(result);
+  size_t number = leaves.size();
+  if (options.randomStrategies)
+    leaves = {leaves[options.seed % number]};
+  PARTITA_TRY(PlanResult best, searchLeaves(std::move(leaves)));
+  best.boundSpace = std::to_string(number) + " meshes of up to " +
+                    std::to_string(options.maxAxes) + " axes" + restOfSpace();
+  nameAxes(*steps[best.execution.microBatches], best);
+  return best;
+}
+
+Result<PlanResult> PlanSearch::takeMesh() {
+  if (options.mesh->numRanks() != options.topology.numRanks())
+    return makeError(
+        ExitCode::Usage, "plan.mesh-size", "--mesh " + options.mesh->str(),
+        "the mesh has " + std::to_string(options.mesh->numRanks()) +
+            " ranks, the topology " + options.topology.text + " has " +
+            std::to_string(options.topology.numRanks()),
+        "the sizes of the axes multiply to the number of ranks");
+  int axis = options.mesh->axis(stageAxis);
+  int64_t stages = axis < 0 ? 1 : options.mesh->axisSizes[axis];
+  PARTITA_TRY(std::vector<Leaf> leaves, leavesOf(stages));
+  if (leaves.size() > 1) {
+    PARTITA_TRY(PlanResult best, searchLeaves(std::move(leaves)));
+    return best;
+  }
+  if (leaves.empty()) {
+    PARTITA_TRY(const Step *step,
+                stepOf(std::max<int64_t>(options.microBatches, 1)));
+    leaves.push_back({*options.mesh, {stages, 1, false, {}}, step});
+  }
+  PARTITA_TRY(auto solved, solve(leaves[0], INT64_MAX));
+  return std::move(*solved);
+}
+
+Result<PlanResult> PlanSearch::run() {
+  for (OpPhase phase : phasesOf(whole))
+    isTraining |= phase == OpPhase::Backward;
+  PARTITA_TRY(PlanResult result, options.mesh ? takeMesh() : searchMeshes());
+  finish(*steps[result.execution.microBatches], result);
   return result;
 }
 

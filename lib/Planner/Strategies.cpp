@@ -33,16 +33,6 @@ bool planner::axisAllows(const std::string &axis,
   return true;
 }
 
-Status planner::checkAxes(const Mesh &mesh) {
-  for (int axis = 0; axis < mesh.numAxes(); ++axis)
-    if (mesh.axisNames[axis] == "pp" && mesh.axisSizes[axis] > 1)
-      return makeError(ExitCode::Unsupported, "plan.axis-unsupported",
-                       "--mesh " + mesh.str(),
-                       "pipeline stages (axis 'pp') are not supported",
-                       "give its ranks to another axis");
-  return ok();
-}
-
 //===----------------------------------------------------------------------===//
 // Kernel time
 //===----------------------------------------------------------------------===//
@@ -114,7 +104,8 @@ StrategyEnumerator::choicesOf(int number, int axis,
   };
   add({});
   int64_t ranks = mesh.axisSizes[axis];
-  if (ranks == 1) // Splits nothing; pins on it hold.
+  // Splits nothing, or stages; pins on it hold.
+  if (ranks == 1 || mesh.axisNames[axis] == stageAxis)
     return {{}};
   for (size_t f = 0; f < op.rule.factors.size(); ++f) {
     const Factor &factor = op.rule.factors[f];

@@ -44,9 +44,6 @@ struct CandidateSet {
 /// May an axis of this name split pieces of these kinds?
 bool axisAllows(const std::string &axis, const std::vector<Piece> &run);
 
-/// Refuses pipeline axes, which are not placed by strategies.
-Status checkAxes(const Mesh &mesh);
-
 /// The time of one rank's kernel of `op` under `strategy`.
 int64_t kernelTime(const Graph &graph, const GraphOp &op,
                    const Strategy &strategy, const Mesh &mesh,

@@ -30,10 +30,22 @@ static Error noRoom(const Pipeline &pipeline, int64_t peak) {
                    "give more ranks, smaller dimensions or a narrower type");
 }
 
+/// Programs run whole steps on all ranks.
+static Error notPlain(const Pipeline &pipeline) {
+  return makeError(ExitCode::Unsupported, "plan.axis-unsupported",
+                   pipeline.asked().planFile.empty()
+                       ? "--mesh " + pipeline.plan().mesh.str()
+                       : pipeline.asked().planFile,
+                   "programs do not run in micro-batches or stages yet",
+                   "partita plan plans them");
+}
+
 /// Chooses and lowers until the program has room: the planner knows the buffers
 /// of operations, not those of reshards nor what is packed and scheduled. What
-/// is too much is taken off its limit.
-static Result<runtime::Program> programWithRoom(Pipeline &pipeline) {
+/// is too much is taken off its limit. Nothing where programs cannot run the
+/// plan yet.
+static Result<std::optional<runtime::Program>>
+programWithRoom(Pipeline &pipeline) {
   const int64_t limit = pipeline.asked().plan.memoryLimit;
   constexpr int maxAttempts = 8;
   int64_t peak = 0;
@@ -45,16 +57,18 @@ static Result<runtime::Program> programWithRoom(Pipeline &pipeline) {
                  ? noRoom(pipeline, peak)
                  : error;
     }
+    if (!pipeline.plan().execution.isPlain())
+      return std::optional<runtime::Program>();
     PARTITA_CHECK(pipeline.lower());
     PARTITA_TRY(runtime::Program program, pipeline.tabulate());
     // Whoever brings a plan has decided. Of machines that programs do not run
     // on yet, what processors need says nothing.
     if (limit == 0 || !pipeline.asked().planFile.empty() ||
         !pipeline.asked().plan.topology.isOneProcess())
-      return program;
+      return std::optional(std::move(program));
     peak = peakOf(program, pipeline.plan().mesh.numRanks());
     if (peak <= limit)
-      return program;
+      return std::optional(std::move(program));
     int64_t excess = peak - limit;
     if (attempt == maxAttempts || excess >= pipeline.asked().plan.memoryLimit)
       return noRoom(pipeline, peak);
@@ -64,10 +78,20 @@ static Result<runtime::Program> programWithRoom(Pipeline &pipeline) {
 
 Result<runtime::Program> tool::buildProgramOf(Pipeline &pipeline) {
   PARTITA_CHECK(pipeline.load());
-  PARTITA_TRY(runtime::Program program, programWithRoom(pipeline));
+  PARTITA_TRY(std::optional<runtime::Program> made, programWithRoom(pipeline));
+  if (!made)
+    return notPlain(pipeline);
+  runtime::Program &program = *made;
   // Without `run`: equal requests give equal bytes.
-  program.planJson = writeDocument(makeDocument(pipeline, program));
-  return program;
+  program.planJson = writeDocument(makeDocument(pipeline, &program));
+  return std::move(program);
+}
+
+Result<Document> tool::planDocumentOf(Pipeline &pipeline) {
+  PARTITA_CHECK(pipeline.load());
+  PARTITA_TRY(std::optional<runtime::Program> program,
+              programWithRoom(pipeline));
+  return makeDocument(pipeline, program ? &*program : nullptr);
 }
 
 Status tool::writeProgram(Pipeline &pipeline, const runtime::Program &program,

@@ -14,12 +14,17 @@
 #ifndef PARTITA_TOOLS_PARTITA_BUILD_H
 #define PARTITA_TOOLS_PARTITA_BUILD_H
 
+#include "Document.h"
 #include "Pipeline.h"
 
 namespace partita::tool {
 
 /// Runs the pipeline up to the command table, which gets its plan's document.
 Result<runtime::Program> buildProgramOf(Pipeline &pipeline);
+
+/// The same for a plan, whose document needs no program where the step runs in
+/// micro-batches or stages.
+Result<Document> planDocumentOf(Pipeline &pipeline);
 
 /// Generates the kernels and writes OUT and OUT.d. Errors: exit code 2 for a
 /// place that cannot be written; nothing is left there then.

@@ -122,9 +122,18 @@ static std::string summaryText(const Plan &plan) {
   std::string ranks = std::to_string(plan.mesh.numRanks());
   std::string text = plan.modelName + " on " + plan.topology + ", mesh " +
                      plan.mesh.str() + "\n";
-  text += "predicted step: " + secondsText(toSeconds(plan.cost.step())) + " (" +
-          secondsText(toSeconds(plan.cost.compute)) + " compute, " +
-          secondsText(toSeconds(plan.cost.communication)) + " communication)\n";
+  text +=
+      "predicted step: " + secondsText(toSeconds(plan.cost.step())) + " (" +
+      secondsText(toSeconds(plan.cost.compute)) + " compute, " +
+      secondsText(toSeconds(plan.cost.communication)) + " communication" +
+      (plan.cost.idle ? ", " + secondsText(toSeconds(plan.cost.idle)) + " idle"
+                      : "") +
+      ")\n";
+  if (plan.microBatches > 1)
+    text +=
+        std::to_string(plan.microBatches) + " micro-batches" +
+        (plan.recompute ? ", layers run again for their backward pass" : "") +
+        "\n";
   bool isCut =
       plan.stoppedBy == StoppedBy::Time || plan.stoppedBy == StoppedBy::User;
   text += "bound: " + secondsText(toSeconds(plan.bound)) + ", gap " +
@@ -139,15 +148,46 @@ static std::string summaryText(const Plan &plan) {
   return text;
 }
 
+/// A line for each run of equal stages.
+static std::string stagesText(const Plan &plan) {
+  if (plan.stages.size() < 2)
+    return "";
+  std::vector<int64_t> count(plan.stages.size(), 0);
+  for (const PlannedOp &op : plan.ops)
+    ++count[op.stage];
+  Table table({"stage", "operations", "forward", "backward", "once a step"});
+  for (size_t s = 0; s < plan.stages.size();) {
+    size_t begin = s;
+    while (s < plan.stages.size() && plan.stages[s] == plan.stages[begin] &&
+           count[s] == count[begin])
+      ++s;
+    const StageTimes &times = plan.stages[begin];
+    auto text = [](const StageTimes::Time &time) {
+      return secondsText(toSeconds(time.sum()));
+    };
+    table.row({std::to_string(begin) +
+                   (s - begin > 1 ? "-" + std::to_string(s - 1) : ""),
+               std::to_string(count[begin]), text(times.forward),
+               text(times.backward), text(times.once)});
+  }
+  return "stages\n" + table.str();
+}
+
 std::string tool::describe(const Document &document) {
-  std::string text = summaryText(document.plan) + strategiesText(document.plan);
+  std::string text = summaryText(document.plan) + stagesText(document.plan) +
+                     strategiesText(document.plan);
   if (!document.report)
     return text;
   const PlanReport &report = *document.report;
-  text += billText(report) + replicatedText(report);
+  // What has only been planned has no commands.
+  bool hasProgram = report.commands > 0;
+  text += (hasProgram ? billText(report) : "") + replicatedText(report);
   text += "raised: " + countsText(report.raised) +
           "\nleft decomposed: " + countsText(report.notRaised) + "\n";
-  return text + memoryText(report) +
-         "program: " + std::to_string(report.commands) + " commands a rank, " +
-         std::to_string(report.kernels) + " generated kernels\n";
+  text += memoryText(report);
+  if (!hasProgram)
+    return text;
+  return text + "program: " + std::to_string(report.commands) +
+         " commands a rank, " + std::to_string(report.kernels) +
+         " generated kernels\n";
 }

@@ -266,6 +266,7 @@ static Result<Document> readPlanFile(const std::string &path) {
 static Result<Prices> pricesOf(const Graph &graph, const Plan &plan,
                                const std::string &place) {
   PARTITA_TRY(Topology topology, Topology::parse(plan.topology));
+  PARTITA_CHECK(checkPlain(plan, place));
   PARTITA_TRY(std::vector<Strategy> strategies,
               strategiesFor(plan, graph, place));
   PARTITA_TRY(std::vector<PlanCost> parts,

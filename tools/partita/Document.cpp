@@ -54,7 +54,7 @@ static void addToBill(const runtime::Program &program,
 static std::vector<int> idleAxes(const Strategy &strategy, const Mesh &mesh) {
   std::vector<int> idle;
   for (int axis = 0; axis < mesh.numAxes(); ++axis) {
-    bool used = mesh.axisSizes[axis] == 1;
+    bool used = mesh.axisSizes[axis] == 1 || mesh.axisNames[axis] == stageAxis;
     for (const DimSharding &factor : strategy.factors)
       for (const FactorSharding &part : factor.factors)
         used |= std::count(part.axes.begin(), part.axes.end(), axis) > 0;
@@ -117,36 +117,58 @@ static std::map<std::string, int64_t> countsOf(mlir::ModuleOp module,
   return counts;
 }
 
+Status tool::checkPlain(const Plan &plan, const std::string &place) {
+  if (plan.microBatches == 1 && !plan.recompute && plan.stages.size() <= 1)
+    return ok();
+  return makeError(ExitCode::Unsupported, "plan.axis-unsupported", place,
+                   "what operations of a plan with stages, micro-batches or "
+                   "recomputation cost is not compared yet",
+                   "give a plan without them");
+}
+
+/// Without a program, or where it is not what runs.
+static RankMemory memoryOf(const PlanResult &plan) {
+  return {std::max<int64_t>(plan.leastPeakBytes - plan.residentBytes, 0),
+          plan.residentBytes};
+}
+
 Document tool::makeDocument(Pipeline &pipeline,
-                            const runtime::Program &program) {
+                            const runtime::Program *program) {
   Document document;
   document.plan =
       makePlan(pipeline.graph(), pipeline.asked().plan, pipeline.plan());
   PlanReport &report = document.report.emplace();
-  const runtime::RankClass &first = program.classes[program.classOfRank[0]];
-  addToBill(program, first.init, true, report.collectives);
-  addToBill(program, first.step, false, report.collectives);
   report.replicated = findReplicated(pipeline);
   report.raised = countsOf(pipeline.module(), "raised");
   report.notRaised = countsOf(pipeline.module(), "left");
   const PlanResult &plan = pipeline.plan();
-  bool hasProgram = pipeline.asked().plan.topology.isOneProcess();
+  bool hasProgram = program && pipeline.asked().plan.topology.isOneProcess();
   if (!hasProgram)
     document.plan.notes.push_back(
-        "programs do not run on this machine yet: memory is what operations "
-        "keep, read and write, without reshards and workspaces");
-  for (int32_t number : program.classOfRank) {
-    const runtime::RankClass &rankClass = program.classes[number];
-    RankMemory memory{rankClass.arenaBytes, rankClass.persistentBytes};
-    if (!hasProgram)
-      memory = {std::max<int64_t>(plan.leastPeakBytes - plan.residentBytes, 0),
-                plan.residentBytes};
+        std::string(program ? "programs do not run on this machine yet"
+                            : "programs do not run in micro-batches or stages "
+                              "yet") +
+        ": memory is what operations keep, read and write, without reshards "
+        "and "
+        "workspaces");
+  int64_t ranks = plan.mesh.numRanks();
+  for (int64_t rank = 0; rank < ranks; ++rank) {
+    RankMemory memory = memoryOf(plan);
+    if (hasProgram) {
+      const auto &rankClass = program->classes[program->classOfRank[rank]];
+      memory = {rankClass.arenaBytes, rankClass.persistentBytes};
+    }
     report.memory.push_back(memory);
     document.plan.peakBytes.push_back(memory.arenaBytes +
                                       memory.persistentBytes);
   }
+  if (!program)
+    return document;
+  const runtime::RankClass &first = program->classes[program->classOfRank[0]];
+  addToBill(*program, first.init, true, report.collectives);
+  addToBill(*program, first.step, false, report.collectives);
   report.commands = first.init.size() + first.step.size();
-  report.kernels = program.kernelNames.size();
+  report.kernels = program->kernelNames.size();
   return document;
 }
 

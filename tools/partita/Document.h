@@ -67,8 +67,12 @@ struct Document {
   std::optional<PlanReport> report;
 };
 
-/// Of a pipeline that has been lowered, and its program.
-Document makeDocument(Pipeline &pipeline, const runtime::Program &program);
+/// Of a pipeline that has been lowered, and its program; null: it has only been
+/// planned.
+Document makeDocument(Pipeline &pipeline, const runtime::Program *program);
+
+/// Whether the plan is of one stage and one micro-batch. Errors: exit code 3.
+Status checkPlain(const Plan &plan, const std::string &place);
 
 /// JSON with a final newline.
 std::string writeDocument(const Document &document);

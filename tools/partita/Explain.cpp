@@ -216,6 +216,7 @@ static Result<Subject> fromFile(ExplainOptions options) {
   PARTITA_CHECK(pipeline.load());
   progress.clear();
   PARTITA_TRY(subject.graph, extractGraph(pipeline.module()));
+  PARTITA_CHECK(checkPlain(plan, file));
   PARTITA_TRY(subject.strategies, strategiesFor(plan, subject.graph, file));
   subject.mesh = plan.mesh;
   for (const std::string &written : plan.pins)

@@ -149,6 +149,59 @@ void RequestOptions::declareTraining(CLI::App &command, bool withGradients) {
                      "Of --train none: gradients of inputs too");
 }
 
+void RequestOptions::declareExecution(CLI::App &command) {
+  mayPipeline = true;
+  command
+      .add_option("--micro-batches", microBatches,
+                  "Equal parts of the batch that run one after another; "
+                  "without it, of training steps on other machines than this, "
+                  "several are tried")
+      ->check(CLI::PositiveNumber)
+      ->type_name("M");
+  command
+      .add_option("--max-stages", maxStages,
+                  "The most pipeline stages that are tried (default: 64 for "
+                  "training steps on other machines, else 1); --mesh pp=P,... "
+                  "asks for P")
+      ->check(CLI::Range(int64_t(1), int64_t(1024)))
+      ->excludes("--mesh")
+      ->type_name("P");
+  command
+      .add_option(
+          "--recompute", recompute,
+          "Of --train: layers run again for their backward pass: never, "
+          "always, or auto")
+      ->check(CLI::IsMember({"never", "always", "auto"}))
+      ->type_name("");
+}
+
+Status RequestOptions::resolveExecution(Request &request) const {
+  PlanOptions &plan = request.plan;
+  int axis = plan.mesh ? plan.mesh->axis(stageAxis) : -1;
+  bool staged = axis >= 0 && plan.mesh->axisSizes[axis] > 1;
+  if (!mayPipeline) {
+    if (staged)
+      return makeError(
+          ExitCode::Unsupported, "plan.axis-unsupported", "--mesh " + mesh,
+          "programs do not run in pipeline stages (axis 'pp') yet",
+          "partita plan plans them; give its ranks to another axis");
+    return ok();
+  }
+  bool searched = request.training && !plan.topology.isOneProcess() &&
+                  pins.empty() && !randomPlan && !splitPlan;
+  plan.microBatches =
+      microBatches.value_or(searched || staged || maxStages ? 0 : 1);
+  plan.maxStages = maxStages.value_or(searched ? 64 : 1);
+  if (recompute == "always")
+    plan.recompute = true;
+  else if (recompute == "auto" || (recompute.empty() && searched))
+    plan.recompute.reset();
+  if (plan.recompute == true && !request.training)
+    return makeError(ExitCode::Usage, "usage.recompute", "--recompute always",
+                     "there is no backward pass", "add --train adamw");
+  return ok();
+}
+
 Status RequestOptions::resolveTraining(Request &request) const {
   request.globalBatch = globalBatch;
   if (train.empty()) {
@@ -272,6 +325,7 @@ Result<Request> RequestOptions::resolve() const {
     }
     request.plan.memoryLimit = static_cast<int64_t>(*bytes);
   }
+  PARTITA_CHECK(resolveExecution(request));
   request.plan.effort = effort;
   request.timeLimit = timeLimit;
   request.plan.maxAxes = axes;

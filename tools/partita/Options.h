@@ -65,6 +65,9 @@ struct RequestOptions {
   std::string train, loss = "cross-entropy", lossOutput, precision = "model";
   bool inputGradients = false;
   std::optional<int64_t> globalBatch;
+  std::optional<int64_t> microBatches, maxStages;
+  std::string recompute;
+  bool mayPipeline = false;
 
   /// Declares the options that a model takes without a machine.
   void declareModel(CLI::App &command);
@@ -78,6 +81,9 @@ struct RequestOptions {
   /// Declares what makes a training step of the model; without `withGradients`,
   /// only of the kinds that are more than gradients.
   void declareTraining(CLI::App &command, bool withGradients);
+  /// Declares what cuts a step into micro-batches and stages. Without it there
+  /// is one of each.
+  void declareExecution(CLI::App &command);
   /// Errors: exit code 1, naming the option.
   Result<Request> resolve() const;
   /// The same for commands that make executables. Errors: exit code 3 for
@@ -86,6 +92,7 @@ struct RequestOptions {
 
 private:
   Status resolveTraining(Request &request) const;
+  Status resolveExecution(Request &request) const;
 };
 
 /// An option that may be given several times with one value each: it must not

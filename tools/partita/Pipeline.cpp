@@ -158,9 +158,12 @@ static Result<PlanResult> loadPlan(const std::string &path, const Graph &graph,
                      "--topology " + plan.topology);
   PlanResult result;
   result.mesh = plan.mesh;
-  PARTITA_TRY(result.strategies, strategiesFor(plan, graph, path));
+  PARTITA_TRY(Graph step, microBatched(graph, plan.microBatches));
+  PARTITA_TRY(result.strategies, strategiesFor(plan, step, path));
+  PARTITA_TRY(result.execution, executionOf(plan, step, path));
   PARTITA_TRY(result.cost,
-              evaluate(graph, topology, plan.mesh, result.strategies));
+              evaluate(step, topology, plan.mesh, result.strategies,
+                       result.execution, &result.stages));
   // What the file claims about other plans holds only for its own machine; a
   // machine of the same name that prices the plan otherwise is another.
   if (plan.topology == topology.text && plan.cost == result.cost) {
@@ -211,6 +214,11 @@ Status Pipeline::search() {
     PARTITA_TRY(planned,
                 loadPlan(request.planFile, modelGraph, request.plan.topology));
   }
+  // What strategies are about.
+  if (planned.execution.microBatches > 1) {
+    PARTITA_TRY(modelGraph,
+                microBatched(modelGraph, planned.execution.microBatches));
+  }
   searchSeconds +=
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
           .count();
@@ -223,6 +231,8 @@ Status Pipeline::choose() {
   progress.step("plan");
   if (Status status = search(); !status)
     return explain(status.takeError());
+  if (!planned.execution.isPlain())
+    return ok();
   return phase("plan", "planned", Check::WhenKept, [&] {
     return attachPlan(*current, planned.mesh, planned.strategies);
   });

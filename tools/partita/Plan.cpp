@@ -60,11 +60,10 @@ static Result<ExitCode> runPlan(const PlanCommandOptions &options) {
   const Request asked = request;
   Progress progress(Pipeline::phases - 1);
   Pipeline &pipeline = startPipeline(std::move(request), progress);
-  auto built = buildProgramOf(pipeline);
+  auto built = planDocumentOf(pipeline);
   if (!built)
     return withRepairs(asked, pipeline.graph(), progress, built.takeError());
-  runtime::Program program = std::move(*built);
-  Document document = makeDocument(pipeline, program);
+  Document document = std::move(*built);
   document.plan.run = PlanRun{pipeline.planSeconds(), hostName()};
   progress.clear();
   std::string json = writeDocument(document);
@@ -83,6 +82,7 @@ void tool::addPlan(CLI::App &app, Action &chosen) {
       runPlan);
   options->request.declare(*command);
   options->request.declareTraining(*command, /*withGradients=*/false);
+  options->request.declareExecution(*command);
   command
       ->add_option("-o,--output", options->out,
                    "Write the plan here, as --format json prints it")

@@ -16,8 +16,8 @@
 #ifndef PARTITA_PLAN_IR_H
 #define PARTITA_PLAN_IR_H
 
-#include "partita/Planner/Graph.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "partita/Planner/Graph.h"
 
 namespace partita {
 

@@ -26,8 +26,19 @@
 //     "run": {"seconds": 0.5, "host": "..."}
 //   }
 //
-// Factors that are whole are left out. The order of a mesh's axes counts. Of
-// equal inputs equal bytes come out, `run` apart, which is not part of a plan.
+// A plan of several micro-batches or stages says so, and gives each operation
+// its stage; sizes are of one micro-batch:
+//
+//     "execution": {
+//       "micro_batches": 8, "recompute": false,
+//       "stages": [{"forward_seconds": [0.1, 0.01], "backward_seconds": [0.2,
+//                   0.01], "once_seconds": [0.01, 0.02]}, ...]
+//     },
+//     "strategies": {"qkv": {"op": "nn.matmul", "stage": 3, ...}, ...}
+//
+// with seconds of computing and of communication. Factors that are whole are
+// left out. The order of a mesh's axes counts. Of equal inputs equal bytes come
+// out, `run` apart, which is not part of a plan.
 //
 //===----------------------------------------------------------------------===//
 
@@ -50,6 +61,7 @@ struct PlannedOp {
   /// For readers; not compared with a model.
   std::string kind;
   std::vector<std::string> nodes;
+  int stage = 0;
   std::vector<PlannedFactor> factors;
   bool operator==(const PlannedOp &) const = default;
 };
@@ -65,6 +77,9 @@ struct Plan {
   std::string modelName, modelIdentity;
   std::string topology;
   Mesh mesh;
+  int64_t microBatches = 1;
+  bool recompute = false;
+  std::vector<StageTimes> stages;
   /// In the order of the graph.
   std::vector<PlannedOp> ops;
   PlanCost cost;
@@ -109,6 +124,11 @@ inline constexpr int64_t maxPlanBytes = int64_t(64) << 20;
 /// `plan.field` (2).
 Result<Plan> readPlan(const std::string &text, const std::string &place,
                       std::string *report = nullptr);
+
+/// How a plan runs `graph`, which is of one micro-batch. Errors: `plan.field`
+/// (2) for a stage that is not there.
+Result<Execution> executionOf(const Plan &plan, const Graph &graph,
+                              const std::string &place);
 
 /// The strategies that a plan gives the operations of `graph`, in their order,
 /// each checked against its rule. Errors: `plan.other-model` (2) if the plan

@@ -44,9 +44,12 @@ struct GraphOp {
   std::vector<unsigned> sampledOperands;
   /// Depends on parameters and constants alone: runs once, at load.
   bool atLoad = false;
-  /// Of an input that is a state: the output that is its next value. It is there
-  /// all the time, and the next step reads it as this one did.
+  /// Of an input that is a state: the output that is its next value. It is
+  /// there all the time, and the next step reads it as this one did.
   int nextState = -1;
+  /// Of a training step: a part of the backward pass, and of the optimizer,
+  /// which runs once a step.
+  bool isBackward = false, isUpdate = false;
 };
 
 struct GraphValue {

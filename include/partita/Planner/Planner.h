@@ -22,7 +22,7 @@
 #ifndef PARTITA_PLANNER_PLANNER_H
 #define PARTITA_PLANNER_PLANNER_H
 
-#include "partita/Planner/Graph.h"
+#include "partita/Planner/Execution.h"
 #include "partita/Topology/Topology.h"
 #include <functional>
 #include <optional>
@@ -54,8 +54,17 @@ struct PlanOptions {
   Topology topology;
   /// Searched for if absent. Its product must be the number of ranks.
   std::optional<Mesh> mesh;
-  /// The most axes of a mesh that is searched for, from 1 to 4.
+  /// The most axes of a mesh that is searched for, from 1 to 4, the axis of
+  /// stages not counted.
   int maxAxes = 2;
+  /// Micro-batches; zero: searched for, where the graph is a training step or
+  /// there are stages.
+  int64_t microBatches = 1;
+  /// The most stages that are searched for; an axis `pp` of `mesh` says how
+  /// many there are.
+  int64_t maxStages = 1;
+  /// Whether layers run again for their backward pass; absent: searched for.
+  std::optional<bool> recompute = false;
   /// Bytes that a rank has; zero: no limit. Plans hold to it as far as
   /// operations decide: what is resident, and what products, convolutions and
   /// attention read and write. The program may need more.
@@ -79,11 +88,14 @@ struct PlanCost {
   int64_t communication = 0;
   /// Of everything that runs once, at load; not part of the step.
   int64_t load = 0;
-  int64_t step() const { return compute + communication; }
+  /// What the stage that does most waits for others.
+  int64_t idle = 0;
+  int64_t step() const { return compute + communication + idle; }
   PlanCost &operator+=(const PlanCost &other) {
     compute += other.compute;
     communication += other.communication;
     load += other.load;
+    idle += other.idle;
     return *this;
   }
   bool operator==(const PlanCost &) const = default;
@@ -91,6 +103,9 @@ struct PlanCost {
 
 struct PlanResult {
   Mesh mesh;
+  Execution execution;
+  /// By stage.
+  std::vector<StageTimes> stages;
   /// By operation.
   std::vector<Strategy> strategies;
   PlanCost cost;
@@ -120,22 +135,27 @@ struct PlanResult {
 /// of ranks; `plan.pin` (1) for a pin that matches nothing or names what is not
 /// there; `plan.pins-conflict` (4) if no strategy of an operation satisfies its
 /// pins; `plan.memory` (4) if no plan fits into the limit, `plan.memory-search`
-/// (4) if none was found; `plan.axis-unsupported` (3) for pipeline axes;
-/// `plan.graph` (70) for a malformed graph.
+/// (4) if none was found; `plan.stages` (1) for more stages than there are
+/// segments; `plan.micro-batches` (1); `plan.graph` (70) for a malformed graph.
 Result<PlanResult> plan(const Graph &graph, const PlanOptions &options);
 
 /// The cost of given strategies under the same model as plan()'s, by
-/// independent code. Errors: `plan.illegal` (2) naming the operation if a
-/// strategy is not legal.
+/// independent code. `graph` is of one micro-batch. `stages` gets the times of
+/// each stage. Errors: `plan.illegal` (2) naming the operation if a strategy is
+/// not legal.
 Result<PlanCost> evaluate(const Graph &graph, const Topology &topology,
                           const Mesh &mesh,
-                          const std::vector<Strategy> &strategies);
+                          const std::vector<Strategy> &strategies,
+                          const Execution &execution = {},
+                          std::vector<StageTimes> *stages = nullptr);
 
-/// The same by operation: its kernel, and the reshards of what it makes. They
-/// sum to what evaluate() gives.
+/// The same by operation, of one micro-batch: its kernel, and the reshards of
+/// what it makes. Of a plan without stages and micro-batches they sum to what
+/// evaluate() gives.
 Result<std::vector<PlanCost>>
 evaluateParts(const Graph &graph, const Topology &topology, const Mesh &mesh,
-              const std::vector<Strategy> &strategies);
+              const std::vector<Strategy> &strategies,
+              const Execution &execution = {});
 
 } // namespace partita
 

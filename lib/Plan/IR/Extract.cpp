@@ -123,6 +123,9 @@ Status Extractor::addOp(Operation *op) {
     out.role = OpRole::Parameter;
   if (isa<nn::GatherOp>(op))
     out.sampledOperands = {0};
+  // What differentiation made is named after what it differentiates.
+  out.isBackward = StringRef(out.id).contains("/grad");
+  out.isUpdate = out.kind == "nn.adamw";
   if (auto cost = dyn_cast<CostOpInterface>(op)) {
     out.flops = cost.getFlops();
     out.kernelClass = cost.getKernelClass();

@@ -1,0 +1,76 @@
+//===- Costing.h - What counts how much in a step ---------------*- C++ -*-===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A step of m equal micro-batches through p stages takes, if the stages take
+// equally long, (m + p - 1) / p times what all of them take for one
+// micro-batch, and a p-th of what is done once. So the price of a step is a sum
+// over operations and edges as without stages, with other weights, and one
+// problem has all stages in it.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef PARTITA_LIB_PLANNER_COSTING_H
+#define PARTITA_LIB_PLANNER_COSTING_H
+
+#include "partita/Planner/Execution.h"
+
+namespace partita::planner {
+
+/// Makes what is there all the time: parameters, what is made of them before
+/// the first step, and states.
+inline bool isResident(const GraphOp &op) {
+  return op.atLoad || op.role == OpRole::Parameter || op.nextState >= 0;
+}
+
+/// What a time counts in the price of a step.
+struct Share {
+  int64_t number = 1, of = 1;
+  int64_t operator()(int64_t price) const;
+  auto operator<=>(const Share &) const = default;
+};
+
+/// How the times of operations make the price of a step that runs in
+/// micro-batches and stages: the price of an operation counts by the shares of
+/// its phase, whatever its stage, so that a plan's price is the step's time if
+/// its stages take equally long.
+struct Costing {
+  Execution execution;
+  std::vector<OpPhase> phases;
+  Share forward, backward, once;
+  /// By operation: how many there are of it; empty: one.
+  std::vector<int64_t> copies;
+
+  /// Everything runs once.
+  explicit Costing(const Graph &graph)
+      : phases(graph.ops.size(), OpPhase::Forward) {}
+  Costing(const Graph &graph, Execution execution);
+
+  bool isInLoop(size_t op) const {
+    return phases[op] == OpPhase::Forward || phases[op] == OpPhase::Backward;
+  }
+  Share shareOf(size_t op) const {
+    return times(phases[op] == OpPhase::Forward    ? forward
+                 : phases[op] == OpPhase::Backward ? backward
+                                                   : once,
+                 op);
+  }
+  Share onceOf(size_t op) const { return times(once, op); }
+  /// Of bringing a result of `from` to where `to` reads it. What is computed
+  /// once a step is brought once; what is resident, whenever it is read.
+  Share shareOf(const Graph &graph, size_t from, size_t to) const;
+
+private:
+  Share times(Share share, size_t op) const {
+    if (!copies.empty())
+      share.number *= copies[op];
+    return share;
+  }
+};
+
+} // namespace partita::planner
+
+#endif // PARTITA_LIB_PLANNER_COSTING_H

@@ -1,0 +1,327 @@
+//===- Segments.cpp - Where a model may be cut into stages ----------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Segments.h"
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+using namespace partita;
+using namespace partita::planner;
+
+static double bytesOf(const GraphValue &value) {
+  double bytes = static_cast<double>(dtypeSize(value.dtype));
+  for (int64_t size : value.shape)
+    bytes *= static_cast<double>(size);
+  return bytes;
+}
+
+Segments::Segments(const Graph &graph, const std::vector<OpPhase> &phases)
+    : graph(graph), phases(phases), producer(graph.values.size(), -1),
+      segments(graph.ops.size(), -1) {
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    for (int value : graph.ops[o].results)
+      producer[value] = static_cast<int>(o);
+    if (phases[o] == OpPhase::Forward && graph.ops[o].role == OpRole::Compute)
+      forward.push_back(static_cast<int>(o));
+  }
+  findBoundaries();
+  assign();
+}
+
+//===----------------------------------------------------------------------===//
+// Boundaries
+//===----------------------------------------------------------------------===//
+
+void Segments::findBoundaries() {
+  const size_t count = forward.size();
+  std::vector<int> position(graph.ops.size(), -1);
+  for (size_t i = 0; i < count; ++i)
+    position[forward[i]] = static_cast<int>(i);
+  // Bytes that go past each position, and the work before it.
+  std::vector<double> past(count + 1, 0), work(count + 1, 0);
+  std::vector<int> lastUse(graph.values.size(), -1);
+  for (int o : forward)
+    for (int value : graph.ops[o].operands)
+      lastUse[value] = position[o];
+  for (size_t i = 0; i < count; ++i) {
+    const GraphOp &op = graph.ops[forward[i]];
+    for (int value : op.results)
+      if (lastUse[value] > static_cast<int>(i)) {
+        past[i + 1] += bytesOf(graph.values[value]);
+        past[lastUse[value] + 1] -= bytesOf(graph.values[value]);
+      }
+    work[i + 1] = work[i] + static_cast<double>(op.flops);
+  }
+  for (size_t i = 1; i <= count; ++i)
+    past[i] += past[i - 1];
+  // Nothing within this part of the work lets fewer bytes past.
+  const double reach = work[count] / 24, step = work[count] / 2048;
+  double last = 0;
+  size_t from = 1, to = 1;
+  for (size_t i = 1; i < count; ++i) {
+    while (work[i] - work[from] > reach)
+      ++from;
+    while (to + 1 < count && work[to + 1] - work[i] <= reach)
+      ++to;
+    bool least = *std::min_element(past.begin() + from,
+                                   past.begin() + to + 1) >= past[i] - 0.5;
+    if (least && work[i] - last > step && work[count] - work[i] > step) {
+      boundaries.push_back(static_cast<int>(i));
+      last = work[i];
+    }
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// What belongs where
+//===----------------------------------------------------------------------===//
+
+void Segments::assign() {
+  for (size_t i = 0, next = 0; i < forward.size(); ++i) {
+    if (next < boundaries.size() && static_cast<int>(i) == boundaries[next])
+      ++next;
+    segments[forward[i]] = static_cast<int>(next);
+  }
+  std::map<std::string, int> numbers;
+  for (int o : forward)
+    numbers.emplace(graph.ops[o].id, o);
+  auto leastOfOperands = [&](const GraphOp &op) {
+    int least = -1;
+    for (int value : op.operands) {
+      int segment = segments[producer[value]];
+      if (segment >= 0 && phases[producer[value]] != OpPhase::Once &&
+          (least < 0 || segment < least))
+        least = segment;
+    }
+    return least;
+  };
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    const GraphOp &op = graph.ops[o];
+    if (segments[o] >= 0 || phases[o] == OpPhase::Once ||
+        phases[o] == OpPhase::Update || op.role == OpRole::Input)
+      continue;
+    std::string name = op.id.substr(0, op.id.find("/grad"));
+    auto base = numbers.find(name.substr(0, name.find('#')));
+    segments[o] = op.isBackward && base != numbers.end()
+                      ? segments[base->second]
+                      : leastOfOperands(op);
+  }
+  // What does not depend on data goes to its first use, states to what they are
+  // updated with.
+  std::vector<std::vector<int>> users(graph.values.size());
+  for (size_t o = 0; o < graph.ops.size(); ++o)
+    for (int value : graph.ops[o].operands)
+      users[value].push_back(static_cast<int>(o));
+  auto toFirstUse = [&] {
+    for (size_t o = graph.ops.size(); o-- > 0;)
+      for (size_t i = 0; segments[o] < 0 && i < graph.ops[o].results.size();
+           ++i) {
+        int least = -1;
+        for (int user : users[graph.ops[o].results[i]])
+          if (segments[user] >= 0 && (least < 0 || segments[user] < least))
+            least = segments[user];
+        segments[o] = least;
+      }
+  };
+  toFirstUse();
+  for (size_t o = 0; o < graph.ops.size(); ++o)
+    for (size_t i = 0; segments[o] < 0 && i < graph.ops[o].operands.size(); ++i)
+      segments[o] = segments[producer[graph.ops[o].operands[i]]];
+  toFirstUse();
+  for (int &segment : segments)
+    segment = std::max(segment, 0);
+}
+
+std::vector<char> Segments::crossing() const {
+  std::vector<char> crossing(graph.values.size(), 0);
+  for (int o : forward)
+    for (int value : graph.ops[o].operands)
+      crossing[value] |= segments[producer[value]] != segments[o];
+  return crossing;
+}
+
+//===----------------------------------------------------------------------===//
+// Stages
+//===----------------------------------------------------------------------===//
+
+std::vector<int> Segments::dealt(int64_t stages,
+                                 const std::vector<int64_t> &workOfOp) const {
+  if (stages > count())
+    return {};
+  std::vector<int64_t> work(count(), 0);
+  for (size_t o = 0; o < workOfOp.size(); ++o)
+    work[segments[o]] += workOfOp[o];
+  // The stage of each segment if none has more than `most`, or nothing. Enough
+  // segments are left for the stages that follow.
+  auto deal = [&](int64_t most) {
+    std::vector<int> stageOf;
+    int64_t sum = 0, stage = 0;
+    for (int s = 0; s < count(); ++s) {
+      bool mustMove = count() - s <= stages - 1 - stage;
+      if (s > 0 && (sum + work[s] > most || mustMove)) {
+        ++stage;
+        sum = 0;
+      }
+      sum += work[s];
+      if (sum > most || stage == stages)
+        return std::vector<int>();
+      stageOf.push_back(static_cast<int>(stage));
+    }
+    return stageOf;
+  };
+  int64_t low = 0, high = std::accumulate(work.begin(), work.end(), int64_t(1));
+  while (low + 1 < high) {
+    int64_t middle = low + (high - low) / 2;
+    (deal(middle).empty() ? low : high) = middle;
+  }
+  std::vector<int> stageOf = deal(high);
+  std::vector<int> result;
+  for (int segment : segments)
+    result.push_back(stageOf.empty() ? 0 : stageOf[segment]);
+  return stageOf.empty() ? stageOf : result;
+}
+
+//===----------------------------------------------------------------------===//
+// Windows
+//===----------------------------------------------------------------------===//
+
+/// Equal texts for segments that are alike.
+std::vector<std::string> Segments::signatures() const {
+  std::vector<std::string> texts(count());
+  std::vector<int> place(graph.ops.size(), 0), next(count(), 0);
+  for (size_t o = 0; o < graph.ops.size(); ++o)
+    place[o] = next[segments[o]]++;
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    const GraphOp &op = graph.ops[o];
+    std::string &text = texts[segments[o]];
+    text += op.kind + op.rule.str() + std::to_string(op.flops);
+    for (const Factor &factor : op.rule.factors)
+      text += "," + std::to_string(factor.size);
+    for (int value : op.operands) {
+      int from = producer[value];
+      // What is far away is one thing for all.
+      int distance = segments[from] - segments[o];
+      bool near = distance == 0 ||
+                  (std::abs(distance) == 1 && phases[from] != OpPhase::Once);
+      text += near ? " " + std::to_string(distance) + "." +
+                         std::to_string(place[from])
+                   : " @" + std::to_string(from);
+      text += dtypeName(graph.values[value].dtype);
+    }
+    for (int value : op.results)
+      (text += ">") += dtypeName(graph.values[value].dtype);
+    text += op.nextState >= 0 ? ";s" : ";";
+  }
+  return texts;
+}
+
+void Segments::addWindow(int first, int last, int64_t copies,
+                         const DimClasses &classes, Windows &window) const {
+  const size_t firstOp = window.graph.ops.size();
+  std::vector<int> valueOf(graph.values.size(), -1);
+  std::vector<int> opOf(graph.ops.size(), -1);
+  auto addValue = [&](int value) {
+    valueOf[value] = static_cast<int>(window.graph.values.size());
+    window.graph.values.push_back(graph.values[value]);
+  };
+  // What comes from elsewhere is an input, made of the same pieces.
+  auto addInput = [&](int value) {
+    const GraphOp &from = graph.ops[producer[value]];
+    size_t result = std::find(from.results.begin(), from.results.end(), value) -
+                    from.results.begin();
+    const std::vector<int64_t> &shape = graph.values[value].shape;
+    GraphOp op;
+    op.id = "window:" + graph.values[value].name;
+    op.kind = "input";
+    op.role = OpRole::Input;
+    op.kernelClass = KernelClass::Free;
+    RuleBuilder rule({}, {shape.size()});
+    std::vector<std::vector<Piece>> pieces;
+    for (unsigned d = 0; d < shape.size(); ++d) {
+      rule.parallel("d" + std::to_string(d), shape[d], {}, {{0, d}});
+      std::vector<Piece> &all = pieces.emplace_back();
+      for (unsigned factor : from.rule.results[result][d])
+        for (const Piece &piece : classes.factors[producer[value]][factor])
+          if (piece.size > 1)
+            all.push_back(piece);
+      if (all.empty())
+        all.push_back({shape[d], KindOther});
+    }
+    op.rule = rule.build();
+    addValue(value);
+    op.results = {valueOf[value]};
+    window.graph.ops.push_back(std::move(op));
+    window.phases.push_back(phases[producer[value]]);
+    window.classes.factors.push_back(std::move(pieces));
+  };
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    if (segments[o] < first || segments[o] > last)
+      continue;
+    for (int value : graph.ops[o].operands)
+      if (valueOf[value] < 0)
+        addInput(value);
+    opOf[o] = static_cast<int>(window.graph.ops.size());
+    GraphOp op = graph.ops[o];
+    for (int &value : op.operands)
+      value = valueOf[value];
+    for (int &value : op.results) {
+      addValue(value);
+      value = valueOf[value];
+    }
+    window.graph.ops.push_back(std::move(op));
+    window.phases.push_back(phases[o]);
+    window.classes.factors.push_back(classes.factors[o]);
+  }
+  for (size_t o = firstOp; o < window.graph.ops.size(); ++o)
+    if (GraphOp &op = window.graph.ops[o]; op.nextState >= 0)
+      op.nextState = opOf[op.nextState];
+  window.copies.resize(window.graph.ops.size(), copies);
+}
+
+/// The period and the length of the longest repetition from `begin` on.
+static std::pair<int, int> repetition(const std::vector<std::string> &texts,
+                                      int begin) {
+  constexpr int maxPeriod = 8;
+  std::pair<int, int> best{1, 0};
+  const int count = static_cast<int>(texts.size());
+  for (int period = 1; period <= maxPeriod; ++period) {
+    int end = begin + period;
+    while (end < count && texts[end] == texts[end - period])
+      ++end;
+    int length = (end - begin) / period * period;
+    if (length > best.second && length >= 3 * period)
+      best = {period, length};
+  }
+  return best;
+}
+
+Windows Segments::windows(const DimClasses &classes) const {
+  // Periods of a window: what lies between two is counted as it is.
+  constexpr int wide = 2;
+  std::vector<std::string> texts = signatures();
+  Windows windows;
+  int pending = 0; // the first segment that is in no window
+  auto flush = [&](int end) {
+    if (pending < end)
+      addWindow(pending, end - 1, 1, classes, windows);
+  };
+  for (int s = 0; s < count();) {
+    auto [period, length] = repetition(texts, s);
+    int width = wide * period, copies = length / width;
+    if (copies < 2) {
+      ++s;
+      continue;
+    }
+    flush(s);
+    addWindow(s, s + width - 1, copies, classes, windows);
+    s += copies * width;
+    pending = s;
+  }
+  flush(count());
+  return windows;
+}

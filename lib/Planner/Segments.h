@@ -1,0 +1,71 @@
+//===- Segments.h - Where a model may be cut into stages --------*- C++ -*-===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The forward pass, in the order of the graph, is cut where the fewest bytes go
+// from what comes before to what comes after: between layers, mostly. What lies
+// between two such boundaries is a segment. All else belongs to the segment of
+// what it serves: a backward operation to that of the operation that it is the
+// gradient of, a weight to that of its first use, the optimizer to that of its
+// weight.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef PARTITA_LIB_PLANNER_SEGMENTS_H
+#define PARTITA_LIB_PLANNER_SEGMENTS_H
+
+#include "DimClasses.h"
+#include "partita/Planner/Execution.h"
+
+namespace partita::planner {
+
+/// Parts of a graph side by side, one of those that are equal: operations,
+/// their pieces, and how often each is there.
+struct Windows {
+  Graph graph;
+  DimClasses classes;
+  std::vector<OpPhase> phases;
+  std::vector<int64_t> copies;
+};
+
+class Segments {
+public:
+  Segments(const Graph &graph, const std::vector<OpPhase> &phases);
+
+  int count() const { return static_cast<int>(boundaries.size()) + 1; }
+  /// By operation.
+  const std::vector<int> &segmentOf() const { return segments; }
+  /// By value: goes from one segment of the forward pass to another.
+  std::vector<char> crossing() const;
+
+  /// The stage of each operation if the segments are dealt to `stages` of them
+  /// so that the largest has least work; empty if there are fewer segments.
+  std::vector<int> dealt(int64_t stages,
+                         const std::vector<int64_t> &workOfOp) const;
+
+  /// Parts of the graph that together have all its segments. What a part reads
+  /// from others comes in at its edge, in any layout: the least that the parts
+  /// take together is at most what the graph takes.
+  Windows windows(const DimClasses &classes) const;
+
+private:
+  void findBoundaries();
+  void assign();
+  std::vector<std::string> signatures() const;
+  void addWindow(int first, int last, int64_t copies, const DimClasses &classes,
+                 Windows &windows) const;
+
+  const Graph &graph;
+  const std::vector<OpPhase> &phases;
+  std::vector<int> producer;   // by value
+  std::vector<int> forward;    // operations of the forward pass
+  std::vector<int> boundaries; // positions in `forward` that begin a segment
+  std::vector<int> segments;   // by operation
+};
+
+} // namespace partita::planner
+
+#endif // PARTITA_LIB_PLANNER_SEGMENTS_H

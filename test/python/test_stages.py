@@ -1,0 +1,109 @@
+# Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Plans in stages and micro-batches: their files, their text, what refuses them."""
+
+import json
+
+import pytest
+from helpers import tools
+
+TRAIN = ["--train", "adamw", "--global-batch", "16", "--dim", "sequence=16"]
+MACHINE = ["--topology", "dgx-h100"]
+
+
+def planned(model, *arguments):
+    done = tools.partita("plan", model, *arguments, "--format", "json")
+    return tools.succeeds(done).json()
+
+
+@pytest.fixture(scope="module")
+def gpt2(zoo_model):
+    return zoo_model("gpt2").path
+
+
+def test_a_plan_with_stages(gpt2, scratch):
+    arguments = [gpt2, *TRAIN, *MACHINE, "--mesh", "pp=2,x=4", "--micro-batches", "4"]
+    plan = planned(*arguments)
+    execution = plan["execution"]
+    assert execution["micro_batches"] == 4 and not execution["recompute"]
+    assert len(execution["stages"]) == 2
+    for stage in execution["stages"]:
+        assert sum(stage["forward_seconds"]) > 0 and sum(stage["backward_seconds"]) > 0
+    assert {op.get("stage", 0) for op in plan["strategies"].values()} == {0, 1}
+    predicted = plan["predicted"]
+    assert predicted["idle_seconds"] > 0
+    parts = ["compute_seconds", "communication_seconds", "idle_seconds"]
+    assert predicted["step_seconds"] == pytest.approx(sum(predicted[p] for p in parts))
+    assert 0 < plan["bound"]["step_seconds"] <= predicted["step_seconds"]
+    # The same again from its file.
+    path = scratch / "plan.json"
+    tools.succeeds(tools.partita("plan", *arguments, "-o", path))
+    again = planned(gpt2, *TRAIN, *MACHINE, "--plan", path)
+    for field in ["mesh", "execution", "strategies", "bound"]:
+        assert again[field] == plan[field], field
+    text = tools.succeeds(tools.partita("plan", *arguments)).out
+    assert "4 micro-batches" in text and "stages\n" in text and " idle" in text
+
+
+def test_a_search_for_stages(gpt2):
+    found = planned(gpt2, *TRAIN, *MACHINE, "--max-stages", "2")
+    for mesh, count in [("x=8", 1), ("pp=2,x=4", 2), ("x=2,y=4", 4)]:
+        one = planned(gpt2, *TRAIN, *MACHINE, "--mesh", mesh, "--micro-batches", count)
+        step = found["predicted"]["step_seconds"]
+        assert step <= 1.02 * one["predicted"]["step_seconds"], mesh
+        assert found["bound"]["step_seconds"] <= one["predicted"]["step_seconds"]
+
+
+def test_recomputation_takes_time_and_saves_memory(gpt2):
+    common = [gpt2, *TRAIN, *MACHINE, "--mesh", "pp=2,x=4", "--micro-batches", "4"]
+    kept = planned(*common, "--recompute", "never")
+    again = planned(*common, "--recompute", "always")
+    assert again["execution"]["recompute"]
+    assert again["predicted"]["step_seconds"] > kept["predicted"]["step_seconds"]
+    assert max(again["predicted"]["peak_bytes"]) < max(kept["predicted"]["peak_bytes"])
+
+
+@pytest.mark.parametrize(
+    "arguments, code, message",
+    [
+        (["--mesh", "x=8", "--micro-batches", "3"], 1, "plan.micro-batches"),
+        (["--topology", "dgx-h100x16", "--mesh", "pp=128,x=1"], 1, "plan.stages"),
+        (["--mesh", "pp=3,x=2"], 1, "plan.mesh-size"),
+    ],
+)
+def test_what_cannot_be_cut(gpt2, arguments, code, message):
+    machine = [] if "--topology" in arguments else MACHINE
+    done = tools.partita("plan", gpt2, *TRAIN, *machine, *arguments)
+    found = tools.fails(done, code)
+    assert message in (found.code, found.text.split()[0])
+
+
+def test_what_does_not_run_stages(gpt2, scratch):
+    mesh = ["--topology", "cpu:2", "--mesh", "pp=2,x=1"]
+    done = tools.partita("compile", gpt2, *mesh, "-o", scratch / "out")
+    assert tools.fails(done, 3).code == "plan.axis-unsupported"
+    path = scratch / "plan.json"
+    arguments = [gpt2, "--dim", "batch=4", "--dim", "sequence=16"]
+    plan = [*arguments, *mesh, "--micro-batches", "2", "-o", path]
+    tools.succeeds(tools.partita("plan", *plan))
+    done = tools.partita(
+        "compile", *arguments, "--topology", "cpu:2", "--plan", path, "-o", scratch / "out"
+    )
+    assert tools.fails(done, 3).code == "plan.axis-unsupported"
+    assert not (scratch / "out").exists()
+    done = tools.partita("explain", *arguments, "--topology", "cpu:2", path, "*")
+    assert tools.fails(done, 3).code == "plan.axis-unsupported"
+
+
+def test_a_stage_that_is_not_there(gpt2, scratch):
+    path = scratch / "plan.json"
+    arguments = [gpt2, "--dim", "batch=4", "--dim", "sequence=16"]
+    machine = ["--topology", "cpu:2", "--mesh", "pp=2,x=1", "--micro-batches", "2"]
+    tools.succeeds(tools.partita("plan", *arguments, *machine, "-o", path))
+    plan = json.loads(path.read_text())
+    for op in plan["strategies"].values():
+        if "stage" in op:
+            op["stage"] = 7
+    path.write_text(json.dumps(plan))
+    done = tools.partita("plan", *arguments, "--topology", "cpu:2", "--plan", path)
+    assert tools.fails(done, 2).code == "plan.field"
