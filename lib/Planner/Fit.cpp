@@ -27,6 +27,7 @@ public:
 private:
   std::map<int, double> prices(double price) const;
   double tightBytes(const std::vector<int> &values) const;
+  void addTight(const std::vector<int64_t> &usage);
   bool judge(const std::vector<int> &values);
   Result<Solution> solveAt(double price);
   Status tryBound(double price);
@@ -61,6 +62,14 @@ std::map<int, double> Fitter::prices(double price) const {
   return prices;
 }
 
+/// Stages are full by themselves: each may get a new tight row.
+void Fitter::addTight(const std::vector<int64_t> &usage) {
+  for (int row : rows.peaks(usage))
+    if (usage[row] > limit &&
+        std::find(tight.begin(), tight.end(), row) == tight.end())
+      tight.push_back(row);
+}
+
 /// Keeps a plan that is better than the one that there is; whether it fits. Its
 /// fullest row is tight if it does not.
 bool Fitter::judge(const std::vector<int> &values) {
@@ -75,9 +84,7 @@ bool Fitter::judge(const std::vector<int> &values) {
     fitted.fits = true;
     return true;
   }
-  int row = static_cast<int>(fullest - usage.begin());
-  if (std::find(tight.begin(), tight.end(), row) == tight.end())
-    tight.push_back(row);
+  addTight(usage);
   return false;
 }
 
@@ -151,7 +158,9 @@ Status Fitter::findPrice() {
     if (!fitting.empty() && options.isInterrupted())
       break;
     if (fitting.empty()) {
-      price *= 8;
+      // Of rows without a price nothing is known.
+      if (tight.size() == before)
+        price *= 8;
       continue;
     }
     const auto worth = static_cast<int64_t>(close * fitted.solution.price);
@@ -215,7 +224,7 @@ Status Fitter::run() {
   fitted.fits = *fullest <= limit;
   if (fitted.fits)
     return ok();
-  tight.push_back(static_cast<int>(fullest - usage.begin()));
+  addTight(usage);
   PARTITA_CHECK(findLeast());
   if (fitted.leastBytes > limit)
     return ok();

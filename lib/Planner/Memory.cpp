@@ -21,8 +21,9 @@ public:
           const std::vector<const CandidateSet *> &candidates,
           const ReshardPlanner &reshard, const Mesh &mesh,
           const Costing &costing);
-  /// Says which operation each row is of.
-  std::vector<Item> run(std::vector<int> &opOfRow);
+  std::vector<Item> run();
+
+  std::vector<int> row, firstRow; // by operation; by stage, and the end
 
 private:
   using Numbers = std::vector<int>;
@@ -59,8 +60,7 @@ private:
   const ReshardPlanner &reshard;
   const Mesh &mesh;
   const Costing &costing;
-  Numbers row, firstRow; // by operation; by stage
-  Numbers producer;      // by value
+  Numbers producer;                                      // by value
   std::vector<std::vector<std::pair<int, size_t>>> uses; // by value
   /// By value: the last row of its own stage and phase that reads it, or reads
   /// what looks at it; of values that the backward pass reads, also there.
@@ -141,11 +141,7 @@ void MemoryRows::Builder::findUses() {
   }
 }
 
-std::vector<MemoryRows::Item>
-MemoryRows::Builder::run(std::vector<int> &opOfRow) {
-  opOfRow.resize(row.size());
-  for (size_t o = 0; o < row.size(); ++o)
-    opOfRow[row[o]] = static_cast<int>(o);
+std::vector<MemoryRows::Item> MemoryRows::Builder::run() {
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     const GraphOp &op = graph.ops[o];
     if (isResident(op)) {
@@ -304,8 +300,14 @@ MemoryRows::MemoryRows(const Graph &graph,
                        const std::vector<const CandidateSet *> &candidates,
                        const ReshardPlanner &reshard, const Mesh &mesh,
                        const Costing &costing)
-    : numRows(graph.ops.size()),
-      items(Builder(graph, candidates, reshard, mesh, costing).run(opOfRow)) {}
+    : numRows(graph.ops.size()) {
+  Builder builder(graph, candidates, reshard, mesh, costing);
+  items = builder.run();
+  firstRow = builder.firstRow;
+  opOfRow.resize(numRows);
+  for (size_t o = 0; o < numRows; ++o)
+    opOfRow[builder.row[o]] = static_cast<int>(o);
+}
 
 std::vector<int64_t> MemoryRows::usage(const std::vector<int> &values) const {
   std::vector<int64_t> rows(numRows + 1, 0);
@@ -318,6 +320,18 @@ std::vector<int64_t> MemoryRows::usage(const std::vector<int> &values) const {
     rows[row] += rows[row - 1];
   rows.pop_back();
   return rows;
+}
+
+std::vector<int> MemoryRows::peaks(const std::vector<int64_t> &usage) const {
+  std::vector<int> peaks;
+  for (size_t stage = 0; stage + 1 < firstRow.size(); ++stage) {
+    auto begin = usage.begin() + firstRow[stage],
+         end = usage.begin() + firstRow[stage + 1];
+    if (begin != end)
+      peaks.push_back(
+          static_cast<int>(std::max_element(begin, end) - usage.begin()));
+  }
+  return peaks;
 }
 
 MemoryRows::Held MemoryRows::leastHeld() const {

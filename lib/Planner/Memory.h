@@ -63,6 +63,8 @@ public:
 
   /// The bytes of each row when operation o takes value values[o].
   std::vector<int64_t> usage(const std::vector<int> &values) const;
+  /// The fullest row of each stage.
+  std::vector<int> peaks(const std::vector<int64_t> &usage) const;
   /// The row in which every plan has the most.
   struct Held {
     int row = 0;
@@ -89,6 +91,8 @@ private:
   class Builder;
   size_t numRows;
   std::vector<int> opOfRow;
+  /// Where stages begin, and the end.
+  std::vector<int> firstRow{0};
   std::vector<Item> items;
 };
 

@@ -12,6 +12,7 @@
 
 #include "Graphs.h"
 #include "lib/Planner/Costing.h"
+#include "lib/Planner/Model.h"
 #include "lib/Planner/Segments.h"
 #include "partita/Planner/Planner.h"
 #include <catch2/catch.hpp>
@@ -181,5 +182,50 @@ TEST_CASE("a search over stages is as good as each of its plans", "[planner]") {
     CHECK(static_cast<double>(best->cost.step()) <=
           1.02 * static_cast<double>(plan->cost.step()));
     CHECK(best->bound <= plan->cost.step());
+  }
+}
+
+TEST_CASE("stages that are all too full find room together", "[planner]") {
+  Graph graph = transformer({8, 16, 96, 6, 6, 1021, 8, true});
+  PlanOptions options;
+  options.mesh = *Mesh::parse("pp=8,x=4");
+  options.topology = *Topology::parse("cpu:32");
+  options.microBatches = 4;
+  options.memoryLimit = int64_t(1) << 40;
+  auto roomy = partita::plan(graph, options);
+  REQUIRE(roomy);
+  options.memoryLimit = roomy->leastPeakBytes * 8 / 10;
+  auto tight = partita::plan(graph, options);
+  REQUIRE(tight);
+  CHECK(tight->leastPeakBytes <= options.memoryLimit);
+  CHECK(tight->cost.step() < roomy->cost.step() * 11 / 10);
+  CHECK(tight->cost.step() >= roomy->bound);
+}
+
+TEST_CASE("every stage has a fullest time", "[planner]") {
+  Graph graph = transformer({8, 16, 96, 6, 6, 1021, 8, true});
+  DimClasses classes = analyseDims(graph);
+  Execution execution{4, 1, false, {}};
+  ModelBuilder builder(graph, classes, *Mesh::parse("pp=4,x=2"),
+                       *Topology::parse("cpu:8"), Costing(graph, execution));
+  REQUIRE(builder.addOperations(
+      std::vector<std::vector<const Pin *>>(graph.ops.size())));
+  Segments segments(graph, phasesOf(graph));
+  builder.setStages(segments.dealt(4, builder.leastTimes()));
+  builder.addValues();
+  MemoryRows rows = builder.memory();
+  std::vector<int64_t> usage =
+      rows.usage(std::vector<int>(graph.ops.size(), 0));
+  std::vector<int> peaks = rows.peaks(usage);
+  REQUIRE(peaks.size() == 4);
+  std::vector<size_t> count(4, 0);
+  for (int stage : builder.execution().stageOf)
+    ++count[stage];
+  size_t row = 0;
+  for (int stage = 0; stage < 4; ++stage) {
+    CHECK(peaks[stage] >= static_cast<int>(row));
+    for (size_t i = 0; i < count[stage]; ++i, ++row)
+      CHECK(usage[row] <= usage[peaks[stage]]);
+    CHECK(peaks[stage] < static_cast<int>(row));
   }
 }
