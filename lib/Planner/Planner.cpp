@@ -543,10 +543,14 @@ Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
   auto rank = [&](const PlanResult &plan) {
     return plan.cost.step() + residentPrice(device, plan.residentBytes);
   };
+  // Steps of several micro-batches and stages take longer to solve.
+  const int64_t most = options.microBatches == 0
+                           ? std::max<int64_t>(options.effort / 4, 1)
+                           : options.effort;
   for (int64_t work = 0; !open.empty();) {
     Leaf *leaf = *open.begin();
-    if (best && (leaf->bound >= best->cost.step() || work >= options.effort ||
-                 isStopped()))
+    if (best &&
+        (leaf->bound >= best->cost.step() || work >= most || isStopped()))
       break;
     open.erase(open.begin());
     if (!leaf->probed && !isStopped()) {
