@@ -78,7 +78,8 @@ Plan partita::makePlan(const Graph &graph, const PlanOptions &options,
   plan.mesh = result.mesh;
   plan.microBatches = result.execution.microBatches;
   plan.recompute = result.execution.recompute;
-  plan.stages = result.stages;
+  if (!result.execution.isPlain())
+    plan.stages = result.stages;
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     plan.ops.push_back(planOperation(graph.ops[o], result.strategies[o]));
     plan.ops.back().stage = result.execution.stage(o);

@@ -121,7 +121,7 @@ std::string partita::writePlan(const Plan &plan, const std::string &report) {
   json["mesh"] = Json::object();
   for (int axis = 0; axis < plan.mesh.numAxes(); ++axis)
     json["mesh"][plan.mesh.axisNames[axis]] = plan.mesh.axisSizes[axis];
-  if (plan.microBatches > 1 || plan.recompute || plan.stages.size() > 1)
+  if (plan.microBatches > 1 || plan.recompute || !plan.stages.empty())
     json["execution"] = executionJson(plan);
   json["strategies"] = Json::array(); // Replaced below.
   json["predicted"] = {

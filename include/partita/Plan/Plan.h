@@ -79,6 +79,7 @@ struct Plan {
   Mesh mesh;
   int64_t microBatches = 1;
   bool recompute = false;
+  /// Empty: one stage that runs once.
   std::vector<StageTimes> stages;
   /// In the order of the graph.
   std::vector<PlannedOp> ops;

@@ -61,6 +61,22 @@ TEST_CASE("a plan comes back as it was") {
   CHECK(*strategies == planned.result.strategies);
 }
 
+TEST_CASE("stages and micro-batches come back too") {
+  Plan plan = Planned().plan;
+  plan.microBatches = 4;
+  plan.recompute = true;
+  plan.cost.idle = 7'000'000;
+  plan.ops[3].stage = 1;
+  plan.stages.resize(2);
+  plan.stages[0].forward = {3'000'000, 4'000'000};
+  plan.stages[1].backward = {5'000'000, 0};
+  plan.stages[1].once = {0, 6'000'000};
+  auto read = readPlan(writePlan(plan), "plan.json");
+  if (!read)
+    FAIL(read.error().str());
+  CHECK(*read == plan);
+}
+
 TEST_CASE("what others read in it") {
   Planned planned;
   Json json = Json::parse(writePlan(planned.plan));
