@@ -271,6 +271,15 @@ Result<PlanCost> Evaluator::run(std::vector<StageTimes> *stageTimes) {
                      "the plan has " + std::to_string(strategies.size()) +
                          " strategies for " + std::to_string(graph.ops.size()) +
                          " operations");
+  // Each micro-batch in each stage is simulated.
+  constexpr int64_t most = int64_t(1) << 22;
+  if (execution.microBatches > most / execution.stages)
+    return makeError(ExitCode::Usage, "plan.micro-batches",
+                     "--micro-batches " +
+                         std::to_string(execution.microBatches),
+                     "there are more than " + std::to_string(most) +
+                         " in all stages together",
+                     "fewer micro-batches");
   parts.assign(graph.ops.size(), {});
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     const GraphOp &op = graph.ops[o];

@@ -20,7 +20,8 @@ public:
   Explainer(const Graph &graph, const Topology &topology, const Mesh &mesh,
             const std::vector<Strategy> &strategies)
       : graph(graph), topology(topology), mesh(mesh), strategies(strategies),
-        classes(analyseDims(graph)), builder(graph, classes, mesh, topology, Costing(graph)) {}
+        classes(analyseDims(graph)),
+        builder(graph, classes, mesh, topology, Costing(graph)) {}
   Status prepare();
   Result<Explanation> explain(int op, size_t maxOthers);
 

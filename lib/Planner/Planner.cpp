@@ -318,7 +318,7 @@ std::string PlanSearch::restOfSpace() const {
   std::string text =
       ", one strategy per operation, one shared layout per value, no overlap";
   if (steps.size() > 1 || steps.begin()->first > 1)
-    text += ", equal micro-batches";
+    text += ", equal micro-batches in the numbers that were tried";
   if (options.maxStages > 1 ||
       (options.mesh && options.mesh->axis(stageAxis) >= 0))
     text += ", equal stages on equal parts of the machine, cut where work is "
@@ -539,7 +539,7 @@ Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
   const DeviceType device = options.topology.commonDevice();
   std::optional<PlanResult> best;
   int64_t bound = INT64_MAX; // of the leaves that are done
-  bool someUnknown = false;
+  bool someUnknown = false, allProved = true;
   auto rank = [&](const PlanResult &plan) {
     return plan.cost.step() + residentPrice(device, plan.residentBytes);
   };
@@ -582,6 +582,7 @@ Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
       continue;
     PlanResult &result = **solved;
     bound = std::min(bound, result.bound);
+    allProved &= result.proved;
     result.residentBytes = residentBytes(*leaf->step, result);
     if (!best || rank(result) < rank(*best))
       best = std::move(result);
@@ -590,6 +591,9 @@ Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
     return noRoom("--topology " + options.topology.text,
                   someUnknown ? 0 : leastBytes, leastProof);
   best->bound = open.empty() ? bound : std::min(bound, (*open.begin())->bound);
+  // Nothing that was left open, or was not solved to its end, may be better.
+  best->proved = allProved && !someUnknown &&
+                 (open.empty() || (*open.begin())->bound >= best->cost.step());
   return std::move(*best);
 }
 
@@ -605,8 +609,11 @@ Result<PlanResult> PlanSearch::searchMeshes() {
   if (options.randomStrategies)
     leaves = {leaves[options.seed % number]};
   PARTITA_TRY(PlanResult best, searchLeaves(std::move(leaves)));
-  best.boundSpace = std::to_string(number) + " meshes of up to " +
-                    std::to_string(options.maxAxes) + " axes" + restOfSpace();
+  best.boundSpace =
+      std::to_string(number) +
+      (options.microBatches == 0 ? " pairs of a way to execute and a mesh"
+                                 : " meshes") +
+      " of up to " + std::to_string(options.maxAxes) + " axes" + restOfSpace();
   nameAxes(*steps[best.execution.microBatches], best);
   return best;
 }

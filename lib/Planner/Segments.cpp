@@ -105,7 +105,7 @@ void Segments::assign() {
     if (segments[o] >= 0 || phases[o] == OpPhase::Once ||
         phases[o] == OpPhase::Update || op.role == OpRole::Input)
       continue;
-    std::string name = op.id.substr(0, op.id.find("/grad"));
+    std::string name = op.id.substr(0, op.id.rfind("/grad"));
     auto base = numbers.find(name.substr(0, name.find('#')));
     segments[o] = op.isBackward && base != numbers.end()
                       ? segments[base->second]

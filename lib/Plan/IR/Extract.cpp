@@ -47,6 +47,16 @@ static std::string portName(func::FuncOp entry, unsigned i, bool isInput) {
 /// Marks arguments and results that are states (partita/Differentiate).
 static constexpr llvm::StringLiteral stateAttrName = "nn.state";
 
+/// Differentiation names what it makes after what it differentiates: "x/grad",
+/// "x/grad.2". Nodes of a model may have "/grad" in their names too.
+static bool isGradientId(StringRef id) {
+  size_t place = id.rfind("/grad");
+  if (place == StringRef::npos)
+    return false;
+  StringRef rest = id.substr(place + 5);
+  return rest.empty() || rest.starts_with(".");
+}
+
 namespace {
 class Extractor {
 public:
@@ -65,6 +75,7 @@ private:
   RuleTable rules;
   llvm::DenseMap<Value, int> numbers;
   llvm::DenseSet<Value> dependsOnInput;
+  bool hasStates = false;
 };
 } // namespace
 
@@ -123,8 +134,7 @@ Status Extractor::addOp(Operation *op) {
     out.role = OpRole::Parameter;
   if (isa<nn::GatherOp>(op))
     out.sampledOperands = {0};
-  // What differentiation made is named after what it differentiates.
-  out.isBackward = StringRef(out.id).contains("/grad");
+  out.isBackward = hasStates && isGradientId(out.id);
   out.isUpdate = out.kind == "nn.adamw";
   if (auto cost = dyn_cast<CostOpInterface>(op)) {
     out.flops = cost.getFlops();
@@ -165,8 +175,10 @@ void Extractor::connectStates() {
 
 Result<Graph> Extractor::run() {
   Block &body = entry.getBody().front();
-  for (BlockArgument arg : body.getArguments())
+  for (BlockArgument arg : body.getArguments()) {
     addInput(arg);
+    hasStates |= entry.getArgAttr(arg.getArgNumber(), stateAttrName) != nullptr;
+  }
   for (Operation &op : body.without_terminator())
     PARTITA_CHECK(addOp(&op));
   for (auto [i, value] : llvm::enumerate(body.getTerminator()->getOperands()))
