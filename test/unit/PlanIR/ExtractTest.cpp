@@ -8,10 +8,10 @@
 
 #include "dialects/dist/Dist.h"
 #include "dialects/nn/NN.h"
-#include "partita/Plan/IR.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
+#include "partita/Plan/IR.h"
 #include <catch2/catch.hpp>
 
 using namespace mlir;
@@ -57,6 +57,34 @@ TEST_CASE("a module becomes a graph") {
   CHECK(graph->ops[3].nodes == std::vector<std::string>{"a", "b"});
   CHECK(graph->ops[4].role == OpRole::Output);
   CHECK(graph->ops[4].operands == graph->ops[3].results);
+}
+
+TEST_CASE("only a step with states has a backward pass, by whole suffixes") {
+  Parsed parsed;
+  Operation *product = nullptr, *exp = nullptr;
+  parsed.module->walk([&](Operation *op) {
+    if (isa<nn::MatMulOp>(op))
+      product = op;
+    if (isa<nn::ExpOp>(op))
+      exp = op;
+  });
+  REQUIRE((product && exp));
+  auto name = [&](Operation *op, const char *id) {
+    op->setDiscardableAttr(nn::idAttrName,
+                           StringAttr::get(&parsed.context, id));
+  };
+  name(product, "fc/grad.2");
+  name(exp, "/grad_projection/Exp");
+  auto inference = extractGraph(*parsed.module);
+  REQUIRE(inference);
+  CHECK(!inference->ops[2].isBackward);
+  CHECK(!inference->ops[3].isBackward);
+  auto entry = parsed.module->lookupSymbol<func::FuncOp>("step");
+  entry.setArgAttr(0, "nn.state", UnitAttr::get(&parsed.context));
+  auto training = extractGraph(*parsed.module);
+  REQUIRE(training);
+  CHECK(!training->ops[2].isBackward);
+  CHECK(training->ops[3].isBackward);
 }
 
 TEST_CASE("a plan is attached and replaced") {
