@@ -22,7 +22,7 @@ constexpr int radius = 16;
 class Messages {
 public:
   explicit Messages(const Problem &problem);
-  void improve();
+  void improve(double worth);
   DualBound measure();
 
 private:
@@ -79,6 +79,16 @@ private:
   std::map<const PriceTable *, Transposed> cut;
   std::vector<int64_t> room;
 };
+
+/// least[x] = min(least[x], prices[x] - less) for x < count: where the time
+/// goes.
+__attribute__((target_clones("default", "avx2", "avx512f"))) void
+takeLeast(const int64_t *prices, int64_t less, size_t count, int64_t *least) {
+  for (size_t x = 0; x < count; ++x) {
+    int64_t rest = prices[x] - less;
+    least[x] = rest < least[x] ? rest : least[x];
+  }
+}
 
 uint64_t mixed(uint64_t a, uint64_t b) {
   uint64_t x = a * 0x9E3779B97F4A7C15u + b;
@@ -207,8 +217,7 @@ void Messages::collect(int number, int side) {
   size_t count = mine.size();
   room.assign(count, INT64_MAX);
   for (size_t y = 0; y < theirs.size(); ++y, prices += count)
-    for (size_t x = 0; x < count; ++x)
-      room[x] = std::min(room[x], prices[x] - theirs[y]);
+    takeLeast(prices, theirs[y], count, room.data());
   for (size_t x = 0; x < count; ++x)
     std::swap(mine[x], room[x]), room[x] = mine[x] - room[x];
   for (auto [node, times] : table.nodes[side])
@@ -272,18 +281,23 @@ int64_t Messages::bound() const {
     sum += static_cast<__int128>(node.copies) *
            *std::min_element(node.prices.begin(), node.prices.end());
   for (const Table &table : tables) {
+    const std::vector<int64_t> &columns = table.messages[1];
+    std::vector<int64_t> leastOf(columns.size(), INT64_MAX);
+    const int64_t *prices = table.byRow->data();
+    for (int64_t row : table.messages[0]) {
+      takeLeast(prices, row, columns.size(), leastOf.data());
+      prices += columns.size();
+    }
     int64_t least = INT64_MAX;
-    const int64_t *price = table.byRow->data();
-    for (int64_t row : table.messages[0])
-      for (int64_t column : table.messages[1])
-        least = std::min(least, *price++ - row - column);
+    for (size_t x = 0; x < columns.size(); ++x)
+      least = std::min(least, leastOf[x] - columns[x]);
     sum += static_cast<__int128>(table.copies) * least;
   }
   return static_cast<int64_t>(
       std::clamp<__int128>(sum, 0, static_cast<__int128>(forbidden)));
 }
 
-void Messages::improve() {
+void Messages::improve(double worth) {
   constexpr int maxRounds = 100, look = 5;
   int64_t before = bound();
   for (int round = 1; round <= maxRounds; ++round) {
@@ -292,7 +306,7 @@ void Messages::improve() {
     if (round % look)
       continue;
     int64_t now = bound();
-    if (now - before <= now / 100'000)
+    if (static_cast<double>(now - before) <= worth * static_cast<double>(now))
       break;
     before = now;
   }
@@ -307,10 +321,10 @@ DualBound Messages::measure() {
   return result;
 }
 
-DualBound planner::boundByMessages(const Problem &problem) {
+DualBound planner::boundByMessages(const Problem &problem, double worth) {
   if (problem.unary.empty())
     return {};
   Messages messages(problem);
-  messages.improve();
+  messages.improve(worth);
   return messages.measure();
 }

@@ -41,8 +41,9 @@ struct DualBound {
   std::vector<std::vector<int64_t>> excess;
 };
 
-/// Every domain of `problem` has a value.
-DualBound boundByMessages(const Problem &problem);
+/// Every domain of `problem` has a value. Ends when ten passes raise the bound
+/// by no more than this part of it.
+DualBound boundByMessages(const Problem &problem, double worth = 1e-5);
 
 } // namespace partita::planner
 
