@@ -6,10 +6,11 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Holds the cost model against measurements: each row of a table is a kernel or
-// a collective on a machine that has a preset, and the time that it took. The
-// columns say which of the two a table has. A row that says too little, or of
-// something that is not modelled, is skipped and listed with the reason.
+// Holds the cost model against measurements: each row of a table is a kernel, a
+// collective or a training step on a machine that has a preset, and the time
+// that it took or the memory that it needed. The columns say which a table has.
+// A row that says too little, or of something that is not modelled, is skipped
+// and listed with the reason.
 //
 //===----------------------------------------------------------------------===//
 
@@ -21,6 +22,8 @@
 #include "Table.h"
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 
 using namespace partita;
@@ -38,10 +41,22 @@ struct BenchRow {
   std::string file;
   int64_t line = 0;
   Prediction prediction;
-  double measured = 0;
 
-  /// In percent of what was measured.
-  double error() const { return 100 * (prediction.seconds / measured - 1); }
+  std::string place() const { return file + ":" + std::to_string(line); }
+};
+
+/// What errors are of: one of a prediction's figures.
+struct Quantity {
+  const char *name;
+  Figure Prediction::*figure;
+  std::string (*text)(double value);
+};
+
+/// How far off some figures are.
+struct Errors {
+  size_t rows = 0;
+  double meanAbsolutePercent = 0;
+  std::optional<double> spearman;
 };
 
 class CostBench {
@@ -53,29 +68,33 @@ public:
   Status checkRows() const;
 
 private:
-  /// Rows of one kind on one device.
-  struct Group {
-    std::string kind, device;
-    std::vector<BenchRow> rows;
-  };
-  std::vector<Group> groups() const;
+  using Rows = std::vector<const BenchRow *>;
+  /// By what `key` gives; rows for which that is empty are left out.
+  std::map<std::string, Rows>
+  grouped(const std::function<std::string(const Prediction &)> &key,
+          const Quantity &quantity) const;
+  std::map<std::string, Rows> kinds(const Quantity &quantity) const;
+  std::map<std::string, Rows> workloads() const;
+  std::string asText(const Quantity &quantity) const;
 
   std::vector<BenchRow> rows;
   std::vector<BenchRow> skipped;
 };
 } // namespace
 
+static std::string bytesOf(double value) {
+  constexpr double most = 1e18; // Of an int64_t.
+  return bytesText(static_cast<int64_t>(std::min(value, most)));
+}
+static const Quantity ofTime{"time", &Prediction::time, secondsText};
+static const Quantity ofMemory{"memory", &Prediction::memory, bytesOf};
+
 Status CostBench::addFile(const std::string &path) {
   PARTITA_TRY(CsvTable table, CsvTable::read(path));
   PARTITA_TRY(const Measurement *measurement, measurementOf(table));
   for (const CsvTable::Row &row : table.rows()) {
-    BenchRow out{path, row.line, {}, 0};
-    PARTITA_TRY(std::optional<double> time,
-                table.number(row, measurement->timeColumn));
+    BenchRow out{path, row.line, {}};
     PARTITA_TRY(out.prediction, measurement->predict(table, row));
-    out.measured = time.value_or(0) * measurement->timeUnit;
-    if (out.prediction.skipped.empty() && !(out.measured > 0))
-      out.prediction.skipped = "no time was measured";
     (out.prediction.skipped.empty() ? rows : skipped).push_back(std::move(out));
   }
   return ok();
@@ -86,109 +105,176 @@ Status CostBench::checkRows() const {
     return ok();
   const char *hint = "give a table with rows of machines that have presets";
   if (skipped.empty())
-    return makeError(ExitCode::Unsupported, "bench.no-rows", "cost-model",
+    return makeError(ExitCode::InvalidInput, "bench.no-rows", "cost-model",
                      "the tables have no rows", hint);
   const BenchRow &first = skipped.front();
-  return makeError(ExitCode::Unsupported, "bench.no-rows",
-                   first.file + ":" + std::to_string(first.line),
+  return makeError(ExitCode::InvalidInput, "bench.no-rows", first.place(),
                    "no row can be predicted; of the first, " +
                        first.prediction.skipped,
                    hint);
-}
-
-std::vector<CostBench::Group> CostBench::groups() const {
-  std::map<std::pair<std::string, std::string>, Group> byName;
-  for (const BenchRow &row : rows) {
-    const Prediction &p = row.prediction;
-    Group &group = byName[{p.kind, p.device}];
-    group.kind = p.kind;
-    group.device = p.device;
-    group.rows.push_back(row);
-  }
-  std::vector<Group> out;
-  for (auto &entry : byName)
-    out.push_back(std::move(entry.second));
-  return out;
 }
 
 //===----------------------------------------------------------------------===//
 // Statistics
 //===----------------------------------------------------------------------===//
 
-static double meanAbsoluteError(const std::vector<BenchRow> &rows) {
-  double sum = 0;
+std::map<std::string, CostBench::Rows>
+CostBench::grouped(const std::function<std::string(const Prediction &)> &key,
+                   const Quantity &quantity) const {
+  std::map<std::string, Rows> groups;
   for (const BenchRow &row : rows)
-    sum += std::abs(row.error());
-  return rows.empty() ? 0 : sum / static_cast<double>(rows.size());
+    if ((row.prediction.*quantity.figure).isGiven())
+      if (std::string name = key(row.prediction); !name.empty())
+        groups[name].push_back(&row);
+  return groups;
 }
 
-/// Of predicted and measured times.
-static std::optional<double> correlation(const std::vector<BenchRow> &rows) {
+/// Rows of one kind on one device.
+std::map<std::string, CostBench::Rows>
+CostBench::kinds(const Quantity &quantity) const {
+  return grouped(
+      [](const Prediction &p) {
+        return p.kind + (p.device.empty() ? "" : ", " + p.device);
+      },
+      quantity);
+}
+
+/// Rows that say which way to cut the same step is faster; below three of them
+/// there is nothing to put in order.
+std::map<std::string, CostBench::Rows> CostBench::workloads() const {
+  auto groups = grouped([](const Prediction &p) { return p.workload; }, ofTime);
+  std::erase_if(groups,
+                [](const auto &group) { return group.second.size() < 3; });
+  return groups;
+}
+
+static Errors errorsOf(const std::vector<const BenchRow *> &rows,
+                       const Quantity &quantity) {
+  Errors errors;
   std::vector<double> predicted, measured;
-  for (const BenchRow &row : rows) {
-    predicted.push_back(row.prediction.seconds);
-    measured.push_back(row.measured);
+  for (const BenchRow *row : rows) {
+    const Figure &figure = row->prediction.*quantity.figure;
+    if (!figure.isGiven())
+      continue;
+    errors.meanAbsolutePercent += std::abs(figure.error());
+    predicted.push_back(figure.predicted);
+    measured.push_back(figure.measured);
   }
-  return spearman(predicted, measured);
+  errors.rows = predicted.size();
+  if (errors.rows > 0)
+    errors.meanAbsolutePercent /= static_cast<double>(errors.rows);
+  errors.spearman = spearman(predicted, measured);
+  return errors;
+}
+
+static std::vector<const BenchRow *> all(const std::vector<BenchRow> &rows) {
+  std::vector<const BenchRow *> out;
+  for (const BenchRow &row : rows)
+    out.push_back(&row);
+  return out;
 }
 
 //===----------------------------------------------------------------------===//
 // Output
 //===----------------------------------------------------------------------===//
 
-std::string CostBench::asText() const {
-  Table table({"row", "device", "what", "predicted", "measured", "error %"});
-  for (const BenchRow &row : rows)
-    table.row({row.file + ":" + std::to_string(row.line), row.prediction.device,
-               row.prediction.what, secondsText(row.prediction.seconds),
-               secondsText(row.measured), number(row.error(), 3)});
-  Table summary(
-      {"kind", "device", "rows", "mean absolute error %", "rank correlation"});
-  auto summarise = [&](const std::string &kind, const std::string &device,
-                       const std::vector<BenchRow> &of) {
-    std::optional<double> ranks = correlation(of);
-    summary.row({kind, device, std::to_string(of.size()),
-                 number(meanAbsoluteError(of), 3),
-                 ranks ? number(*ranks, 3) : "-"});
+std::string CostBench::asText(const Quantity &quantity) const {
+  Table table({"row", "device", "what",
+               std::string("predicted ") + quantity.name, "measured",
+               "error %"});
+  for (const BenchRow &row : rows) {
+    const Figure &figure = row.prediction.*quantity.figure;
+    if (figure.isGiven())
+      table.row({row.place(), row.prediction.device, row.prediction.what,
+                 quantity.text(figure.predicted),
+                 quantity.text(figure.measured), number(figure.error(), 3)});
+  }
+  Table summary({std::string(quantity.name) + " of", "rows",
+                 "mean absolute error %", "rank correlation"});
+  auto summarise = [&](const std::string &name, const Rows &of) {
+    Errors errors = errorsOf(of, quantity);
+    summary.row({name, std::to_string(errors.rows),
+                 number(errors.meanAbsolutePercent, 3),
+                 errors.spearman ? number(*errors.spearman, 3) : "-"});
   };
-  for (const Group &group : groups())
-    summarise(group.kind, group.device, group.rows);
-  summarise("all", "", rows);
-  std::map<std::string, int64_t> reasons;
+  for (const auto &[name, of] : kinds(quantity))
+    summarise(name, of);
+  summarise("all", all(rows));
+  return table.str() + "\n" + summary.str();
+}
+
+std::string CostBench::asText() const {
+  std::string text;
+  for (const Quantity *quantity : {&ofTime, &ofMemory})
+    if (errorsOf(all(rows), *quantity).rows > 0)
+      text += (text.empty() ? "" : "\n") + asText(*quantity);
+  if (auto groups = workloads(); !groups.empty()) {
+    Table table({"same model, devices and batch", "rows",
+                 "mean absolute error %", "rank correlation"});
+    for (const auto &[name, of] : groups) {
+      Errors errors = errorsOf(of, ofTime);
+      table.row({name, std::to_string(errors.rows),
+                 number(errors.meanAbsolutePercent, 3),
+                 errors.spearman ? number(*errors.spearman, 3) : "-"});
+    }
+    text += "\n" + table.str();
+  }
   for (const BenchRow &row : skipped)
-    ++reasons[row.prediction.skipped];
-  std::string text = table.str() + "\n" + summary.str();
-  for (const auto &[reason, count] : reasons)
-    text += "  skipped " + std::to_string(count) + ": " + reason + "\n";
+    text += "  skipped " + row.place() + ": " + row.prediction.skipped + "\n";
   return text;
 }
 
-static ordered_json numberOrNull(std::optional<double> value) {
-  return value ? ordered_json(*value) : ordered_json(nullptr);
+static ordered_json asJson(const Errors &errors) {
+  return {{"rows", errors.rows},
+          {"mean_absolute_error_percent", errors.meanAbsolutePercent},
+          {"spearman", errors.spearman ? ordered_json(*errors.spearman)
+                                       : ordered_json(nullptr)}};
+}
+
+static ordered_json asJson(const BenchRow &row) {
+  const Prediction &p = row.prediction;
+  ordered_json json = {{"file", row.file},
+                       {"line", row.line},
+                       {"kind", p.kind},
+                       {"device", p.device},
+                       {"what", p.what}};
+  if (p.time.isGiven()) {
+    json["predicted_seconds"] = p.time.predicted;
+    json["measured_seconds"] = p.time.measured;
+    json["error_percent"] = p.time.error();
+  }
+  if (p.memory.isGiven()) {
+    json["predicted_bytes"] = p.memory.predicted;
+    json["measured_bytes"] = p.memory.measured;
+    json["memory_error_percent"] = p.memory.error();
+  }
+  return json;
 }
 
 std::string CostBench::asJson() const {
-  ordered_json json = {{"mean_absolute_error_percent", meanAbsoluteError(rows)},
-                       {"spearman", numberOrNull(correlation(rows))},
-                       {"groups", ordered_json::array()},
-                       {"rows", ordered_json::array()},
-                       {"skipped", ordered_json::array()}};
-  for (const Group &group : groups())
-    json["groups"].push_back(
-        {{"kind", group.kind},
-         {"device", group.device},
-         {"rows", group.rows.size()},
-         {"mean_absolute_error_percent", meanAbsoluteError(group.rows)},
-         {"spearman", numberOrNull(correlation(group.rows))}});
+  // The errors of time stand at the top as well: most tables have no other.
+  ordered_json json = ::asJson(errorsOf(all(rows), ofTime));
+  json.erase("rows");
+  for (const Quantity *quantity : {&ofTime, &ofMemory}) {
+    ordered_json &errors = json[quantity->name];
+    errors = ::asJson(errorsOf(all(rows), *quantity));
+    errors["kinds"] = ordered_json::array();
+    for (const auto &[name, of] : kinds(*quantity)) {
+      ordered_json kind = ::asJson(errorsOf(of, *quantity));
+      kind["kind"] = name;
+      errors["kinds"].push_back(std::move(kind));
+    }
+  }
+  json["workloads"] = ordered_json::array();
+  for (const auto &[name, of] : workloads()) {
+    ordered_json workload = ::asJson(errorsOf(of, ofTime));
+    workload["workload"] = name;
+    json["workloads"].push_back(std::move(workload));
+  }
+  json["rows"] = ordered_json::array();
   for (const BenchRow &row : rows)
-    json["rows"].push_back({{"file", row.file},
-                            {"line", row.line},
-                            {"kind", row.prediction.kind},
-                            {"device", row.prediction.device},
-                            {"what", row.prediction.what},
-                            {"predicted_seconds", row.prediction.seconds},
-                            {"measured_seconds", row.measured},
-                            {"error_percent", row.error()}});
+    json["rows"].push_back(::asJson(row));
+  json["skipped"] = ordered_json::array();
   for (const BenchRow &row : skipped)
     json["skipped"].push_back({{"file", row.file},
                                {"line", row.line},
@@ -209,7 +295,8 @@ static Result<ExitCode> runCostBench(const CostBenchOptions &options) {
 void tool::addCostBench(CLI::App &bench, Action &chosen) {
   auto [command, options] = addCommand<CostBenchOptions>(
       bench, chosen, "cost-model",
-      "Hold the cost model against tables of measured kernels and collectives",
+      "Hold the cost model against tables of measured kernels, collectives and "
+      "steps",
       runCostBench);
   command->add_option("files", options->files, "Tables with a header")
       ->required()

@@ -23,6 +23,15 @@ static Prediction skip(std::string reason) {
   return prediction;
 }
 
+/// The time in a cell, in seconds; zero if there is none.
+static Result<double> secondsIn(const CsvTable &table, const CsvTable::Row &row,
+                                const std::string &column, double unit) {
+  PARTITA_TRY(auto value, table.number(row, column));
+  return value.value_or(0) * unit;
+}
+
+static const char *const noTime = "no time was measured";
+
 //===----------------------------------------------------------------------===//
 // Machines
 //===----------------------------------------------------------------------===//
@@ -147,8 +156,9 @@ static Result<Prediction> predictKernel(const CsvTable &table,
   PARTITA_TRY(auto m, table.number(row, "m"));
   PARTITA_TRY(auto n, table.number(row, "n"));
   PARTITA_TRY(auto k, table.number(row, "k"));
-  std::string op = table.text(row, "op"), gpu = table.text(row, "gpu_type");
   Prediction out;
+  PARTITA_TRY(out.time.measured, secondsIn(table, row, "time_us", 1e-6));
+  std::string op = table.text(row, "op"), gpu = table.text(row, "gpu_type");
   out.device = presetOf(gpu);
   if (out.device.empty())
     return skip(unknownDevice(gpu));
@@ -179,8 +189,8 @@ static Result<Prediction> predictKernel(const CsvTable &table,
              number(*n, 9) + (k ? ", " + number(*k, 9) : "") + "] " +
              precisionName(*precision);
   KernelCost cost(devicePresets().at(out.device));
-  out.seconds = toSeconds(cost.picoseconds(work));
-  return out;
+  out.time.predicted = toSeconds(cost.picoseconds(work));
+  return out.time.isGiven() ? out : skip(noTime);
 }
 
 //===----------------------------------------------------------------------===//
@@ -217,12 +227,13 @@ static Result<Prediction> predictCollective(const CsvTable &table,
   PARTITA_TRY(auto ranks, table.number(row, "n_gpus"));
   PARTITA_TRY(auto nodes, table.number(row, "n_nodes"));
   PARTITA_TRY(auto size, table.number(row, "size_bytes"));
+  Prediction out;
+  PARTITA_TRY(out.time.measured, secondsIn(table, row, "time_us", 1e-6));
   std::string name = table.text(row, "collective"),
               gpu = table.text(row, "gpu_type");
   auto kind = moveNamed(name);
   if (!kind)
     return skip("there is no collective '" + name + "'");
-  Prediction out;
   out.kind = name;
   out.device = presetOf(gpu);
   if (out.device.empty())
@@ -246,11 +257,11 @@ static Result<Prediction> predictCollective(const CsvTable &table,
   if (mesh.numRanks() != machine->numRanks())
     mesh.axisSizes[1] = 1;
   CollectiveCost cost(*machine, mesh);
-  out.seconds =
+  out.time.predicted =
       toSeconds(cost.picoseconds(*kind, 0b101, bytesOf(*kind, *size, count)));
   out.what = name + " of " + bytesText(static_cast<int64_t>(*size)) + ", " +
              std::to_string(p) + " ranks on " + machine->text;
-  return out;
+  return out.time.isGiven() ? out : skip(noTime);
 }
 
 //===----------------------------------------------------------------------===//
@@ -282,6 +293,28 @@ static bool isGated(const TransformerStep &s, double billions) {
                           std::abs(parameters(2, 1) - given);
 }
 
+/// SQuAD v1.1 in tokens, a paragraph with a question: what NVIDIA's tables of
+/// finetuning say that they pack into sequences.
+static constexpr int64_t tokensOfSample = 200;
+
+/// In small letters.
+static std::string lowerText(const CsvTable &table, const CsvTable::Row &row,
+                             const std::string &column) {
+  std::string text = table.text(row, column);
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
+static bool contains(const std::string &text, const char *part) {
+  return text.find(part) != std::string::npos;
+}
+
+static std::string provenanceOf(const CsvTable &table,
+                                const CsvTable::Row &row) {
+  return table.text(row, "source") + " " + table.text(row, "notes");
+}
+
 static Result<TransformerStep> stepOf(const CsvTable &table,
                                       const CsvTable::Row &row) {
   TransformerStep s;
@@ -302,19 +335,45 @@ static Result<TransformerStep> stepOf(const CsvTable &table,
   PARTITA_TRY(auto billions, table.number(row, "params_b"));
   if (s.heads > 0)
     s.gated = isGated(s, billions.value_or(0));
-  std::string recompute = table.text(row, "recompute");
+  std::string provenance = provenanceOf(table, row);
+  s.sample = contains(provenance, "SFT") ? tokensOfSample : s.sequence;
+  std::string recompute = lowerText(table, row, "recompute");
   if (recompute.starts_with("full"))
     s.recompute = Recompute::Full;
   if (recompute.starts_with("selective"))
     s.recompute = Recompute::Selective;
-  s.sequenceParallel = recompute.find("sequence") != std::string::npos;
-  s.lastStageKeeps = recompute.find("except last") != std::string::npos;
-  std::string precision = table.text(row, "precision");
-  if (precision.find("fp8") != std::string::npos)
+  s.sequenceParallel = contains(recompute, "sequence");
+  s.lastStageKeeps = contains(recompute, "except last");
+  std::string precision = lowerText(table, row, "precision");
+  if (contains(precision, "fp8"))
     s.precision = Precision::F8;
-  else if (precision.find("fp16") != std::string::npos)
+  else if (contains(precision, "fp16"))
     s.precision = Precision::F16;
   return s;
+}
+
+/// What keeps a step from being predicted at all; empty if nothing does.
+static std::string refusalOf(const CsvTable &table, const CsvTable::Row &row,
+                             const TransformerStep &s, int64_t experts) {
+  if (experts > 1)
+    return "experts are not modelled";
+  if (contains(provenanceOf(table, row), "LoRA"))
+    return "training of adapters alone is not modelled";
+  std::string missing;
+  const std::pair<const char *, int64_t> needed[] = {
+      {"layers", s.layers}, {"hidden", s.hidden},
+      {"heads", s.heads},   {"seq", s.sequence},
+      {"gpus", s.ranks},    {"global_batch", s.globalBatch}};
+  for (const auto &[name, value] : needed)
+    if (value == 0)
+      missing += (missing.empty() ? "" : ", ") + std::string(name);
+  if (!missing.empty())
+    return "sizes of '" + table.text(row, "model") +
+           "' are not given: " + missing;
+  TransformerStep least = s;
+  least.microBatch = least.chunks = 1;
+  return least.isValid() ? ""
+                         : "the ranks, the heads or the batch do not divide";
 }
 
 /// The numbers to try where a row does not say which it was.
@@ -323,21 +382,41 @@ static std::vector<int64_t> choicesOf(int64_t given,
   return given > 0 ? std::vector<int64_t>{given} : others;
 }
 
+/// The numbers of chunks: those of the row, those that the software is said to
+/// take, or any.
+static std::vector<int64_t> chunksOf(const TransformerStep &step, int64_t given,
+                                     const SoftwareProfile &profile) {
+  if (step.pipeline == 1)
+    return {1};
+  if (profile.chunks == 0)
+    return choicesOf(given, {1, 2, 3, 4, 5, 6, 8, 12});
+  bool divides = step.layers % (step.pipeline * profile.chunks) == 0;
+  return choicesOf(given, {divides ? profile.chunks : 1});
+}
+
+namespace {
+struct PricedStep {
+  TransformerStep step;
+  StepPrice price;
+};
+} // namespace
+
 /// The fastest step with a micro-batch and chunks that the row leaves open,
 /// among those that fit into memory; if none does, the smallest.
-static std::optional<std::pair<TransformerStep, StepPrice>>
-bestOf(TransformerStep step, int64_t microBatch, int64_t chunks,
-       const SoftwareProfile &profile, const Topology &topology) {
+static std::optional<PricedStep> bestOf(TransformerStep step,
+                                        int64_t microBatch, int64_t chunks,
+                                        const SoftwareProfile &profile,
+                                        const Topology &topology) {
   constexpr double usable = 0.95;
   double memory =
       usable * static_cast<double>(topology.commonDevice().memoryBytes);
-  std::optional<std::pair<TransformerStep, StepPrice>> best;
+  std::optional<PricedStep> best;
   for (int64_t size : choicesOf(microBatch, {1, 2, 4, 8, 16}))
-    for (int64_t count : choicesOf(chunks, {1, 2, 3, 4, 5, 6, 8, 12})) {
+    for (int64_t count : chunksOf(step, chunks, profile)) {
       step.microBatch = size;
       step.chunks = count;
       bool open = microBatch == 0 || chunks == 0;
-      if (!step.isValid() || (count > 1 && step.pipeline == 1) ||
+      if (!step.isValid() ||
           (open && (step.layers % (step.pipeline * count) != 0 ||
                     step.globalBatch % (step.data() * size) != 0)))
         continue;
@@ -346,14 +425,36 @@ bestOf(TransformerStep step, int64_t microBatch, int64_t chunks,
         best = {step, price};
         continue;
       }
-      const StepPrice &known = best->second;
-      bool fits = price.bytes <= memory, fitted = known.bytes <= memory;
+      const StepPrice &known = best->price;
+      bool fits = price.memory.sum() <= memory,
+           fitted = known.memory.sum() <= memory;
       if (fits == fitted ? (fits ? price.seconds < known.seconds
-                                 : price.bytes < known.bytes)
+                                 : price.memory.sum() < known.memory.sum())
                          : fits)
         best = {step, price};
     }
   return best;
+}
+
+/// Where the number of chunks comes from, unless it is the row's.
+static const char *chunksRemark(int64_t given, const SoftwareProfile &profile) {
+  return given > 0 ? "" : profile.chunks > 0 ? "(usual) " : "(best) ";
+}
+
+/// A step in words; what the row left open is marked.
+static std::string stepText(const std::string &model, const TransformerStep &s,
+                            const char *batchRemark, const char *chunksRemark) {
+  auto axis = [](const char *name, int64_t size) {
+    return std::string(" ") + name + "=" + std::to_string(size);
+  };
+  std::string text =
+      model + " on " + std::to_string(s.ranks) + "," + axis("tp", s.tensor) +
+      axis("pp", s.pipeline) + axis("dp", s.data()) +
+      (s.context > 1 ? axis("cp", s.context) : "") + ", micro-batch " +
+      batchRemark + std::to_string(s.microBatch);
+  if (s.chunks > 1)
+    text += ", chunks " + (chunksRemark + std::to_string(s.chunks));
+  return text;
 }
 
 static Result<Prediction> predictStep(const CsvTable &table,
@@ -363,44 +464,95 @@ static Result<Prediction> predictStep(const CsvTable &table,
   PARTITA_TRY(int64_t chunks, countOf(table, row, "vpp", 0));
   PARTITA_TRY(int64_t experts, countOf(table, row, "ep", 1));
   PARTITA_TRY(int64_t perNode, countOf(table, row, "gpus_per_node", 8));
-  std::string gpu = table.text(row, "gpu_type");
-  std::string provenance = table.text(row, "source") + table.text(row, "notes");
   Prediction out;
+  PARTITA_TRY(out.time.measured, secondsIn(table, row, "step_time_s", 1));
+  PARTITA_TRY(auto gigabytes, table.number(row, "mem_gb"));
+  out.memory.measured = 1e9 * gigabytes.value_or(0);
+  std::string gpu = table.text(row, "gpu_type"),
+              model = table.text(row, "model");
   out.device = presetOf(gpu);
   if (out.device.empty())
     return skip(unknownDevice(gpu));
-  if (experts > 1)
-    return skip("experts are not modelled");
-  if (provenance.find("LoRA") != std::string::npos)
-    return skip("training of adapters alone is not modelled");
-  TransformerStep least = step;
-  least.microBatch = least.chunks = 1;
-  if (!least.isValid() || perNode < 1)
-    return skip("sizes, ranks or batch are not given, or do not divide");
+  if (std::string reason = refusalOf(table, row, step, experts);
+      !reason.empty())
+    return skip(reason);
+  if (perNode < 1)
+    return skip("no node has a GPU");
   int64_t nodes = (step.ranks + perNode - 1) / perNode,
           each = std::min(step.ranks, perNode);
   const Topology *machine = machineOf(out.device, nodes, each);
   if (!machine)
     return skip(unknownMachine(out.device, nodes, each));
   const SoftwareProfile &profile =
-      profileOf(provenance, step, machine->commonDevice());
+      profileOf(provenanceOf(table, row), step, machine->commonDevice());
   auto best = bestOf(step, microBatch, chunks, profile, *machine);
   if (!best)
     return skip("no micro-batch and number of chunks divide what is given");
   out.kind = std::string("step of ") + profile.name;
-  out.seconds = best->second.seconds;
-  const TransformerStep &chosen = best->first;
-  out.what =
-      table.text(row, "model") + " on " + std::to_string(step.ranks) +
-      ", tp=" + std::to_string(step.tensor) +
-      " pp=" + std::to_string(step.pipeline) +
-      " dp=" + std::to_string(step.data()) +
-      (step.context > 1 ? " cp=" + std::to_string(step.context) : "") +
-      ", micro-batch " + (microBatch ? "" : "(best) ") +
-      std::to_string(chosen.microBatch) +
-      (chosen.chunks > 1 ? ", chunks " + std::string(chunks ? "" : "(best) ") +
-                               std::to_string(chosen.chunks)
-                         : "");
+  out.what = stepText(model, best->step, microBatch > 0 ? "" : "(best) ",
+                      chunksRemark(chunks, profile));
+  out.workload = model + " in " + precisionName(step.precision) + " on " +
+                 std::to_string(step.ranks) + " " + out.device + ", batch " +
+                 std::to_string(step.globalBatch) + " x " +
+                 std::to_string(step.sequence);
+  out.time.predicted = best->price.seconds;
+  out.memory.predicted = best->price.memory.sum();
+  return out.time.isGiven() || out.memory.isGiven()
+             ? out
+             : skip("neither time nor memory was measured");
+}
+
+/// Memory alone, in parts, on no machine: of parameters and optimizer, of
+/// activations, or these against those of tensor parallelism without more.
+static Result<Prediction> predictMemory(const CsvTable &table,
+                                        const CsvTable::Row &row) {
+  PARTITA_TRY(TransformerStep step, stepOf(table, row));
+  PARTITA_TRY(step.microBatch, countOf(table, row, "micro_batch", 1));
+  PARTITA_TRY(int64_t chunks, countOf(table, row, "vpp", 0));
+  PARTITA_TRY(auto states, table.number(row, "params_opt_gib"));
+  PARTITA_TRY(auto kept, table.number(row, "activations_gib"));
+  PARTITA_TRY(auto share, table.number(row, "activations_pct_of_tp_baseline"));
+  std::string gpu = table.text(row, "gpu_type"),
+              model = table.text(row, "model");
+  Prediction out;
+  out.device = presetOf(gpu);
+  if (!gpu.empty() && out.device.empty())
+    return skip(unknownDevice(gpu));
+  // What is in flight does not grow beyond this.
+  if (step.globalBatch == 0 && step.tensor * step.pipeline > 0)
+    step.globalBatch =
+        std::max<int64_t>(1, 2 * step.microBatch * step.ranks / step.tensor);
+  if (std::string reason = refusalOf(table, row, step, 1); !reason.empty())
+    return skip(reason);
+  const SoftwareProfile &profile =
+      profileOf(provenanceOf(table, row), step,
+                gpu.empty() ? DeviceType() : devicePresets().at(out.device));
+  step.chunks = chunksOf(step, chunks, profile).front();
+  if (!step.isValid())
+    return skip("the micro-batch or the chunks do not divide what is given");
+  StepMemory memory = memoryOf(step, profile);
+  constexpr double gibibyte = 1 << 30;
+  if (states) {
+    out.memory.predicted += memory.states;
+    out.memory.measured += *states * gibibyte;
+  }
+  if (kept) {
+    out.memory.predicted += memory.activations;
+    out.memory.measured += *kept * gibibyte;
+  }
+  if (!states && !kept && share) {
+    TransformerStep plain = step;
+    plain.recompute = Recompute::None;
+    plain.sequenceParallel = false;
+    out.memory.predicted = memory.activations;
+    out.memory.measured = *share / 100 * memoryOf(plain, profile).activations;
+  }
+  if (!out.memory.isGiven())
+    return skip("no memory was measured");
+  out.kind = std::string("memory of ") + profile.name;
+  out.what = stepText(model, step, "", chunksRemark(chunks, profile)) + ", " +
+             table.text(row, "recompute") +
+             (states ? kept ? "" : ", states" : ", activations");
   return out;
 }
 
@@ -411,20 +563,18 @@ static Result<Prediction> predictStep(const CsvTable &table,
 static const Measurement measurements[] = {
     {"kernels",
      {"gpu_type", "precision", "op", "batch", "m", "n", "k", "time_us"},
-     "time_us",
-     1e-6,
      predictKernel},
     {"collectives",
      {"gpu_type", "collective", "n_gpus", "n_nodes", "size_bytes", "time_us"},
-     "time_us",
-     1e-6,
      predictCollective},
     {"training steps",
      {"model", "layers", "hidden", "heads", "seq", "gpus", "gpu_type", "tp",
       "pp", "global_batch", "step_time_s"},
-     "step_time_s",
-     1,
      predictStep},
+    {"memory of training steps",
+     {"model", "layers", "hidden", "heads", "seq", "gpus", "tp", "pp",
+      "micro_batch", "recompute", "activations_gib"},
+     predictMemory},
 };
 
 Result<const Measurement *> tool::measurementOf(const CsvTable &table) {

@@ -18,10 +18,22 @@
 
 namespace partita::tool {
 
+/// What is predicted and what was measured, in seconds or bytes.
+struct Figure {
+  double predicted = 0, measured = 0;
+  /// Whether the row has it.
+  bool isGiven() const { return measured > 0; }
+  /// In percent of what was measured.
+  double error() const { return 100 * (predicted / measured - 1); }
+};
+
 struct Prediction {
-  double seconds = 0;
+  Figure time, memory;
   /// "gemm", "all_reduce"; the preset of the device; the row in words.
   std::string kind, device, what;
+  /// Rows that differ in how a step is cut only have the same: model, devices
+  /// and batch. Empty for others.
+  std::string workload;
   /// Why there is no prediction; empty if there is one.
   std::string skipped;
 };
@@ -31,9 +43,6 @@ struct Measurement {
   std::string name;
   /// A table of this kind has all of these.
   std::vector<std::string> columns;
-  /// Where the time is, and its unit in seconds.
-  std::string timeColumn;
-  double timeUnit;
   Result<Prediction> (*predict)(const CsvTable &table,
                                 const CsvTable::Row &row);
 };

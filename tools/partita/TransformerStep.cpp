@@ -9,107 +9,9 @@
 #include "TransformerStep.h"
 #include <algorithm>
 #include <cmath>
-#include <string_view>
 
 using namespace partita;
 using namespace partita::tool;
-
-//===----------------------------------------------------------------------===//
-// Profiles
-//===----------------------------------------------------------------------===//
-
-// Fitted on the measurements of each piece of software; docs/cost-model.md has
-// the errors.
-
-/// Attention in parts, GPT of 2022 on one machine.
-static const SoftwareProfile megatronDeepSpeed{.name = "megatron-deepspeed",
-                                               .scores = 6.3,
-                                               .elementwise = 5,
-                                               .hostLayer = 3.36e-3,
-                                               .hostMicroBatch = 2.8e-3,
-                                               .hostStep = 2.5e-3,
-                                               .optimizer = 2.9};
-/// Narayanan et al., arXiv:2104.04473.
-static const SoftwareProfile megatron2021{.name = "megatron-2021",
-                                          .scores = 5.4,
-                                          .elementwise = 2.1,
-                                          .hostLayer = 1e-3,
-                                          .hostMicroBatch = 1e-3,
-                                          .hostStep = 5e-3,
-                                          .optimizer = 1.5};
-/// Korthikanti et al., arXiv:2205.05198: kernels fused, recomputation of
-/// attention alone.
-static const SoftwareProfile megatron2022{.name = "megatron-2022",
-                                          .scores = 3,
-                                          .elementwise = 1,
-                                          .hostLayer = 1e-3,
-                                          .hostMicroBatch = 1e-3,
-                                          .hostStep = 5e-3,
-                                          .optimizer = 1.5};
-/// Megatron-Core of 2024 in bf16.
-static const SoftwareProfile megatronCore{.name = "megatron-core",
-                                          .attention = 1,
-                                          .attentionHopper = 0.5,
-                                          .elementwise = 5,
-                                          .hostLayer = 1.6e-3,
-                                          .hostMicroBatch = 1e-3,
-                                          .hostStep = 5e-3,
-                                          .optimizer = 1.5,
-                                          .hidesData = true,
-                                          .hidesTensor = true,
-                                          .sequenceParallel = true,
-                                          .wideGradients = true};
-/// NeMo of 2024 with the Transformer Engine in f8.
-static const SoftwareProfile nemo{.name = "nemo",
-                                  .attention = 1,
-                                  .attentionHopper = 0.81,
-                                  .elementwise = 3.7,
-                                  .casts = 0.81,
-                                  .hostLayer = 1.75e-3,
-                                  .hostMicroBatch = 1e-3,
-                                  .hostStep = 5e-3,
-                                  .optimizer = 1.5,
-                                  .hidesData = true,
-                                  .hidesTensor = true,
-                                  .sequenceParallel = true,
-                                  .wideGradients = true};
-/// PyTorch's fully sharded data parallelism with attention in Triton.
-static const SoftwareProfile llmFoundry{.name = "llm-foundry",
-                                        .attention = 0.56,
-                                        .attentionHopper = 0.31,
-                                        .elementwise = 2.1,
-                                        .optimizer = 8.2,
-                                        .exposed = 0.95};
-
-/// Hopper and later: GPUs that compute in f8.
-static bool isHopper(const DeviceType &device) {
-  return device.matrixPeak(Precision::F8) > device.matrixPeak(Precision::F16);
-}
-
-const SoftwareProfile &tool::profileOf(const std::string &provenance,
-                                       const TransformerStep &step,
-                                       const DeviceType &device) {
-  static const std::pair<std::string_view, const SoftwareProfile *> names[] = {
-      {"Megatron-DeepSpeed", &megatronDeepSpeed},
-      {"llm-foundry", &llmFoundry},
-      {"NeMo", &nemo},
-      {"Megatron-Core", &megatronCore},
-      {"2104.04473", &megatron2021},
-      {"2205.05198", &megatron2022},
-  };
-  for (const auto &[name, profile] : names)
-    if (provenance.find(name) != std::string::npos)
-      return *profile;
-  if (step.zero >= 2)
-    return llmFoundry;
-  if (step.precision == Precision::F8)
-    return nemo;
-  if (isHopper(device))
-    return megatronCore;
-  return step.sequenceParallel || step.recompute == Recompute::Selective
-             ? megatron2022
-             : megatron2021;
-}
 
 //===----------------------------------------------------------------------===//
 // Sizes
@@ -129,11 +31,7 @@ bool TransformerStep::isValid() const {
          globalBatch >= data() * microBatch && layers >= pipeline * chunks;
 }
 
-/// Columns and inner sizes of a layer's four products on one rank.
-struct ProductShape {
-  double columns, inner;
-};
-static std::array<ProductShape, 4> productsOf(const TransformerStep &s) {
+std::array<ProductShape, 4> tool::productsOf(const TransformerStep &s) {
   auto hidden = static_cast<double>(s.hidden),
        tensor = static_cast<double>(s.tensor),
        ffn = static_cast<double>(s.ffn) / tensor,
@@ -171,12 +69,15 @@ public:
   StepPrice price() const;
 
 private:
-  enum Axis { Pipeline, Data, Context, Tensor };
+  enum Axis : uint32_t { Pipeline = 1, Data = 2, Context = 4, Tensor = 8 };
+  /// Ranks that have the same parameters.
+  static constexpr uint32_t Replicas = Data | Context;
 
   double product(double m, double n, double k, double batch = 1) const;
   /// `kernels` of them together read and write `bytes`.
   double memory(double bytes, double kernels) const;
-  double collective(MoveKind kind, Axis axis, double bytes) const;
+  /// Along the axes of a bit set.
+  double collective(MoveKind kind, uint32_t axes, double bytes) const;
   double attention(bool backward) const;
   double forward() const;
   double backward() const;
@@ -184,8 +85,7 @@ private:
   double head() const;
   double pipelined(const std::vector<double> &stages) const;
   double reduction(double longest) const;
-  double sharded(double stage, double host) const;
-  double bytes() const;
+  double sharded(double computing, double host) const;
   /// Over how many ranks norms and residuals are split.
   double splitNorms() const {
     return profile.sequenceParallel || s.sequenceParallel
@@ -235,7 +135,7 @@ StepModel::StepModel(const TransformerStep &step,
                  (dataRanks * static_cast<double>(s.microBatch));
   stageLayers = static_cast<double>(s.layers) / static_cast<double>(s.pipeline);
   parameters = parametersOf(s);
-  AxisSpan span = topology.spanOf(collectives.mesh(), {Data});
+  AxisSpan span = topology.spanOf(collectives.mesh(), {1, 2});
   if (int level = span.outermost();
       level >= 0 && isNetwork(topology.linkOf(level).kind))
     dataLoss = lossAcross;
@@ -262,23 +162,28 @@ double StepModel::memory(double bytes, double count) const {
   return count * toSeconds(kernels.picoseconds(work));
 }
 
-double StepModel::collective(MoveKind kind, Axis axis, double bytes) const {
-  auto whole = static_cast<int64_t>(bytes);
-  int64_t part = whole / collectives.mesh().axisSizes[axis];
+double StepModel::collective(MoveKind kind, uint32_t axes, double bytes) const {
+  int64_t ranks = 1;
+  for (int axis = 0; axis < collectives.mesh().numAxes(); ++axis)
+    if (axes >> axis & 1)
+      ranks *= collectives.mesh().axisSizes[axis];
+  auto whole = static_cast<int64_t>(bytes), part = whole / ranks;
   MoveBytes move{whole, whole, whole, 0};
   if (kind == MoveKind::AllGather)
     move.from = part;
   if (kind == MoveKind::ReduceScatter)
     move.to = part;
-  return toSeconds(collectives.picoseconds(kind, 1u << axis, move));
+  return toSeconds(collectives.picoseconds(kind, axes, move));
 }
 
 double StepModel::attention(bool backward) const {
-  auto heads = std::max(1.0, static_cast<double>(s.microBatch * s.heads) /
-                                 static_cast<double>(s.tensor)),
-       queries =
-           static_cast<double>(s.sequence) / static_cast<double>(s.context),
-       keys = static_cast<double>(s.sequence),
+  // Samples that share a sequence are computed by themselves.
+  auto keys = static_cast<double>(std::min(s.sample, s.sequence)),
+       packed = static_cast<double>(s.sequence) / keys,
+       heads = std::max(1.0, static_cast<double>(s.microBatch * s.heads) /
+                                 static_cast<double>(s.tensor)) *
+               packed,
+       queries = keys / static_cast<double>(s.context),
        size = static_cast<double>(s.hidden) / static_cast<double>(s.heads);
   double kernel =
       device.matrixPeak(Precision::F8) > device.matrixPeak(Precision::F16)
@@ -305,7 +210,8 @@ double StepModel::attention(bool backward) const {
   return toSeconds(kernels.picoseconds(work)) / kernel;
 }
 
-/// Two norms, two residuals, an activation, and heads laid out.
+/// Two norms, two residuals, an activation (a gated one reads two columns and
+/// writes one), and heads laid out.
 double StepModel::forward() const {
   auto shapes = productsOf(s);
   double shared = splitNorms();
@@ -314,8 +220,10 @@ double StepModel::forward() const {
     seconds += product(tokens, shape.columns, shape.inner);
     casts += 4 * (tokens + shape.columns) * shape.inner;
   }
-  double traffic = activations * (2 * 2 + 2 * 3.5) / shared +
-                   2 * tokens * (2 * shapes[2].columns + shapes[0].columns);
+  double traffic =
+      activations * (2 * 2 + 2 * 3.5) / shared +
+      2 * tokens *
+          ((s.gated ? 1.5 : 2) * shapes[2].columns + shapes[0].columns);
   return seconds + memory(traffic * profile.elementwise, 6) +
          (f8 ? memory(casts * profile.casts, 8) : 0);
 }
@@ -329,8 +237,10 @@ double StepModel::backward() const {
                product(shape.columns, shape.inner, tokens);
     casts += 4 * tokens * shape.columns;
   }
-  double traffic = activations * (2 * 3 + 2 * 3.5) / shared +
-                   2 * tokens * (3 * shapes[2].columns + shapes[0].columns);
+  double traffic =
+      activations * (2 * 3 + 2 * 3.5) / shared +
+      2 * tokens *
+          ((s.gated ? 2.5 : 3) * shapes[2].columns + shapes[0].columns);
   return seconds + memory(traffic * profile.elementwise, 8) +
          (f8 ? memory(casts * profile.casts, 4) : 0);
 }
@@ -342,9 +252,12 @@ double StepModel::layer(bool recomputes) const {
     computing += forward();
     passes = 3;
   }
-  if (recomputes && s.recompute == Recompute::Selective &&
-      profile.attention == 0)
-    computing += attention(false);
+  if (recomputes && s.recompute == Recompute::Selective) {
+    if (profile.halfOfProducts)
+      computing += (forward() - attention(false)) / 2;
+    else if (profile.attention == 0)
+      computing += attention(false);
+  }
   double keys = 4 * tokens * static_cast<double>(s.kvHeads) /
                 static_cast<double>(s.tensor) *
                 static_cast<double>(s.hidden / s.heads);
@@ -370,7 +283,7 @@ double StepModel::head() const {
   work.flops = 2 * tokens * columns * hidden;
   work.bytes = 2 * (tokens * hidden + hidden * columns + tokens * columns);
   return 3 * toSeconds(kernels.picoseconds(work)) +
-         memory(tokens * columns * (2 + 4 * 4), 6);
+         memory(tokens * columns * profile.logitTraffic, 6);
 }
 
 //===----------------------------------------------------------------------===//
@@ -398,49 +311,27 @@ double StepModel::pipelined(const std::vector<double> &stages) const {
 double StepModel::reduction(double longest) const {
   double gradients = parameters * (profile.wideGradients ? 4 : 2);
   double seconds =
-      s.zero == 0 ? collective(MoveKind::AllReduce, Data, gradients)
-                  : collective(MoveKind::ReduceScatter, Data, gradients) +
-                        collective(MoveKind::AllGather, Data, 2 * parameters);
+      s.zero == 0
+          ? collective(MoveKind::AllReduce, Replicas, gradients)
+          : collective(MoveKind::ReduceScatter, Replicas, gradients) +
+                collective(MoveKind::AllGather, Replicas, 2 * parameters);
   if (!profile.hidesData)
     return seconds;
   return std::max(0.0, seconds - longest) +
          dataLoss * std::min(seconds, longest);
 }
 
-/// Parameters gathered for each micro-batch, forward and back, gradients
-/// scattered; with ZeRO-2 parameters once a step.
-double StepModel::sharded(double stage, double host) const {
-  double gather = collective(MoveKind::AllGather, Data, 2 * parameters);
-  double scatter = collective(MoveKind::ReduceScatter, Data, 2 * parameters);
+/// What one micro-batch takes on a stage whose parameters are sharded: they are
+/// gathered, forward and back, and gradients scattered; with ZeRO-2 parameters
+/// once a step.
+double StepModel::sharded(double computing, double host) const {
+  double gather = collective(MoveKind::AllGather, Replicas, 2 * parameters);
+  double scatter =
+      collective(MoveKind::ReduceScatter, Replicas, 2 * parameters);
   double communicating =
       scatter + (s.zero == 3 ? 2 * gather : gather / microBatches);
-  return microBatches *
-         std::max(host, together(stage, communicating,
+  return std::max(host, together(computing, communicating,
                                  std::min(1.0, dataLoss + profile.exposed)));
-}
-
-/// Korthikanti et al., arXiv:2205.05198, with what stages hold in flight.
-double StepModel::bytes() const {
-  auto tensor = static_cast<double>(s.tensor),
-       pipeline = static_cast<double>(s.pipeline),
-       chunks = static_cast<double>(s.chunks);
-  auto share = [&](int64_t level) { return s.zero >= level ? dataRanks : 1; };
-  double state = 2 * parameters / share(3) +
-                 (profile.wideGradients ? 4 : 2) * parameters / share(2) +
-                 12 * parameters / share(1);
-  double shared = splitNorms();
-  double layer = activations / 2 * (10 / shared + 24 / tensor);
-  if (profile.attention == 0)
-    layer += 5 * static_cast<double>(s.microBatch * s.heads) / tensor *
-             static_cast<double>(s.sequence) * static_cast<double>(s.sequence);
-  if (s.recompute == Recompute::Full)
-    layer = activations;
-  double inFlight = s.chunks == 1 ? std::min(microBatches, pipeline)
-                                  : std::min(microBatches * chunks,
-                                             pipeline * chunks + pipeline - 1) /
-                                        chunks;
-  double logits = 6 * tokens * static_cast<double>(s.vocabulary) / tensor;
-  return state + layer * stageLayers * inFlight + logits;
 }
 
 StepPrice StepModel::price() const {
@@ -452,19 +343,17 @@ StepPrice StepModel::price() const {
     bool last = stage + 1 == s.pipeline;
     double computing =
         stageLayers * (last ? ofLast : usual) + (last ? head() : 0);
-    stages.push_back(s.zero >= 2 ? computing : std::max(computing, host));
+    stages.push_back(s.zero >= 2 ? sharded(computing, host)
+                                 : std::max(computing, host));
   }
   StepPrice out;
-  if (s.zero >= 2)
-    out.seconds = sharded(stages.back(), host);
-  else
-    out.seconds = pipelined(stages) +
-                  reduction(*std::max_element(stages.begin(), stages.end()));
-  out.seconds += memory(20 * parameters / (s.zero >= 1 ? dataRanks : 1) *
-                            profile.optimizer,
-                        1) +
+  out.seconds = pipelined(stages);
+  if (s.zero < 2)
+    out.seconds += reduction(*std::max_element(stages.begin(), stages.end()));
+  double shards = s.zero >= 1 ? dataRanks * static_cast<double>(s.context) : 1;
+  out.seconds += memory(20 * parameters / shards * profile.optimizer, 1) +
                  profile.hostStep;
-  out.bytes = bytes();
+  out.memory = memoryOf(s, profile);
   return out;
 }
 

@@ -31,6 +31,9 @@ enum class Recompute : uint8_t { None, Selective, Full };
 struct TransformerStep {
   int64_t layers = 1, hidden = 1, ffn = 1, heads = 1, kvHeads = 1;
   int64_t sequence = 1, vocabulary = 1;
+  /// Positions that attend to each other: less than `sequence` where several
+  /// samples are packed into it.
+  int64_t sample = 1;
   bool gated = false;
   int64_t ranks = 1, tensor = 1, pipeline = 1, context = 1;
   /// Chunks of layers that a stage has, and the level of ZeRO.
@@ -47,6 +50,13 @@ struct TransformerStep {
   /// Numbers are in range and the counts divide.
   bool isValid() const;
 };
+
+/// Columns and inner sizes of a layer's four products on one rank: queries,
+/// keys and values; what attention gives; the MLP's inputs; its output.
+struct ProductShape {
+  double columns, inner;
+};
+std::array<ProductShape, 4> productsOf(const TransformerStep &step);
 
 /// A piece of software, of one time.
 struct SoftwareProfile {
@@ -68,8 +78,17 @@ struct SoftwareProfile {
   bool hidesData = false, hidesTensor = false;
   double exposed = 0;
   /// Always splits norms and residuals over tensor ranks; sums gradients in
-  /// f32.
-  bool sequenceParallel = false, wideGradients = false;
+  /// f32; trains with dropout, whose masks are kept.
+  bool sequenceParallel = false, wideGradients = false, dropout = false;
+  /// Selective recomputation is of every second product, and keeps the others'
+  /// results; else of attention's scores.
+  bool halfOfProducts = false;
+  /// Chunks that a stage is cut into where a row does not say and they divide;
+  /// zero: as many as are best.
+  int64_t chunks = 0;
+  /// Bytes a logit that the loss holds at a time: rounded and in f32, and what
+  /// is not done in place; and that it reads and writes, forward and back.
+  double logitBytes = 6, logitTraffic = 52;
 };
 
 /// By the names of software in what a row says of its source; where it says
@@ -78,11 +97,25 @@ const SoftwareProfile &profileOf(const std::string &provenance,
                                  const TransformerStep &step,
                                  const DeviceType &device);
 
+/// Bytes of a rank.
+struct StepMemory {
+  /// Parameters, their gradients, and what the optimizer keeps.
+  double states = 0;
+  /// What forward passes keep for backward passes.
+  double activations = 0;
+  /// The loss, gathered parameters, a layer that runs again, buffers of
+  /// communicators.
+  double transients = 0;
+  double sum() const { return states + activations + transients; }
+};
+
+/// Of the rank that holds most.
+StepMemory memoryOf(const TransformerStep &step,
+                    const SoftwareProfile &profile);
+
 struct StepPrice {
   double seconds = 0;
-  /// Of the rank with most: parameters, gradients, optimizer, activations. A
-  /// formula, to tell what cannot have been run.
-  double bytes = 0;
+  StepMemory memory;
 };
 
 StepPrice priceStep(const TransformerStep &step, const SoftwareProfile &profile,
