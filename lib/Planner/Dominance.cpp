@@ -61,9 +61,12 @@ Remover::Remover(const Problem &problem)
     sides[edge.second].push_back({edge.table.get(), false, edge.first});
   }
   for (const std::vector<int64_t> &domain : problem.unary) {
+    // With what is forbidden, no assignment is better than any without.
+    bool any = *std::min_element(domain.begin(), domain.end()) < forbidden;
     left.emplace_back();
     for (size_t value = 0; value < domain.size(); ++value)
-      left.back().push_back(static_cast<int>(value));
+      if (!any || domain[value] < forbidden)
+        left.back().push_back(static_cast<int>(value));
     unaryOf.push_back(unaries.of(domain));
     listOf.push_back(lists.of(left.back()));
   }
@@ -172,6 +175,29 @@ Reduction Remover::run() {
   return restrictTo(problem, std::move(left));
 }
 
+/// What a variable with one value has to do with others is a price of theirs.
+static void foldSettled(Problem &problem) {
+  auto isSettled = [&](int variable) {
+    return problem.unary[variable].size() == 1;
+  };
+  std::erase_if(problem.edges, [&](const PriceEdge &edge) {
+    const PriceTable &table = *edge.table;
+    if (isSettled(edge.first))
+      for (int value = 0; value < table.columns; ++value) {
+        int64_t &price = problem.unary[edge.second][value];
+        price = addPrices(price, table.at(0, value));
+      }
+    else if (isSettled(edge.second))
+      for (int value = 0; value < table.rows; ++value) {
+        int64_t &price = problem.unary[edge.first][value];
+        price = addPrices(price, table.at(value, 0));
+      }
+    return isSettled(edge.first) || isSettled(edge.second);
+  });
+}
+
 Reduction planner::removeDominated(const Problem &problem) {
-  return Remover(problem).run();
+  Reduction reduction = Remover(problem).run();
+  foldSettled(reduction.problem);
+  return reduction;
 }

@@ -11,7 +11,8 @@
 //   c(p) - c(q) + sum over edges of max_j [C(p,j) - C(q,j)] <= 0
 //
 // Typically p followed by a reshard beats q. Values are removed one after
-// another, so the least price stays what it was.
+// another, so the least price stays what it was. Variables that are left with
+// one value have no edges any more: these are prices of their neighbours.
 //
 //===----------------------------------------------------------------------===//
 

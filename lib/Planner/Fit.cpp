@@ -7,6 +7,7 @@
 
 #include "Fit.h"
 #include "Reduction.h"
+#include "Sharing.h"
 #include <algorithm>
 #include <cmath>
 
@@ -235,9 +236,10 @@ Status Fitter::run() {
   return tryBound(price);
 }
 
-Result<Fitted> planner::solveWithin(const Model &model, const MemoryRows *rows,
-                                    int64_t limit, int64_t toBeat,
-                                    const SolverOptions &options) {
+/// The best of `model` by its objective.
+static Result<Fitted> solveOnce(const Model &model, const MemoryRows *rows,
+                                int64_t limit, int64_t toBeat,
+                                const SolverOptions &options) {
   Fitted fitted;
   PARTITA_TRY(Solution fastest, solved(model.time, options));
   fitted.bound = fastest.bound;
@@ -248,5 +250,44 @@ Result<Fitted> planner::solveWithin(const Model &model, const MemoryRows *rows,
   fitted.fits = true;
   if (rows && fitted.solution.price < forbidden)
     PARTITA_CHECK(Fitter(model, *rows, limit, toBeat, options, fitted).run());
+  return fitted;
+}
+
+/// Again, where plan and bound are apart: with prices that know what uses
+/// share, and for the shortest step that fits, among what may be shorter. That
+/// plan is taken if its step is so much shorter that other prices do not count.
+static Status refine(const Model &model, const MemoryRows *rows, int64_t limit,
+                     int64_t toBeat, const SolverOptions &options,
+                     Fitted &fitted) {
+  constexpr int64_t small = 500, worthMentioning = 200;
+  Solution &solution = fitted.solution;
+  const int64_t time = priceShared(model, model.time, solution.values);
+  if (time - fitted.bound <= time / small || options.isInterrupted())
+    return ok();
+  DualBound dual = boundByMessages(model.time);
+  if (dual.bound >= time)
+    return ok();
+  Sharing sharing(model, dual, time - dual.bound);
+  sharing.model.objective = sharing.model.time;
+  PARTITA_TRY(Fitted fastest,
+              solveOnce(sharing.model, rows, limit, toBeat, options));
+  // Everything else takes longer than the plan that there is.
+  fitted.bound = std::max(fitted.bound, std::min(fastest.bound, time));
+  fitted.beaten = fitted.bound >= toBeat;
+  if (!fastest.fits || fastest.solution.price >= time - time / worthMentioning)
+    return ok();
+  sharing.toOriginal(fastest.solution.values);
+  solution = std::move(fastest.solution);
+  solution.price = priceShared(model, model.objective, solution.values);
+  fitted.bytes = fastest.bytes;
+  return ok();
+}
+
+Result<Fitted> planner::solveWithin(const Model &model, const MemoryRows *rows,
+                                    int64_t limit, int64_t toBeat,
+                                    const SolverOptions &options) {
+  PARTITA_TRY(Fitted fitted, solveOnce(model, rows, limit, toBeat, options));
+  if (!fitted.beaten && fitted.fits && fitted.solution.price < forbidden)
+    PARTITA_CHECK(refine(model, rows, limit, toBeat, options, fitted));
   return fitted;
 }

@@ -305,12 +305,29 @@ void ModelBuilder::addValue(int number) {
           1);
   int64_t shareOf =
       std::max<int64_t>(1, static_cast<int64_t>(users.size()) - 1);
-  for (const Use &use : users)
-    addEdge(shared, use.op, sharedList,
-            operandList(model.candidates[use.op], use.operand),
+  SharedValue sharing{shared, &lists[sharedList], {}};
+  for (const Use &use : users) {
+    int wanted = operandList(model.candidates[use.op], use.operand);
+    sharing.uses.push_back({use.op, model.objective.edges.size(),
+                            model.time.edges.size(), &lists[wanted],
+                            usedAtLoad(use) ? -1 : groupOf(number, use.op)});
+    addEdge(shared, use.op, sharedList, wanted,
             {value.dtype, costing.shareOf(graph, from, use.op), usedAtLoad(use),
              transfersOf(number, use.op)},
             shareOf);
+  }
+  if (!allAtLoad)
+    model.shared.push_back(std::move(sharing));
+}
+
+int ModelBuilder::groupOf(int value, int op) const {
+  int from = producer[value].first;
+  if (transfersOf(value, op) > 0)
+    return -1;
+  // What is computed once a step is brought once, unless it is only stored.
+  bool once = !costing.isInLoop(from) &&
+              !(costing.isInLoop(op) && isResident(graph.ops[from]));
+  return static_cast<int>(costing.phases[once ? from : op]);
 }
 
 std::vector<int64_t> ModelBuilder::leastTimes() const {

@@ -19,6 +19,7 @@
 // They differ in one more way. Where three or more uses do not all want the
 // shared layout, equal ones share a reshard, which no pairwise price can say:
 // the objective charges each use, the bound charges each use its share.
+// Sharing.h closes the difference where it matters.
 //
 //===----------------------------------------------------------------------===//
 
@@ -29,6 +30,7 @@
 #include "Memory.h"
 #include "Strategies.h"
 #include "partita/Planner/Problem.h"
+#include <deque>
 
 namespace partita::planner {
 
@@ -43,10 +45,29 @@ inline constexpr int64_t loadedBytesPerPrice = 16;
 /// spread: nothing that they save is worth a collective over whole weights.
 inline constexpr int64_t stepsPerLoad = 100;
 
+/// A value with several uses in the step. Those of a group that want the same
+/// layout share the reshard from the shared layout to it.
+struct SharedValue {
+  struct Use {
+    int op;
+    /// The edge between variable and operation, in each problem.
+    size_t inObjective, inTime;
+    /// The layout that each strategy of the operation reads.
+    const std::vector<int> *wanted;
+    /// Negative: shares with no other use.
+    int group;
+  };
+  /// Whose values are these layouts.
+  int variable;
+  const std::vector<int> *layouts;
+  std::vector<Use> uses;
+};
+
 struct Model {
   /// Of the first graph.ops.size() variables.
   std::vector<const CandidateSet *> candidates;
   Problem objective, time;
+  std::vector<SharedValue> shared;
 };
 
 class ModelBuilder {
@@ -93,6 +114,9 @@ private:
   std::shared_ptr<const PriceTable>
   table(int fromList, int toList, const Traffic &traffic, int64_t divisor);
   int64_t transfersOf(int value, int op) const;
+  /// Equal for operations that use a value in the step and share its reshards;
+  /// negative in another stage, where transfers take part.
+  int groupOf(int value, int op) const;
   int64_t transferTime(int64_t bytes) const;
   int listOf(std::vector<int> layouts);
   int operandList(const CandidateSet *set, size_t operand);
@@ -113,7 +137,8 @@ private:
   StrategyEnumerator enumerator;
   std::vector<std::pair<int, size_t>> producer; // by value: op, result
   std::vector<std::vector<Use>> uses;           // by value
-  std::vector<std::vector<int>> lists;
+  /// A deque: models refer to them.
+  std::deque<std::vector<int>> lists;
   std::map<std::vector<int>, int> listNumbers;
   std::map<std::tuple<const CandidateSet *, int, size_t>, int> listsOfSets;
   std::map<std::tuple<int, int, size_t, Share, int64_t, int64_t>,
