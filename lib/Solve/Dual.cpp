@@ -213,13 +213,19 @@ void Dual::useOf(const std::vector<int> &values) {
 }
 
 void Dual::pass() {
+  // Where nothing is left, messages stay as they are, some of them half way.
+  if (isEmpty) {
+    lastBound = bestBound = never;
+    return;
+  }
   if (unpriced)
     price();
   // Values are taken away by what the pass there proves under these prices; on
   // the way there nothing is known yet.
   lastBound = -never;
   lastBound = sweep(/*forward=*/true);
-  lastBound = std::max(lastBound, sweep(/*forward=*/false));
+  if (!isEmpty)
+    lastBound = std::max(lastBound, sweep(/*forward=*/false));
   useOf(chosen);
   if (lastBound > bestBound) {
     bestBound = lastBound;
@@ -234,6 +240,8 @@ void Dual::spread(std::vector<std::vector<double>> &first,
   Spread into{first, second};
   first.resize(messages.size());
   second.resize(messages.size());
+  if (isEmpty)
+    return;
   auto before = messages;
   double bound = lastBound;
   lastBound = -never; // It forbids nothing.

@@ -19,7 +19,8 @@
 namespace partita::runtime::v4 {
 #include "Vectors.inc"
 
-typedef float Wide __attribute__((vector_size(64), aligned(4)));
+typedef float Wide __attribute__((vector_size(64)));
+typedef float WideInMemory __attribute__((vector_size(64), aligned(4)));
 static constexpr int tileRows = 6, tileVectors = 4;
 #include "Panels.inc"
 } // namespace partita::runtime::v4
@@ -30,7 +31,8 @@ static constexpr int tileRows = 6, tileVectors = 4;
 namespace partita::runtime::v3 {
 #include "Vectors.inc"
 
-typedef float Wide __attribute__((vector_size(32), aligned(4)));
+typedef float Wide __attribute__((vector_size(32)));
+typedef float WideInMemory __attribute__((vector_size(32), aligned(4)));
 static constexpr int tileRows = 6, tileVectors = 2;
 #include "Panels.inc"
 } // namespace partita::runtime::v3
@@ -39,7 +41,8 @@ static constexpr int tileRows = 6, tileVectors = 2;
 namespace partita::runtime::v1 {
 #include "Vectors.inc"
 
-typedef float Wide __attribute__((vector_size(16), aligned(4)));
+typedef float Wide __attribute__((vector_size(16)));
+typedef float WideInMemory __attribute__((vector_size(16), aligned(4)));
 static constexpr int tileRows = 3, tileVectors = 4;
 #include "Panels.inc"
 } // namespace partita::runtime::v1
