@@ -148,10 +148,9 @@ static int64_t fetchedElements(const Sharding &from, const Sharding &to,
   return most;
 }
 
-/// Whether the part of a rank along `axes` is in several runs.
-static bool isScattered(uint32_t axes,
-                        const std::vector<const DimSharding *> &dims,
-                        const Mesh &mesh) {
+bool partita::isScattered(uint32_t axes,
+                          const std::vector<const DimSharding *> &dims,
+                          const Mesh &mesh) {
   bool found = false, before = false;
   for (const DimSharding *dim : dims)
     for (const FactorSharding &factor : dim->factors) {
@@ -171,14 +170,9 @@ int64_t partita::packedBytes(MoveKind kind, uint32_t axes,
                              const std::vector<const DimSharding *> &to,
                              int64_t fromBytes, int64_t toBytes,
                              const Mesh &mesh) {
-  bool gathers = kind == MoveKind::AllGather || kind == MoveKind::AllToAll;
-  bool scatters = kind == MoveKind::ReduceScatter || kind == MoveKind::AllToAll;
-  int64_t bytes = 0;
-  if (gathers && isScattered(axes, from, mesh))
-    bytes += toBytes;
-  if (scatters && isScattered(axes, to, mesh))
-    bytes += std::min(fromBytes, INT64_MAX - bytes);
-  return bytes;
+  return packedBytes(
+      kind, [&] { return isScattered(axes, from, mesh); },
+      [&] { return isScattered(axes, to, mesh); }, fromBytes, toBytes);
 }
 
 //===----------------------------------------------------------------------===//

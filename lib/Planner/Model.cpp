@@ -192,20 +192,19 @@ std::shared_ptr<const PriceTable> ModelBuilder::table(int fromList, int toList,
   const std::vector<int> &rows = lists[fromList], &columns = lists[toList];
   made->rows = static_cast<int>(rows.size());
   made->columns = static_cast<int>(columns.size());
-  made->prices.reserve(rows.size() * columns.size());
+  made->prices = reshard.picoseconds(traffic.dtype, rows, columns);
   std::vector<int64_t> transfers(columns.size(), 0);
   for (size_t c = 0; traffic.transfers && c < columns.size(); ++c)
     transfers[c] = transferTime(maxLocalBytes(reshard.layout(columns[c]), mesh,
                                               traffic.dtype)) /
                    traffic.transfers;
-  for (int row : rows)
-    for (size_t c = 0; c < columns.size(); ++c) {
-      int64_t price = reshard.picoseconds(traffic.dtype, row, columns[c]);
-      made->prices.push_back(
-          price >= ReshardPlanner::unreachable
-              ? forbidden
-              : traffic.share(addPrices(price / divisor, transfers[c])));
-    }
+  for (size_t i = 0; i < made->prices.size(); ++i) {
+    int64_t &price = made->prices[i];
+    price = price >= ReshardPlanner::unreachable
+                ? forbidden
+                : traffic.share(addPrices(price / divisor,
+                                          transfers[i % columns.size()]));
+  }
   known = std::move(made);
   return known;
 }

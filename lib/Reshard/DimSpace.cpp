@@ -8,6 +8,7 @@
 #include "DimSpace.h"
 #include "partita/Cost/Cost.h"
 #include <algorithm>
+#include <utility>
 
 using namespace partita;
 using namespace partita::reshard;
@@ -224,33 +225,77 @@ std::vector<std::pair<uint32_t, uint16_t>> DimSpace::renested(uint16_t id) {
   return out;
 }
 
+//===----------------------------------------------------------------------===//
+// What ranks keep
+//===----------------------------------------------------------------------===//
+
+size_t reshard::placeOf(uint32_t axes, const Mesh &mesh,
+                        const std::vector<int64_t> &coords) {
+  int64_t place = 0;
+  for (int axis = 0; axis < mesh.numAxes(); ++axis)
+    if (axes >> axis & 1)
+      place = place * mesh.axisSizes[axis] + coords[axis];
+  return static_cast<size_t>(place);
+}
+
+/// Removes the axes along which all shares are equal.
+static void dropAxes(Kept &kept, const Mesh &mesh) {
+  for (int axis = 0; axis < mesh.numAxes(); ++axis) {
+    if (!(kept.axes >> axis & 1))
+      continue;
+    std::vector<Share> fewer;
+    bool same = true;
+    forEachPlace(kept.axes, mesh, [&](std::vector<int64_t> &coords) {
+      const Share &share = kept.shares[placeOf(kept.axes, mesh, coords)];
+      int64_t mine = std::exchange(coords[axis], 0);
+      same &= share == kept.shares[placeOf(kept.axes, mesh, coords)];
+      coords[axis] = mine;
+      if (mine == 0)
+        fewer.push_back(share);
+    });
+    if (!same)
+      continue;
+    kept.axes &= ~(1u << axis);
+    kept.shares = std::move(fewer);
+  }
+}
+
 const std::vector<Box::Dim> &DimSpace::boxes(uint16_t id) {
   Layout &layout = layouts[id];
   if (layout.boxes.empty()) {
     Sharding sharding;
     sharding.dims.push_back(layout.dim);
-    for (int64_t rank = 0; rank < mesh.numRanks(); ++rank)
-      layout.boxes.push_back(
-          boxOf(sharding, mesh, mesh.coordinates(rank)).dims[0]);
+    forEachPlace(layout.axes, mesh, [&](std::vector<int64_t> &coords) {
+      layout.boxes.push_back(boxOf(sharding, mesh, coords).dims[0]);
+    });
   }
   return layout.boxes;
 }
 
-const std::vector<int64_t> &DimSpace::overlaps(uint16_t a, uint16_t b) {
-  auto [it, added] = known.try_emplace(static_cast<uint32_t>(a) << 16 | b);
-  if (!added)
-    return it->second;
-  const std::vector<Box::Dim> &mine = boxes(a), &other = boxes(b);
-  // Ranks that differ only along axes that split neither have the same.
-  uint32_t axes = layouts[a].axes | layouts[b].axes;
-  for (int64_t rank = 0; rank < mesh.numRanks(); ++rank) {
-    std::vector<int64_t> coords = mesh.coordinates(rank);
-    for (int axis = 0; axis < mesh.numAxes(); ++axis)
-      if (!(axes >> axis & 1))
-        coords[axis] = 0;
-    int64_t like = mesh.rankOf(coords);
-    it->second.push_back(like < rank ? it->second[like]
-                                     : overlap(mine[rank], other[rank]));
-  }
+Kept DimSpace::keptOf(uint16_t from, uint16_t to) {
+  const std::vector<Box::Dim> &before = boxes(from), &after = boxes(to);
+  uint32_t axesBefore = layouts[from].axes, axesAfter = layouts[to].axes;
+  Kept kept;
+  kept.axes = axesBefore | axesAfter;
+  forEachPlace(kept.axes, mesh, [&](std::vector<int64_t> &coords) {
+    const Box::Dim &mine = after[placeOf(axesAfter, mesh, coords)];
+    const Box::Dim &had = before[placeOf(axesBefore, mesh, coords)];
+    kept.shares.push_back({mine.localSize(), overlap(had, mine)});
+  });
+  dropAxes(kept, mesh);
+  std::vector<Share> order = kept.shares;
+  std::sort(order.begin(), order.end(), [](const Share &a, const Share &b) {
+    return std::pair(-a.owned, a.kept) < std::pair(-b.owned, b.kept);
+  });
+  for (const Share &share : order)
+    if (kept.worst.empty() || share.kept < kept.worst.back().kept)
+      kept.worst.push_back(share);
+  return kept;
+}
+
+const Kept &DimSpace::kept(uint16_t from, uint16_t to) {
+  auto [it, added] = known.try_emplace(static_cast<uint32_t>(from) << 16 | to);
+  if (added)
+    it->second = keptOf(from, to);
   return it->second;
 }

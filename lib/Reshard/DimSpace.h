@@ -22,6 +22,7 @@
 #define PARTITA_LIB_RESHARD_DIMSPACE_H
 
 #include "partita/Support/Sharding.h"
+#include <deque>
 #include <map>
 #include <unordered_map>
 
@@ -35,6 +36,47 @@ struct Step {
   int axis;
   uint16_t to;
 };
+
+/// What a rank owns of a dimension after a move, and what of it before too.
+struct Share {
+  int64_t owned, kept;
+  bool operator==(const Share &) const = default;
+};
+
+/// The shares of all ranks. They depend on few axes, mostly on none: layouts
+/// that divide evenly give all ranks equal shares.
+struct Kept {
+  /// The axes that tell ranks with different shares apart.
+  uint32_t axes = 0;
+  /// By the coordinates along these axes, row-major.
+  std::vector<Share> shares;
+  /// Those of which no other owns as much and keeps as little.
+  std::vector<Share> worst;
+};
+
+/// The row-major number of a rank among all that differ along `axes` only.
+size_t placeOf(uint32_t axes, const Mesh &mesh,
+               const std::vector<int64_t> &coords);
+
+/// Calls `fn` with every combination of coordinates along `axes`, the last axis
+/// fastest; the others are zero.
+template <typename Fn>
+void forEachPlace(uint32_t axes, const Mesh &mesh, const Fn &fn) {
+  std::vector<int64_t> coords(mesh.numAxes(), 0);
+  while (true) {
+    fn(coords);
+    int axis = mesh.numAxes();
+    while (--axis >= 0) {
+      if (!(axes >> axis & 1))
+        continue;
+      if (++coords[axis] < mesh.axisSizes[axis])
+        break;
+      coords[axis] = 0;
+    }
+    if (axis < 0)
+      return;
+  }
+}
 
 class DimSpace {
 public:
@@ -54,10 +96,8 @@ public:
   /// axes of a factor nest the other way round; the axes of each that did.
   std::vector<std::pair<uint32_t, uint16_t>> renested(uint16_t id);
 
-  /// By rank, the elements owned under both layouts. For small meshes.
-  const std::vector<int64_t> &overlaps(uint16_t a, uint16_t b);
-  /// By rank, the elements owned. For small meshes.
-  const std::vector<int64_t> &sizes(uint16_t id) { return overlaps(id, id); }
+  /// What ranks own of the dimension under `to`, and of that under `from` too.
+  const Kept &kept(uint16_t from, uint16_t to);
 
 private:
   struct Layout {
@@ -66,19 +106,20 @@ private:
     uint32_t axes;
     bool stepped = false;
     std::vector<Step> removals, additions;
-    /// By rank, once asked for.
+    /// By the coordinates along its axes, once asked for.
     std::vector<Box::Dim> boxes = {};
   };
   void step(uint16_t id);
   const std::vector<Box::Dim> &boxes(uint16_t id);
+  Kept keptOf(uint16_t from, uint16_t to);
   std::vector<std::vector<FactorSharding>> expansions(const DimSharding &dim);
 
   int64_t size;
   std::vector<Base> bases;
   const Mesh &mesh;
-  std::vector<Layout> layouts;
+  std::deque<Layout> layouts; // what is asked of one stays where it is
   std::map<DimSharding, uint16_t> numbers;
-  std::unordered_map<uint32_t, std::vector<int64_t>> known;
+  std::unordered_map<uint32_t, Kept> known;
 };
 
 /// The coarsest list of factors that refines both: {4,6} and {8,3} give

@@ -41,6 +41,8 @@ struct ReshardPlanner::Impl {
     std::unordered_map<int, int> vertices;
   };
   std::unordered_map<uint64_t, Known> knownSpaces;
+  Known &knownSpace(size_t elementSize, int from, int to);
+  int vertex(Known &known, int layout);
   /// By element size and two layouts.
   std::unordered_map<uint64_t, int64_t> prices;
 
@@ -96,19 +98,26 @@ TensorSpace &ReshardPlanner::Impl::space(size_t elementSize, int from, int to) {
   return *space;
 }
 
-int64_t ReshardPlanner::Impl::distance(size_t elementSize, int from, int to) {
+ReshardPlanner::Impl::Known &
+ReshardPlanner::Impl::knownSpace(size_t elementSize, int from, int to) {
   Known &known =
       knownSpaces[uint64_t(elementSize) << 58 | uint64_t(shapeOf[from]) << 29 |
                   uint64_t(shapeOf[to])];
   if (!known.space)
     known.space = &space(elementSize, from, to);
-  auto vertex = [&](int layout) {
-    auto [it, added] = known.vertices.try_emplace(layout, 0);
-    if (added)
-      it->second = known.space->vertex(*layouts[layout]);
-    return it->second;
-  };
-  int source = vertex(from), target = vertex(to);
+  return known;
+}
+
+int ReshardPlanner::Impl::vertex(Known &known, int layout) {
+  auto [it, added] = known.vertices.try_emplace(layout, 0);
+  if (added)
+    it->second = known.space->vertex(*layouts[layout]);
+  return it->second;
+}
+
+int64_t ReshardPlanner::Impl::distance(size_t elementSize, int from, int to) {
+  Known &known = knownSpace(elementSize, from, to);
+  int source = vertex(known, from), target = vertex(known, to);
   return known.space->distance(source, target);
 }
 
@@ -196,6 +205,53 @@ int64_t ReshardPlanner::picoseconds(DType dtype, int from, int to) {
   }
   impl->prices[key] = price;
   return price;
+}
+
+std::vector<int64_t> ReshardPlanner::picoseconds(DType dtype,
+                                                 const std::vector<int> &from,
+                                                 const std::vector<int> &to) {
+  std::vector<int64_t> prices(from.size() * to.size(), unreachable);
+  // Layouts without halos, by their shapes: of two shapes all pairs are in one
+  // space.
+  auto byShape = [&](const std::vector<int> &layouts) {
+    std::map<int, std::vector<size_t>> places;
+    for (size_t i = 0; i < layouts.size(); ++i)
+      if (!layout(layouts[i]).hasHalo())
+        places[impl->shapeOf[layouts[i]]].push_back(i);
+    return places;
+  };
+  const auto rows = byShape(from), columns = byShape(to);
+  struct Block {
+    TensorSpace *space;
+    const std::vector<size_t> *rows, *columns;
+    std::vector<int> sources, targets;
+  };
+  // A space is closed once if it has all its vertices before.
+  std::vector<Block> blocks;
+  for (auto &[rowShape, theseRows] : rows)
+    for (auto &[columnShape, theseColumns] : columns) {
+      Impl::Known &known = impl->knownSpace(
+          dtypeSize(dtype), from[theseRows[0]], to[theseColumns[0]]);
+      Block block{known.space, &theseRows, &theseColumns, {}, {}};
+      for (size_t row : theseRows)
+        block.sources.push_back(impl->vertex(known, from[row]));
+      for (size_t column : theseColumns)
+        block.targets.push_back(impl->vertex(known, to[column]));
+      blocks.push_back(std::move(block));
+    }
+  for (const Block &block : blocks)
+    for (size_t i = 0; i < block.sources.size(); ++i) {
+      const int64_t *distances = block.space->distancesFrom(block.sources[i]);
+      int64_t *row = &prices[(*block.rows)[i] * to.size()];
+      for (size_t j = 0; j < block.targets.size(); ++j)
+        row[(*block.columns)[j]] = distances[block.targets[j]];
+    }
+  for (size_t column = 0; column < to.size(); ++column)
+    if (layout(to[column]).hasHalo())
+      for (size_t row = 0; row < from.size(); ++row)
+        prices[row * to.size() + column] =
+            picoseconds(dtype, from[row], to[column]);
+  return prices;
 }
 
 static int64_t saturatingSum(int64_t a, int64_t b) {

@@ -74,12 +74,26 @@ uint32_t TensorSpace::usedAxes(const VertexKey &key) const {
   return used;
 }
 
-std::vector<const DimSharding *>
-TensorSpace::dimsOf(const VertexKey &key) const {
-  std::vector<const DimSharding *> out;
-  for (size_t d = 0; d < dims.size(); ++d)
-    out.push_back(&dims[d]->layout(key[d]));
-  return out;
+bool TensorSpace::isScattered(int number, uint32_t axes) {
+  std::vector<std::optional<bool>> &known = vertices[number].scattered;
+  if (known.size() <= axes)
+    known.resize(size_t(allAxes) + 1);
+  if (!known[axes]) {
+    std::vector<const DimSharding *> layout;
+    for (size_t d = 0; d < dims.size(); ++d)
+      layout.push_back(&dims[d]->layout(vertices[number].key[d]));
+    known[axes] = partita::isScattered(axes, layout, mesh);
+  }
+  return *known[axes];
+}
+
+/// As of CollectiveCost, which looks at the layouts each time.
+int64_t TensorSpace::packedBytes(MoveKind kind, uint32_t axes, int from,
+                                 int to) {
+  return partita::packedBytes(
+      kind, [&] { return isScattered(from, axes); },
+      [&] { return isScattered(to, axes); }, vertices[from].bytes,
+      vertices[to].bytes);
 }
 
 //===----------------------------------------------------------------------===//
@@ -95,8 +109,7 @@ TensorSpace::removeAxes(const VertexKey &key) {
     if (std::popcount(reached[i].axes) == maxAxesPerMove)
       continue;
     for (size_t d = 0; d < dims.size(); ++d) {
-      std::vector<Step> steps = dims[d]->removals(reached[i].key[d]);
-      for (Step step : steps) {
+      for (Step step : dims[d]->removals(reached[i].key[d])) {
         VertexKey next = reached[i].key;
         next[d] = step.to;
         if (seen.insert(next).second)
@@ -109,17 +122,19 @@ TensorSpace::removeAxes(const VertexKey &key) {
 }
 
 /// Layouts with all of `axes` added to dimensions, in any order and place.
-std::vector<VertexKey> TensorSpace::addAxes(const VertexKey &key,
-                                            uint32_t axes) {
-  std::vector<VertexKey> reached{key};
+const std::vector<int> &TensorSpace::addAxes(int number, uint32_t axes) {
+  auto [it, isNew] =
+      added.try_emplace(static_cast<uint64_t>(number) << 32 | axes);
+  if (!isNew)
+    return it->second;
+  std::vector<VertexKey> reached{vertices[number].key};
   for (int count = std::popcount(axes); count > 0; --count) {
     std::vector<VertexKey> next;
     std::unordered_set<VertexKey> seen;
     for (const VertexKey &at : reached) {
       uint32_t used = usedAxes(at);
       for (size_t d = 0; d < dims.size(); ++d) {
-        std::vector<Step> steps = dims[d]->additions(at[d]);
-        for (Step step : steps) {
+        for (Step step : dims[d]->additions(at[d])) {
           if (!(axes >> step.axis & 1) || used >> step.axis & 1)
             continue;
           VertexKey to = at;
@@ -131,7 +146,9 @@ std::vector<VertexKey> TensorSpace::addAxes(const VertexKey &key,
     }
     reached = std::move(next);
   }
-  return reached;
+  for (const VertexKey &key : reached)
+    it->second.push_back(vertex(key));
+  return it->second;
 }
 
 /// Layouts in which ranks own each other's blocks: axes of equal size exchanged
@@ -175,48 +192,82 @@ std::vector<TensorSpace::Reached> TensorSpace::permuted(const VertexKey &key) {
 // Edges
 //===----------------------------------------------------------------------===//
 
+/// The greatest difference of the products of what ranks own and of what they
+/// keep. Where no two dimensions tell ranks apart by the same axes, shares of
+/// dimensions go together in all ways.
 int64_t TensorSpace::fetchedBytes(const VertexKey &from, const VertexKey &to) {
-  kept.assign(numRanks, elementSize);
-  owned.assign(numRanks, elementSize);
+  uint32_t axes = 0;
+  bool independent = true;
+  std::vector<const Kept *> kept;
   for (size_t d = 0; d < dims.size(); ++d) {
-    const std::vector<int64_t> &both = dims[d]->overlaps(from[d], to[d]);
-    const std::vector<int64_t> &all = dims[d]->sizes(to[d]);
-    for (int64_t rank = 0; rank < numRanks; ++rank) {
-      kept[rank] *= both[rank];
-      owned[rank] *= all[rank];
-    }
+    kept.push_back(&dims[d]->kept(from[d], to[d]));
+    independent &= !(axes & kept.back()->axes);
+    axes |= kept.back()->axes;
   }
   int64_t most = 0;
-  for (int64_t rank = 0; rank < numRanks; ++rank)
-    most = std::max(most, owned[rank] - kept[rank]);
+  if (!independent) {
+    forEachPlace(axes, mesh, [&](const std::vector<int64_t> &coords) {
+      Share product{elementSize, elementSize};
+      for (const Kept *dim : kept) {
+        Share share = dim->shares[placeOf(dim->axes, mesh, coords)];
+        product = {product.owned * share.owned, product.kept * share.kept};
+      }
+      most = std::max(most, product.owned - product.kept);
+    });
+    return most;
+  }
+  std::vector<Share> products{{elementSize, elementSize}}, next;
+  for (const Kept *dim : kept) {
+    next.clear();
+    for (Share product : products)
+      for (Share share : dim->worst)
+        next.push_back(
+            {product.owned * share.owned, product.kept * share.kept});
+    products.swap(next);
+  }
+  for (Share product : products)
+    most = std::max(most, product.owned - product.kept);
   return most;
 }
 
 struct TensorSpace::Builder {
   TensorSpace &space;
-  const VertexKey &from;
-  int64_t fromBytes;
-  std::vector<MoveEdge> edges;
-  std::unordered_map<int, size_t> cheapest;
+  int source;
+  std::vector<MoveEdge> edges = {};
 
   /// Of several moves to one vertex the cheapest counts, the first on a tie.
-  void add(const VertexKey &key, MoveKind kind, uint32_t axes) {
-    int to = space.vertex(key);
-    MoveBytes bytes{fromBytes, space.localBytes(to)};
+  void add(int to, MoveKind kind, uint32_t axes) {
+    MoveBytes bytes{space.localBytes(source), space.localBytes(to)};
     bytes.fetched =
         kind == MoveKind::AllToAll && space.numRanks <= maxRanksForOverlap
-            ? space.fetchedBytes(from, key)
+            ? space.fetchedBytes(space.vertices[source].key,
+                                 space.vertices[to].key)
             : bytes.to;
     if (space.cost.packs())
-      bytes.packed =
-          packedBytes(kind, axes, space.dimsOf(from), space.dimsOf(key),
-                      bytes.from, bytes.to, space.mesh);
-    int64_t price = space.cost.picoseconds(kind, axes, bytes);
-    auto [it, added] = cheapest.try_emplace(to, edges.size());
-    if (added)
-      edges.push_back({to, price, kind, axes});
-    else if (price < edges[it->second].cost)
-      edges[it->second] = {to, price, kind, axes};
+      bytes.packed = space.packedBytes(kind, axes, source, to);
+    MoveEdge edge{to, space.cost.picoseconds(kind, axes, bytes), kind, axes};
+    std::vector<int> &places = space.edgeTo;
+    places.resize(space.vertices.size(), -1);
+    if (places[to] < 0) {
+      places[to] = static_cast<int>(edges.size());
+      edges.push_back(edge);
+    } else if (edge.cost < edges[places[to]].cost) {
+      edges[places[to]] = edge;
+    }
+  }
+  void add(const VertexKey &key, MoveKind kind, uint32_t axes) {
+    add(space.vertex(key), kind, axes);
+  }
+  void addAll(const std::vector<int> &to, MoveKind kind, uint32_t axes) {
+    for (int vertex : to)
+      if (vertex != source)
+        add(vertex, kind, axes);
+  }
+  void finish() {
+    for (const MoveEdge &edge : edges)
+      space.edgeTo[edge.to] = -1;
+    space.vertices[source].edges = std::move(edges);
+    space.vertices[source].expanded = true;
   }
 };
 
@@ -231,7 +282,7 @@ static void forEachSubset(uint32_t axes, int most, const Fn &fn) {
 
 void TensorSpace::expand(int number) {
   VertexKey key = vertices[number].key;
-  Builder builder{*this, key, vertices[number].bytes, {}, {}};
+  Builder builder{*this, number};
   uint32_t pending = partial(key), unused = allAxes & ~usedAxes(key);
 
   // Softmax parts pend over two tensors together; they are merged at once.
@@ -239,8 +290,7 @@ void TensorSpace::expand(int number) {
     VertexKey resolved = key;
     partial(resolved) = combiner(resolved) = 0;
     builder.add(resolved, MoveKind::AllReduce, pending);
-    vertices[number].edges = std::move(builder.edges);
-    vertices[number].expanded = true;
+    builder.finish();
     return;
   }
   forEachSubset(pending, std::popcount(pending), [&](uint32_t axes) {
@@ -248,14 +298,13 @@ void TensorSpace::expand(int number) {
     partial(resolved) &= static_cast<char16_t>(~axes);
     if (!partial(resolved))
       combiner(resolved) = 0;
-    builder.add(resolved, MoveKind::AllReduce, axes);
+    int reduced = vertex(resolved);
+    builder.add(reduced, MoveKind::AllReduce, axes);
     if (std::popcount(axes) <= maxAxesPerMove)
-      for (const VertexKey &to : addAxes(resolved, axes))
-        builder.add(to, MoveKind::ReduceScatter, axes);
+      builder.addAll(addAxes(reduced, axes), MoveKind::ReduceScatter, axes);
   });
   forEachSubset(unused, maxAxesPerMove, [&](uint32_t axes) {
-    for (const VertexKey &to : addAxes(key, axes))
-      builder.add(to, MoveKind::Slice, axes);
+    builder.addAll(addAxes(number, axes), MoveKind::Slice, axes);
     // Zeros on all ranks but one are neutral for sums only.
     VertexKey to = key;
     if (!pending || combiner(to) == static_cast<char16_t>(Combiner::Sum)) {
@@ -267,13 +316,12 @@ void TensorSpace::expand(int number) {
   for (const Reached &to : permuted(key))
     builder.add(to.key, MoveKind::Permute, to.axes);
   for (const Reached &removed : removeAxes(key)) {
-    builder.add(removed.key, MoveKind::AllGather, removed.axes);
-    for (const VertexKey &to : addAxes(removed.key, removed.axes))
-      if (to != key)
-        builder.add(to, MoveKind::AllToAll, removed.axes);
+    int gathered = vertex(removed.key);
+    builder.add(gathered, MoveKind::AllGather, removed.axes);
+    builder.addAll(addAxes(gathered, removed.axes), MoveKind::AllToAll,
+                   removed.axes);
   }
-  vertices[number].edges = std::move(builder.edges);
-  vertices[number].expanded = true;
+  builder.finish();
 }
 
 const std::vector<MoveEdge> &TensorSpace::edges(int number) {
@@ -323,6 +371,43 @@ int64_t TensorSpace::distance(int source, int target) {
       return cost;
   }
   return -1;
+}
+
+/// to[i] = min(to[i], add + from[i]) for i < count: where the time goes.
+__attribute__((target_clones("default", "avx2", "avx512f"))) static void
+relax(int64_t add, const int64_t *from, size_t count, int64_t *to) {
+  for (size_t i = 0; i < count; ++i) {
+    int64_t sum = add + from[i];
+    to[i] = sum < to[i] ? sum : to[i];
+  }
+}
+
+/// Floyd's algorithm (R. Floyd, "Algorithm 97", CACM 5, 1962): moves lead from
+/// nearly everywhere to nearly everywhere.
+void TensorSpace::close() {
+  for (size_t v = 0; v < vertices.size(); ++v)
+    edges(static_cast<int>(v));
+  closed = vertices.size();
+  constexpr size_t lane = 8;
+  stride = (closed + lane - 1) / lane * lane;
+  distances.assign(closed * stride, unreachable);
+  for (size_t v = 0; v < closed; ++v) {
+    int64_t *row = &distances[v * stride];
+    row[v] = 0;
+    for (const MoveEdge &edge : vertices[v].edges)
+      row[edge.to] = std::min(row[edge.to], edge.cost);
+  }
+  for (size_t via = 0; via < closed; ++via)
+    for (size_t v = 0; v < closed; ++v)
+      if (int64_t *row = &distances[v * stride];
+          v != via && row[via] < unreachable)
+        relax(row[via], &distances[via * stride], stride, row);
+}
+
+const int64_t *TensorSpace::distancesFrom(int source) {
+  if (closed < vertices.size())
+    close();
+  return &distances[static_cast<size_t>(source) * stride];
 }
 
 std::vector<std::pair<int, MoveEdge>> TensorSpace::path(int source,

@@ -20,6 +20,7 @@
 
 #include "DimSpace.h"
 #include "partita/Cost/Cost.h"
+#include <optional>
 #include <queue>
 #include <string>
 #include <unordered_map>
@@ -51,6 +52,10 @@ public:
 
   /// The least price from `source` to `target`, or -1.
   int64_t distance(int source, int target);
+  /// The same for all targets that there are now, for who asks for most pairs;
+  /// `unreachable` where there is no path. Until the next call.
+  const int64_t *distancesFrom(int source);
+  static constexpr int64_t unreachable = 1'000'000'000'000'000'000;
   /// Edges of that path in order, as (vertex before, edge).
   std::vector<std::pair<int, MoveEdge>> path(int source, int target);
 
@@ -60,6 +65,9 @@ private:
     int64_t bytes;
     bool expanded = false;
     std::vector<MoveEdge> edges;
+    /// By axes: whether the part of a rank along them is in several runs, once
+    /// asked for.
+    std::vector<std::optional<bool>> scattered = {};
   };
   /// One Dijkstra run, stopped as soon as a target is settled and gone on with
   /// for the next.
@@ -96,27 +104,35 @@ private:
 
   uint32_t usedAxes(const VertexKey &key) const;
   std::vector<Reached> removeAxes(const VertexKey &key);
-  std::vector<VertexKey> addAxes(const VertexKey &key, uint32_t axes);
+  const std::vector<int> &addAxes(int vertex, uint32_t axes);
   std::vector<Reached> permuted(const VertexKey &key);
-  std::vector<const DimSharding *> dimsOf(const VertexKey &key) const;
+  bool isScattered(int vertex, uint32_t axes);
+  int64_t packedBytes(MoveKind kind, uint32_t axes, int from, int to);
   /// The most bytes that a rank lacks of what it owns under `to`.
   int64_t fetchedBytes(const VertexKey &from, const VertexKey &to);
   char16_t &partial(VertexKey &key) const { return key[dims.size()]; }
   char16_t partial(const VertexKey &key) const { return key[dims.size()]; }
   char16_t &combiner(VertexKey &key) const { return key[dims.size() + 1]; }
   void expand(int vertex);
+  void close();
 
   std::vector<DimSpace *> dims;
   int64_t elementSize;
   const Mesh &mesh;
   const CollectiveCost &cost;
   int64_t numRanks;
-  std::vector<int64_t> kept, owned; // by rank, of fetchedBytes()
   uint32_t allAxes = 0;
   int maxAxesPerMove;
   std::vector<Vertex> vertices;
   std::unordered_map<VertexKey, int> numbers;
+  /// What addAxes() gave, by vertex and axes.
+  std::unordered_map<uint64_t, std::vector<int>> added;
+  /// By vertex: which of the edges under construction leads there, or -1.
+  std::vector<int> edgeTo;
   std::unordered_map<int, Search> searches;
+  /// Between all of the first `closed` vertices, in rows of `stride`.
+  std::vector<int64_t> distances;
+  size_t closed = 0, stride = 0;
 };
 
 } // namespace partita::reshard

@@ -20,6 +20,7 @@
 #include "partita/Support/DType.h"
 #include "partita/Support/Sharding.h"
 #include "partita/Topology/Topology.h"
+#include <algorithm>
 #include <memory>
 
 namespace partita {
@@ -77,11 +78,32 @@ private:
   std::shared_ptr<State> state;
 };
 
-/// Bytes that are copied once more when a move along the axes in `axes` goes
-/// between shards of `fromBytes` and `toBytes` whose dimensions are split as
-/// in `from` and `to`. Collectives want what a rank sends to or gets from
-/// another in one run, which it is only if nothing of more than one element
-/// comes before the factor that the axes split.
+/// Whether the part of a rank along the axes in `axes` is in several runs: it
+/// is unless nothing of more than one element comes before the factor that they
+/// split.
+bool isScattered(uint32_t axes, const std::vector<const DimSharding *> &dims,
+                 const Mesh &mesh);
+
+/// Bytes that are copied once more when a move goes between shards of
+/// `fromBytes` and `toBytes`: collectives want what a rank sends to or gets
+/// from another in one run. The functions tell whether the shards before and
+/// after it are scattered along its axes.
+template <typename FromScattered, typename ToScattered>
+int64_t packedBytes(MoveKind kind, const FromScattered &fromScattered,
+                    const ToScattered &toScattered, int64_t fromBytes,
+                    int64_t toBytes) {
+  bool gathers = kind == MoveKind::AllGather || kind == MoveKind::AllToAll;
+  bool scatters = kind == MoveKind::ReduceScatter || kind == MoveKind::AllToAll;
+  int64_t bytes = 0;
+  if (gathers && fromScattered())
+    bytes += toBytes;
+  if (scatters && toScattered())
+    bytes += std::min(fromBytes, INT64_MAX - bytes);
+  return bytes;
+}
+
+/// The same for a move along the axes in `axes` between shards whose dimensions
+/// are split as in `from` and `to`.
 int64_t packedBytes(MoveKind kind, uint32_t axes,
                     const std::vector<const DimSharding *> &from,
                     const std::vector<const DimSharding *> &to,
