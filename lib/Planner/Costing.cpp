@@ -32,7 +32,8 @@ Costing::Costing(const Graph &graph, Execution given)
   once = {1, p};
 }
 
-Share Costing::shareOf(const Graph &graph, size_t from, size_t to) const {
+Share Costing::shareOf(const Graph &graph, size_t from, size_t to,
+                       size_t at) const {
   bool inLoop = isInLoop(to) && (isInLoop(from) || isResident(graph.ops[from]));
-  return inLoop ? shareOf(to) : onceOf(to);
+  return inLoop ? shareOf(to, at) : onceOf(at);
 }

@@ -11,6 +11,9 @@
 // over operations and edges as without stages, with other weights, and one
 // problem has all stages in it.
 //
+// To bound steps from below, operations may count by other numbers instead, as
+// those of one stage for each micro-batch and those of others once.
+//
 //===----------------------------------------------------------------------===//
 
 #ifndef PARTITA_LIB_PLANNER_COSTING_H
@@ -41,8 +44,9 @@ struct Costing {
   Execution execution;
   std::vector<OpPhase> phases;
   Share forward, backward, once;
-  /// By operation: how many there are of it; empty: one.
-  std::vector<int64_t> copies;
+  /// By operation: how often what it does for a micro-batch counts, and what it
+  /// does once a step; empty: once.
+  std::vector<int64_t> timesInLoop, timesOnce;
 
   /// Everything runs once.
   explicit Costing(const Graph &graph)
@@ -52,21 +56,28 @@ struct Costing {
   bool isInLoop(size_t op) const {
     return phases[op] == OpPhase::Forward || phases[op] == OpPhase::Backward;
   }
-  Share shareOf(size_t op) const {
-    return times(phases[op] == OpPhase::Forward    ? forward
-                 : phases[op] == OpPhase::Backward ? backward
-                                                   : once,
-                 op);
+  Share shareOf(size_t op) const { return shareOf(op, op); }
+  Share onceOf(size_t op) const { return times(once, timesOnce, op); }
+  /// Of bringing a result of `from` to where `to` reads it, done at the place
+  /// of the operation `at`. What is computed once a step is brought once; what
+  /// is resident, whenever it is read.
+  Share shareOf(const Graph &graph, size_t from, size_t to, size_t at) const;
+  Share shareOf(const Graph &graph, size_t from, size_t to) const {
+    return shareOf(graph, from, to, to);
   }
-  Share onceOf(size_t op) const { return times(once, op); }
-  /// Of bringing a result of `from` to where `to` reads it. What is computed
-  /// once a step is brought once; what is resident, whenever it is read.
-  Share shareOf(const Graph &graph, size_t from, size_t to) const;
 
 private:
-  Share times(Share share, size_t op) const {
-    if (!copies.empty())
-      share.number *= copies[op];
+  /// Of what is done as often as `op`, at the place of `at`.
+  Share shareOf(size_t op, size_t at) const {
+    if (!isInLoop(op))
+      return onceOf(at);
+    return times(phases[op] == OpPhase::Forward ? forward : backward,
+                 timesInLoop, at);
+  }
+  static Share times(Share share, const std::vector<int64_t> &often,
+                     size_t op) {
+    if (!often.empty())
+      share.number *= often[op];
     return share;
   }
 };

@@ -78,7 +78,7 @@ int Explainer::valueIn(int number) const {
 Status Explainer::prepare() {
   PARTITA_CHECK(builder.addOperations(
       std::vector<std::vector<const Pin *>>(graph.ops.size())));
-  builder.addValues();
+  builder.price();
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     values.push_back(valueIn(static_cast<int>(o)));
     if (values.back() < 0)

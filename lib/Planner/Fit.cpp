@@ -18,10 +18,13 @@ namespace {
 class Fitter {
 public:
   Fitter(const Model &model, const MemoryRows &rows, int64_t limit,
-         int64_t toBeat, const SolverOptions &options, Fitted &fitted)
+         int64_t toBeat, const SolverOptions &options, bool rough,
+         Fitted &fitted)
       : model(model), rows(rows), limit(limit), toBeat(toBeat),
-        options(options), fitted(fitted) {
+        options(options), rough(rough), fitted(fitted) {
     this->options.prove = false;
+    if (rough)
+      this->options.worth = 1e-3;
   }
   Status run();
 
@@ -31,6 +34,7 @@ private:
   void addTight(const std::vector<int64_t> &usage);
   bool judge(const std::vector<int> &values);
   Result<Solution> solveAt(double price);
+  void narrow();
   Status tryBound(double price);
   Status findPrice();
   Status mix();
@@ -40,9 +44,12 @@ private:
   const MemoryRows &rows;
   int64_t limit, toBeat;
   SolverOptions options;
+  bool rough;
   Fitted &fitted;
   /// The rows that have been too full.
   std::vector<int> tight;
+  /// By variable, the values that are tried; empty: all.
+  std::vector<std::vector<int>> tried;
   /// Where plans begin to fit; plans on either side of it.
   double price = 0;
   std::vector<int> tooFull, fitting;
@@ -107,7 +114,30 @@ static int64_t toPicoseconds(double value) {
 Result<Solution> Fitter::solveAt(double price) {
   Problem priced = model.objective;
   rows.addPrices(prices(price), priced);
-  return solved(priced, options);
+  if (tried.empty())
+    return solved(priced, options);
+  Reduction reduction = restrictTo(priced, tried);
+  PARTITA_TRY(Solution solution, solved(reduction.problem, options));
+  reduction.toOriginal(solution.values);
+  solution.bound = 0;
+  return solution;
+}
+
+/// From here on only values are tried that are good at no price or at the one
+/// at which plans fit.
+void Fitter::narrow() {
+  constexpr double slack = 1.0 / 1024;
+  Problem priced = model.objective;
+  tried = valuesNear(priced, slack);
+  rows.addPrices(prices(price), priced);
+  std::vector<std::vector<int>> others = valuesNear(priced, slack);
+  for (size_t v = 0; v < tried.size(); ++v) {
+    tried[v].insert(tried[v].end(), others[v].begin(), others[v].end());
+    tried[v].insert(tried[v].end(), {tooFull[v], fitting[v]});
+    std::sort(tried[v].begin(), tried[v].end());
+    tried[v].erase(std::unique(tried[v].begin(), tried[v].end()),
+                   tried[v].end());
+  }
 }
 
 /// What such a price says of all plans.
@@ -141,8 +171,8 @@ Status Fitter::findPrice() {
   price = static_cast<double>(fitted.solution.price) / 256 /
           static_cast<double>(limit);
   const double most = price * (1 << 24);
-  constexpr int maxSteps = 32;
-  constexpr double close = 0.001;
+  const int maxSteps = rough ? 10 : 32;
+  const double close = rough ? 0.01 : 0.001;
   int64_t atLeast = 0;
   for (int step = 0; step < maxSteps && price <= most; ++step) {
     PARTITA_TRY(Solution solution, solveAt(price));
@@ -151,6 +181,8 @@ Status Fitter::findPrice() {
     bool fits = judge(solution.values);
     int64_t found = solution.price;
     (fits ? fitting : tooFull) = std::move(solution.values);
+    if (rough && fits && tried.empty())
+      narrow();
     if (tight.size() > before) {
       PARTITA_CHECK(findLeast());
       if (fitted.leastBytes > limit)
@@ -233,23 +265,30 @@ Status Fitter::run() {
   if (fitted.beaten || !fitted.fits || options.isInterrupted())
     return ok();
   PARTITA_CHECK(mix());
-  return tryBound(price);
+  return rough ? ok() : tryBound(price);
 }
 
 /// The best of `model` by its objective.
 static Result<Fitted> solveOnce(const Model &model, const MemoryRows *rows,
                                 int64_t limit, int64_t toBeat,
-                                const SolverOptions &options) {
+                                const SolverOptions &options, bool rough) {
   Fitted fitted;
-  PARTITA_TRY(Solution fastest, solved(model.time, options));
-  fitted.bound = fastest.bound;
-  fitted.beaten = fitted.bound >= toBeat;
+  SolverOptions first = options;
+  if (rough) {
+    first.prove = false;
+    first.worth = 1e-3;
+  } else {
+    PARTITA_TRY(Solution fastest, solved(model.time, options));
+    fitted.bound = fastest.bound;
+    fitted.beaten = fitted.bound >= toBeat;
+  }
   if (fitted.beaten)
     return fitted;
-  PARTITA_TRY(fitted.solution, solved(model.objective, options));
+  PARTITA_TRY(fitted.solution, solved(model.objective, first));
   fitted.fits = true;
   if (rows && fitted.solution.price < forbidden)
-    PARTITA_CHECK(Fitter(model, *rows, limit, toBeat, options, fitted).run());
+    PARTITA_CHECK(
+        Fitter(model, *rows, limit, toBeat, options, rough, fitted).run());
   return fitted;
 }
 
@@ -270,7 +309,7 @@ static Status refine(const Model &model, const MemoryRows *rows, int64_t limit,
   Sharing sharing(model, dual, time - dual.bound);
   sharing.model.objective = sharing.model.time;
   PARTITA_TRY(Fitted fastest,
-              solveOnce(sharing.model, rows, limit, toBeat, options));
+              solveOnce(sharing.model, rows, limit, toBeat, options, false));
   // Everything else takes longer than the plan that there is.
   fitted.bound = std::max(fitted.bound, std::min(fastest.bound, time));
   fitted.beaten = fitted.bound >= toBeat;
@@ -285,9 +324,11 @@ static Status refine(const Model &model, const MemoryRows *rows, int64_t limit,
 
 Result<Fitted> planner::solveWithin(const Model &model, const MemoryRows *rows,
                                     int64_t limit, int64_t toBeat,
-                                    const SolverOptions &options) {
-  PARTITA_TRY(Fitted fitted, solveOnce(model, rows, limit, toBeat, options));
-  if (!fitted.beaten && fitted.fits && fitted.solution.price < forbidden)
+                                    const SolverOptions &options, bool rough) {
+  PARTITA_TRY(Fitted fitted,
+              solveOnce(model, rows, limit, toBeat, options, rough));
+  if (!rough && !fitted.beaten && fitted.fits &&
+      fitted.solution.price < forbidden)
     PARTITA_CHECK(refine(model, rows, limit, toBeat, options, fitted));
   return fitted;
 }

@@ -43,11 +43,12 @@ struct Fitted {
 };
 
 /// The best of `model` whose rows are at most `limit`, as far as it may take a
-/// shorter step than `toBeat`. Without `rows` everything fits. Errors: those of
+/// shorter step than `toBeat`. Without `rows` everything fits. A `rough` one
+/// may be a percent or so slower, where the limit binds. Errors: those of
 /// verify().
 Result<Fitted> solveWithin(const Model &model, const MemoryRows *rows,
                            int64_t limit, int64_t toBeat,
-                           const SolverOptions &options);
+                           const SolverOptions &options, bool rough = false);
 
 } // namespace partita::planner
 

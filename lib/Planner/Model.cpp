@@ -60,7 +60,6 @@ Status ModelBuilder::addOperations(
                 enumerator.enumerate(static_cast<int>(o), pinsOfOp[o]));
     if (!set->candidates.empty()) {
       model.candidates.push_back(set);
-      addOperation(static_cast<int>(o));
       continue;
     }
     PARTITA_TRY(std::vector<const Pin *> conflict,
@@ -77,7 +76,9 @@ Status ModelBuilder::addOperations(
   return ok();
 }
 
-void ModelBuilder::addValues() {
+void ModelBuilder::price() {
+  for (size_t o = 0; o < graph.ops.size(); ++o)
+    addPricesOf(static_cast<int>(o));
   for (size_t value = 0; value < graph.values.size(); ++value)
     addValue(static_cast<int>(value));
   // The next step finds a state where this one found it.
@@ -130,7 +131,7 @@ int64_t ModelBuilder::keepingPrice(const GraphOp &op,
   return price;
 }
 
-void ModelBuilder::addOperation(int number) {
+void ModelBuilder::addPricesOf(int number) {
   const GraphOp &op = graph.ops[number];
   std::vector<int64_t> objective, time;
   for (const Candidate &candidate : model.candidates[number]->candidates) {
@@ -293,10 +294,10 @@ void ModelBuilder::addValue(int number) {
   model.objective.unary.emplace_back(layouts.size(), 0);
   model.time.unary.emplace_back(layouts.size(), 0);
   int sharedList = listOf(std::move(layouts));
-  // As often as by the use that asks most often.
+  // As often as by the use that asks most often, where the value is made.
   Share most = costing.onceOf(from);
   for (const Use &use : users) {
-    Share share = costing.shareOf(graph, from, use.op);
+    Share share = costing.shareOf(graph, from, use.op, from);
     if (share.number * most.of > most.number * share.of)
       most = share;
   }
@@ -331,8 +332,11 @@ int ModelBuilder::groupOf(int value, int op) const {
 
 std::vector<int64_t> ModelBuilder::leastTimes() const {
   std::vector<int64_t> times;
-  for (size_t o = 0; o < graph.ops.size(); ++o)
-    times.push_back(*std::min_element(model.time.unary[o].begin(),
-                                      model.time.unary[o].end()));
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    int64_t least = forbidden;
+    for (const Candidate &candidate : model.candidates[o]->candidates)
+      least = std::min(least, candidate.time);
+    times.push_back(graph.ops[o].atLoad ? 0 : least);
+  }
   return times;
 }

@@ -79,18 +79,23 @@ public:
   /// its pins leave it no strategy; `plan.infeasible` (4) if nothing but its
   /// axes do.
   Status addOperations(const std::vector<std::vector<const Pin *>> &pinsOfOp);
-  /// Deals the operations to stages; before the edges.
+  /// Deals the operations to stages; before the prices.
   void setStages(std::vector<int> stageOf) {
     costing.execution.stageOf = std::move(stageOf);
   }
+  /// How often what each operation does counts; before the prices.
+  void setTimes(std::vector<int64_t> inLoop, std::vector<int64_t> once) {
+    costing.timesInLoop = std::move(inLoop);
+    costing.timesOnce = std::move(once);
+  }
   const Execution &execution() const { return costing.execution; }
-  /// The edges, after the operations.
-  void addValues();
+  /// Those of strategies, and the edges; after the operations.
+  void price();
   /// What the operations need; after them.
   MemoryRows memory() const {
     return MemoryRows(graph, model.candidates, reshard, mesh, costing);
   }
-  /// The least time of each operation, in the price of a step.
+  /// The least time that each operation takes when it runs.
   std::vector<int64_t> leastTimes() const;
 
   Model model;
@@ -98,7 +103,7 @@ public:
 private:
   Result<std::vector<const Pin *>> conflictAmong(int op,
                                                  std::vector<const Pin *> pins);
-  void addOperation(int op);
+  void addPricesOf(int op);
   void addValue(int value);
   /// A reshard on an edge, what it counts, and whether the value also goes
   /// from one stage to another, of which it takes a part.

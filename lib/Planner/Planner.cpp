@@ -12,13 +12,11 @@
 //===----------------------------------------------------------------------===//
 
 #include "partita/Planner/Planner.h"
-#include "Dominance.h"
-#include "Dual.h"
 #include "Fit.h"
+#include "Leaves.h"
 #include "Meshes.h"
 #include "Model.h"
 #include "Pins.h"
-#include "Segments.h"
 #include "partita/Support/Names.h"
 #include "partita/Topology/Units.h"
 #include <algorithm>
@@ -26,6 +24,7 @@
 #include <map>
 #include <random>
 #include <set>
+#include <thread>
 
 using namespace partita;
 using namespace partita::planner;
@@ -34,42 +33,25 @@ using namespace partita::planner;
 static const char *const memoryCode = "plan.memory";
 static const char *const noneFoundCode = "plan.memory-search";
 
+/// Leaves are probed side by side; what comes out is the same for any number.
+static const size_t numThreads =
+    std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 8);
+
 namespace {
 /// Plans for one graph on one topology.
 class PlanSearch {
 public:
   PlanSearch(const Graph &graph, const PlanOptions &options)
-      : whole(graph), options(options) {}
+      : options(options), steps(graph), prober(options.topology, steps) {}
   Result<PlanResult> run();
 
 private:
-  /// What one micro-batch runs.
-  struct Step {
-    Graph graph;
-    DimClasses classes;
-    std::vector<OpPhase> phases;
-    std::unique_ptr<Segments> segments;
-    Windows windows;
-  };
-  /// A mesh and a way to execute, and the least time that is known of it.
-  struct Leaf {
-    Mesh mesh;
-    Execution execution;
-    const Step *step = nullptr;
-    int64_t bound = 0;
-    /// Whether that comes from the leaf itself.
-    bool probed = false;
-    /// What its forward pass takes at least, in the price of a step.
-    int64_t forward = 0;
-    /// In the order in which they are listed.
-    size_t number = 0;
-  };
-  Result<const Step *> stepOf(int64_t microBatches);
   Result<std::unique_ptr<ModelBuilder>> open(Leaf &leaf) const;
-  Result<std::optional<PlanResult>> solve(Leaf leaf, int64_t toBeat);
-  Result<std::vector<Leaf>> leavesOf(int64_t stages);
-  Status probe(Leaf &leaf) const;
-  int64_t inherited(const Leaf &probed, const Execution &execution) const;
+  Result<std::optional<PlanResult>> solve(Leaf leaf, int64_t toBeat,
+                                          bool rough);
+  std::vector<Leaf> leavesOf(int64_t stages);
+  std::vector<int64_t> microBatchesOf(int64_t stages) const;
+  Status probeAll(std::vector<Leaf *> leaves);
   double partOfPrice(const Execution &execution) const;
   int64_t boundOf(const Execution &execution, int64_t price) const {
     if (execution.stages == 1)
@@ -87,7 +69,7 @@ private:
                         const MemoryRows &rows) const;
   bool isStopped();
   Result<bool> choose(const Step &step, const ModelBuilder &builder,
-                      int64_t toBeat, PlanResult &result);
+                      int64_t toBeat, bool rough, PlanResult &result);
   void chooseRandomly(const Step &step, const Model &model,
                       PlanResult &result) const;
   void finish(const Step &step, PlanResult &result) const;
@@ -96,11 +78,11 @@ private:
   uint8_t kindsSplitBy(const Step &step, const PlanResult &result, int axis,
                        bool &used) const;
 
-  const Graph &whole;
   const PlanOptions &options;
-  /// By the number of micro-batches.
-  std::map<int64_t, std::unique_ptr<Step>> steps;
-  bool isTraining = false;
+  Steps steps;
+  Prober prober;
+  /// Whether any plan runs in several micro-batches.
+  bool isCut = false;
   /// Of the leaf, without room, that needs least: what it needs, and why.
   int64_t leastBytes = INT64_MAX;
   std::string leastProof;
@@ -177,7 +159,8 @@ Error PlanSearch::noRoom(const std::string &place, int64_t least,
 /// Fills in strategies and bound. False: no plan is better than `toBeat`, the
 /// step of another.
 Result<bool> PlanSearch::choose(const Step &step, const ModelBuilder &builder,
-                                int64_t toBeat, PlanResult &result) {
+                                int64_t toBeat, bool rough,
+                                PlanResult &result) {
   const Graph &graph = step.graph;
   const Model &model = builder.model;
   SolverOptions solver;
@@ -191,8 +174,9 @@ Result<bool> PlanSearch::choose(const Step &step, const ModelBuilder &builder,
   if (toBeat < INT64_MAX)
     toBeat = static_cast<int64_t>(static_cast<double>(toBeat) /
                                   partOfPrice(builder.execution()));
-  PARTITA_TRY(Fitted fitted, solveWithin(model, rows ? &*rows : nullptr,
-                                         options.memoryLimit, toBeat, solver));
+  PARTITA_TRY(Fitted fitted,
+              solveWithin(model, rows ? &*rows : nullptr, options.memoryLimit,
+                          toBeat, solver, rough));
   result.bound = boundOf(builder.execution(), fitted.bound);
   if (fitted.beaten)
     return false;
@@ -294,22 +278,12 @@ void PlanSearch::finish(const Step &step, PlanResult &result) const {
 Result<std::unique_ptr<ModelBuilder>> PlanSearch::open(Leaf &leaf) const {
   const Step &step = *leaf.step;
   PARTITA_TRY(auto pins, resolvePins(step.graph, leaf.mesh, options.pins));
+  if (leaf.execution.stages > 1)
+    PARTITA_CHECK(prober.deal(leaf));
   auto builder = std::make_unique<ModelBuilder>(
       step.graph, step.classes, leaf.mesh, options.topology,
       Costing(step.graph, leaf.execution));
   PARTITA_CHECK(builder->addOperations(pins));
-  if (leaf.execution.stages > 1) {
-    leaf.execution.stageOf =
-        step.segments->dealt(leaf.execution.stages, builder->leastTimes());
-    if (leaf.execution.stageOf.empty())
-      return makeError(
-          ExitCode::Usage, "plan.stages", "--mesh " + leaf.mesh.str(),
-          "the model falls into " + std::to_string(step.segments->count()) +
-              " segments, and there are " +
-              std::to_string(leaf.execution.stages) + " stages",
-          "fewer stages");
-    builder->setStages(leaf.execution.stageOf);
-  }
   return builder;
 }
 
@@ -317,7 +291,7 @@ Result<std::unique_ptr<ModelBuilder>> PlanSearch::open(Leaf &leaf) const {
 std::string PlanSearch::restOfSpace() const {
   std::string text =
       ", one strategy per operation, one shared layout per value, no overlap";
-  if (steps.size() > 1 || steps.begin()->first > 1)
+  if (isCut)
     text += ", equal micro-batches in the numbers that were tried";
   if (options.maxStages > 1 ||
       (options.mesh && options.mesh->axis(stageAxis) >= 0))
@@ -337,7 +311,7 @@ std::string PlanSearch::restOfSpace() const {
 /// they have T >= (m S + O) / p; a mean of both is a part of (m + p - 1) S / p
 /// + O / p.
 double PlanSearch::partOfPrice(const Execution &execution) const {
-  if (execution.stages == 1 || !isTraining)
+  if (execution.stages == 1 || !steps.hasBackward())
     return 1;
   auto p = static_cast<double>(execution.stages),
        m = static_cast<double>(execution.microBatches);
@@ -346,17 +320,19 @@ double PlanSearch::partOfPrice(const Execution &execution) const {
 }
 
 /// The best plan of a leaf, unless its step is no shorter than `toBeat`.
-Result<std::optional<PlanResult>> PlanSearch::solve(Leaf leaf, int64_t toBeat) {
+Result<std::optional<PlanResult>> PlanSearch::solve(Leaf leaf, int64_t toBeat,
+                                                    bool rough) {
   PlanResult result;
   result.mesh = leaf.mesh;
+  PARTITA_TRY(leaf.step, steps.of(leaf.execution.microBatches));
   PARTITA_TRY(std::unique_ptr<ModelBuilder> builder, open(leaf));
   result.execution = leaf.execution;
   const Step &step = *leaf.step;
   if (options.randomStrategies) {
     chooseRandomly(step, builder->model, result);
   } else {
-    builder->addValues();
-    PARTITA_TRY(bool better, choose(step, *builder, toBeat, result));
+    builder->price();
+    PARTITA_TRY(bool better, choose(step, *builder, toBeat, rough, result));
     if (!better)
       return std::optional<PlanResult>();
   }
@@ -419,123 +395,138 @@ void PlanSearch::nameAxes(const Step &step, PlanResult &result) const {
   }
 }
 
-/// The graph of a micro-batch if the batch falls into so many.
-Result<const PlanSearch::Step *> PlanSearch::stepOf(int64_t microBatches) {
-  std::unique_ptr<Step> &step = steps[microBatches];
-  if (!step) {
-    auto graph = microBatched(whole, microBatches);
-    if (!graph) {
-      steps.erase(microBatches);
-      return graph.takeError();
-    }
-    step = std::make_unique<Step>();
-    step->graph = std::move(*graph);
-    step->classes = analyseDims(step->graph);
-    step->phases = phasesOf(step->graph);
-    step->segments = std::make_unique<Segments>(step->graph, step->phases);
-    step->windows = step->segments->windows(step->classes);
-  }
-  return static_cast<const Step *>(step.get());
-}
-
-/// No plan of a leaf is shorter: parts of the model are solved by themselves,
-/// equal ones once.
-Status PlanSearch::probe(Leaf &leaf) const {
-  const Windows &windows = leaf.step->windows;
-  Costing costing(windows.graph, leaf.execution);
-  costing.copies = windows.copies;
-  costing.phases = windows.phases;
-  ModelBuilder builder(windows.graph, windows.classes, leaf.mesh,
-                       options.topology, costing);
-  PARTITA_CHECK(builder.addOperations(
-      std::vector<std::vector<const Pin *>>(windows.graph.ops.size())));
-  builder.addValues();
-  int64_t least =
-      boundByMessages(removeDominated(builder.model.time).problem).bound;
-  leaf.bound = std::max(leaf.bound, boundOf(leaf.execution, least));
-  leaf.probed = true;
-  std::vector<int64_t> times = builder.leastTimes();
-  for (size_t o = 0; o < times.size(); ++o)
-    if (windows.phases[o] == OpPhase::Forward)
-      leaf.forward = addPrices(leaf.forward, times[o]);
-  return ok();
-}
-
-/// What a leaf that was probed says of one of the same mesh with more
-/// micro-batches, or one that recomputes.
-int64_t PlanSearch::inherited(const Leaf &probed,
-                              const Execution &execution) const {
-  auto p = static_cast<double>(execution.stages),
-       before = static_cast<double>(probed.execution.microBatches),
-       m = static_cast<double>(execution.microBatches);
-  if (m < before)
-    return 0;
-  double share = (m + p - 1) / (before + p - 1) * before / m;
-  // Forward passes that run again.
-  double again = execution.recompute && !probed.execution.recompute
-                     ? static_cast<double>(probed.forward)
-                     : 0;
-  double price =
-      static_cast<double>(probed.bound) / partOfPrice(probed.execution);
-  return static_cast<int64_t>((price + again) * share * partOfPrice(execution) *
-                              (1 - 1e-9));
+/// From what fills the pipeline to where it is full most of the time.
+std::vector<int64_t> PlanSearch::microBatchesOf(int64_t stages) const {
+  if (options.microBatches > 0)
+    return {options.microBatches};
+  std::vector<int64_t> counts;
+  const int64_t most = steps.hasBackward() || stages > 1 ? 16 * stages : 1;
+  for (int64_t power = 1; power <= most; power *= 2)
+    for (int64_t m : {power, 3 * power / 2})
+      if (m >= stages && m <= most && (power > 1 || counts.empty()) &&
+          steps.mayDivide(m))
+        counts.push_back(m);
+  if (counts.empty())
+    counts.push_back(1);
+  return counts;
 }
 
 /// Of a number of stages, all meshes and micro-batches that are tried.
-Result<std::vector<PlanSearch::Leaf>> PlanSearch::leavesOf(int64_t stages) {
+std::vector<Leaf> PlanSearch::leavesOf(int64_t stages) {
   std::vector<Leaf> leaves;
-  std::vector<int64_t> counts;
-  // Up to where the pipeline is full most of the time.
-  const int64_t most = isTraining || stages > 1 ? 16 * stages : 1;
-  if (options.microBatches > 0)
-    counts = {options.microBatches};
-  else
-    for (int64_t m = stages; m <= most && stepOf(m); m *= 4)
-      counts.push_back(m);
-  for (int64_t m : counts) {
-    PARTITA_TRY(const Step *step, stepOf(m));
-    if (stages > step->segments->count())
-      continue;
-    for (const Mesh &mesh :
-         options.mesh ? std::vector<Mesh>{*options.mesh}
-                      : meshesOf(options.topology, options.maxAxes, stages))
+  for (const Mesh &mesh :
+       options.mesh ? std::vector<Mesh>{*options.mesh}
+                    : meshesOf(options.topology, options.maxAxes, stages))
+    for (int64_t m : microBatchesOf(stages))
       for (bool recompute : {false, true}) {
         if (options.recompute ? recompute != *options.recompute
-                              : recompute && !isTraining)
+                              : recompute && !steps.hasBackward())
           continue;
-        leaves.push_back({mesh, {stages, m, recompute, {}}, step});
+        Leaf &leaf = leaves.emplace_back();
+        leaf.mesh = mesh;
+        leaf.execution = {stages, m, recompute, {}};
       }
-  }
   return leaves;
 }
 
-/// The best plan of all leaves, by the least that is known of them. The first
-/// leaf of a mesh is probed before the search: of more micro-batches, each
-/// takes at least its part of the larger one's time (times of kernels and
-/// collectives grow no faster than their size), so it says something of the
-/// others, which are probed themselves when it is their turn.
-Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
-  auto less = [](const Leaf *a, const Leaf *b) {
+/// Of different leaves; those that there is no plan of stay as they are.
+Status PlanSearch::probeAll(std::vector<Leaf *> leaves) {
+  for (Leaf *leaf : leaves)
+    if (!leaf->step) {
+      PARTITA_TRY(leaf->step, steps.of(leaf->execution.microBatches));
+    }
+  std::vector<Status> done(leaves.size(), ok());
+  auto work = [&](size_t begin) {
+    for (size_t i = begin; i < leaves.size(); i += numThreads)
+      done[i] = prober.probe(*leaves[i]);
+  };
+  std::vector<std::thread> others;
+  for (size_t t = 1; t < std::min(numThreads, leaves.size()); ++t)
+    others.emplace_back(work, t);
+  work(0);
+  for (std::thread &other : others)
+    other.join();
+  for (Status &status : done)
+    PARTITA_CHECK(std::move(status));
+  return ok();
+}
+
+namespace {
+/// The open leaves, those of which least is known to be needed first.
+class LeafQueue {
+public:
+  explicit LeafQueue(std::vector<Leaf> &leaves) {
+    for (Leaf &leaf : leaves) {
+      leaf.number = open.size();
+      open.push_back(&leaf);
+      ofMesh[leaf.mesh.axisSizes].push_back(&leaf);
+    }
+  }
+  bool empty() const { return open.empty(); }
+  std::vector<Leaf *> firstOfMeshes() const {
+    std::vector<Leaf *> first;
+    for (const auto &[sizes, all] : ofMesh)
+      first.push_back(all[0]);
+    return first;
+  }
+  Leaf *least() const {
+    return *std::min_element(open.begin(), open.end(), isBefore);
+  }
+  /// Of those that were probed; null if there is none.
+  Leaf *leastProbed() const {
+    Leaf *found = nullptr;
+    for (Leaf *leaf : open)
+      if (leaf->probed && (!found || isBefore(leaf, found)))
+        found = leaf;
+    return found;
+  }
+  /// The first that were not probed and may be better than `toBeat`.
+  std::vector<Leaf *> unprobed(size_t most, int64_t toBeat) {
+    std::sort(open.begin(), open.end(), isBefore);
+    std::vector<Leaf *> found;
+    for (Leaf *leaf : open)
+      if (!leaf->probed && leaf->bound < toBeat && found.size() < most)
+        found.push_back(leaf);
+    return found;
+  }
+  /// What a leaf that was probed says of others.
+  void tell(const Leaf &probed, const Prober &prober) {
+    for (Leaf *other : ofMesh[probed.mesh.axisSizes]) {
+      if (other->stageOfSegment.empty())
+        other->stageOfSegment = probed.stageOfSegment;
+      other->bound = std::max(other->bound, prober.inherited(probed, *other));
+    }
+  }
+  void remove(Leaf *leaf) { std::erase(open, leaf); }
+
+private:
+  static bool isBefore(const Leaf *a, const Leaf *b) {
     return std::tuple(a->bound, a->execution.recompute, a->number) <
            std::tuple(b->bound, b->execution.recompute, b->number);
-  };
-  std::set<Leaf *, decltype(less)> open(less);
-  using Kind = std::pair<std::vector<int64_t>, int64_t>;
-  std::map<std::vector<int64_t>, const Leaf *> firstOf;
-  std::map<Kind, Leaf *> recomputing;
-  for (Leaf &leaf : leaves) {
-    leaf.number = &leaf - leaves.data();
-    const Leaf *&first = firstOf[leaf.mesh.axisSizes];
-    if (!first && !isStopped()) {
-      PARTITA_CHECK(probe(leaf));
-      first = &leaf;
-    } else if (first) {
-      leaf.bound = inherited(*first, leaf.execution);
-    }
-    if (leaf.execution.recompute)
-      recomputing[{leaf.mesh.axisSizes, leaf.execution.microBatches}] = &leaf;
-    open.insert(&leaf);
   }
+  std::vector<Leaf *> open;
+  std::map<std::vector<int64_t>, std::vector<Leaf *>> ofMesh;
+};
+} // namespace
+
+/// The best plan of all leaves, by the least that is known of them. The first
+/// leaf of a mesh is probed before the search and says something of the others,
+/// which are probed themselves when it is their turn, some at a time.
+Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
+  constexpr size_t atOnce = 8;
+  LeafQueue queue(leaves);
+  auto probe = [&](const std::vector<Leaf *> &some) -> Status {
+    PARTITA_CHECK(probeAll(some));
+
+    for (const Leaf *leaf : some)
+      queue.tell(*leaf, prober);
+    return ok();
+  };
+  std::vector<Leaf *> first = queue.firstOfMeshes();
+  for (size_t i = 0; i < first.size() && !isStopped(); i += atOnce)
+    PARTITA_CHECK(probe({first.begin() + static_cast<std::ptrdiff_t>(i),
+                         first.begin() + static_cast<std::ptrdiff_t>(std::min(
+                                             i + atOnce, first.size()))}));
   const DeviceType device = options.topology.commonDevice();
   std::optional<PlanResult> best;
   int64_t bound = INT64_MAX; // of the leaves that are done
@@ -544,29 +535,44 @@ Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
     return plan.cost.step() + residentPrice(device, plan.residentBytes);
   };
   // Steps of several micro-batches and stages take longer to solve.
-  const int64_t most = options.microBatches == 0
-                           ? std::max<int64_t>(options.effort / 4, 1)
-                           : options.effort;
-  for (int64_t work = 0; !open.empty();) {
-    Leaf *leaf = *open.begin();
-    if (best &&
-        (leaf->bound >= best->cost.step() || work >= most || isStopped()))
+  const int64_t solves = options.microBatches == 0
+                             ? std::max<int64_t>(options.effort / 8, 1)
+                             : options.effort;
+  const int64_t probes = 4 * options.effort;
+  // A plan to beat is worth more than to know which leaf is the best.
+  constexpr int64_t probesToFirst = 16;
+  // Of the leaves that have no room however they are split.
+  Leaf *fullest = nullptr;
+  int64_t leastOfFull = INT64_MAX;
+  for (int64_t probed = 0, work = 0; !queue.empty();) {
+    Leaf *leaf = queue.least();
+    const int64_t toBeat = best ? best->cost.step() : INT64_MAX;
+    if (best && (leaf->bound >= toBeat || work >= solves || isStopped()))
       break;
-    open.erase(open.begin());
-    if (!leaf->probed && !isStopped()) {
-      PARTITA_CHECK(probe(*leaf));
-      open.insert(leaf);
-      auto other = recomputing.find(
-          {leaf->mesh.axisSizes, leaf->execution.microBatches});
-      if (other != recomputing.end() && open.erase(other->second)) {
-        int64_t least = inherited(*leaf, other->second->execution);
-        other->second->bound = std::max(other->second->bound, least);
-        open.insert(other->second);
-      }
+    bool goesOn = probed < (best ? probes : probesToFirst);
+    if (!leaf->probed && goesOn && !isStopped()) {
+      std::vector<Leaf *> next = queue.unprobed(atOnce, toBeat);
+      probed += static_cast<int64_t>(next.size());
+      PARTITA_CHECK(probe(next));
       continue;
     }
+    if (Leaf *known = queue.leastProbed())
+      leaf = known;
+    if (leaf->bound >= toBeat)
+      break;
+    queue.remove(leaf);
+    if (leaf->probed && options.memoryLimit > 0) {
+      int64_t least = prober.leastBytes(*leaf);
+      if (least > options.memoryLimit) {
+        if (least < leastOfFull)
+          fullest = leaf, leastOfFull = least;
+        continue;
+      }
+    }
     ++work;
-    auto solved = solve(*leaf, best ? best->cost.step() : INT64_MAX);
+
+    auto solved = solve(*leaf, toBeat, isCut);
+
     if (!solved) {
       // Others may have room.
       Error error = solved.takeError();
@@ -583,17 +589,24 @@ Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
     PlanResult &result = **solved;
     bound = std::min(bound, result.bound);
     allProved &= result.proved;
-    result.residentBytes = residentBytes(*leaf->step, result);
+    PARTITA_TRY(const Step *step, steps.of(result.execution.microBatches));
+    result.residentBytes = residentBytes(*step, result);
     if (!best || rank(result) < rank(*best))
       best = std::move(result);
+  }
+  if (!best && fullest && leastBytes == INT64_MAX && !someUnknown) {
+    // Says what it is full of.
+    auto none = solve(*fullest, INT64_MAX, true);
+    if (!none && none.error().code != memoryCode)
+      return none.takeError();
   }
   if (!best)
     return noRoom("--topology " + options.topology.text,
                   someUnknown ? 0 : leastBytes, leastProof);
-  best->bound = open.empty() ? bound : std::min(bound, (*open.begin())->bound);
+  int64_t open = queue.empty() ? INT64_MAX : queue.least()->bound;
+  best->bound = std::min(bound, open);
   // Nothing that was left open, or was not solved to its end, may be better.
-  best->proved = allProved && !someUnknown &&
-                 (open.empty() || (*open.begin())->bound >= best->cost.step());
+  best->proved = allProved && !someUnknown && open >= best->cost.step();
   return std::move(*best);
 }
 
@@ -602,9 +615,12 @@ Result<PlanResult> PlanSearch::searchMeshes() {
   for (int64_t stages = 1; stages <= std::max<int64_t>(options.maxStages, 1) &&
                            options.topology.numRanks() % stages == 0;
        stages *= 2) {
-    PARTITA_TRY(std::vector<Leaf> more, leavesOf(stages));
+    if (stages > steps.segments().count())
+      break;
+    std::vector<Leaf> more = leavesOf(stages);
     leaves.insert(leaves.end(), more.begin(), more.end());
   }
+  isCut = options.microBatches != 1;
   size_t number = leaves.size();
   if (options.randomStrategies)
     leaves = {leaves[options.seed % number]};
@@ -614,7 +630,8 @@ Result<PlanResult> PlanSearch::searchMeshes() {
       (options.microBatches == 0 ? " pairs of a way to execute and a mesh"
                                  : " meshes") +
       " of up to " + std::to_string(options.maxAxes) + " axes" + restOfSpace();
-  nameAxes(*steps[best.execution.microBatches], best);
+  PARTITA_TRY(const Step *step, steps.of(best.execution.microBatches));
+  nameAxes(*step, best);
   return best;
 }
 
@@ -628,25 +645,21 @@ Result<PlanResult> PlanSearch::takeMesh() {
         "the sizes of the axes multiply to the number of ranks");
   int axis = options.mesh->axis(stageAxis);
   int64_t stages = axis < 0 ? 1 : options.mesh->axisSizes[axis];
-  PARTITA_TRY(std::vector<Leaf> leaves, leavesOf(stages));
-  if (leaves.size() > 1) {
-    PARTITA_TRY(PlanResult best, searchLeaves(std::move(leaves)));
-    return best;
-  }
-  if (leaves.empty()) {
-    PARTITA_TRY(const Step *step,
-                stepOf(std::max<int64_t>(options.microBatches, 1)));
-    leaves.push_back({*options.mesh, {stages, 1, false, {}}, step});
-  }
-  PARTITA_TRY(auto solved, solve(leaves[0], INT64_MAX));
+  std::vector<Leaf> leaves = leavesOf(stages);
+  isCut = leaves.size() > 1 || leaves[0].execution.microBatches > 1;
+  if (leaves.size() > 1)
+    return searchLeaves(std::move(leaves));
+  Leaf &leaf = leaves[0];
+  if (stages > 1 && !options.randomStrategies)
+    PARTITA_CHECK(probeAll({&leaf}));
+  PARTITA_TRY(auto solved, solve(leaf, INT64_MAX, false));
   return std::move(*solved);
 }
 
 Result<PlanResult> PlanSearch::run() {
-  for (OpPhase phase : phasesOf(whole))
-    isTraining |= phase == OpPhase::Backward;
   PARTITA_TRY(PlanResult result, options.mesh ? takeMesh() : searchMeshes());
-  finish(*steps[result.execution.microBatches], result);
+  PARTITA_TRY(const Step *step, steps.of(result.execution.microBatches));
+  finish(*step, result);
   return result;
 }
 

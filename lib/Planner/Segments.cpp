@@ -149,41 +149,44 @@ std::vector<char> Segments::crossing() const {
 // Stages
 //===----------------------------------------------------------------------===//
 
-std::vector<int> Segments::dealt(int64_t stages,
-                                 const std::vector<int64_t> &workOfOp) const {
-  if (stages > count())
-    return {};
-  std::vector<int64_t> work(count(), 0);
-  for (size_t o = 0; o < workOfOp.size(); ++o)
-    work[segments[o]] += workOfOp[o];
-  // The stage of each segment if none has more than `most`, or nothing. Enough
-  // segments are left for the stages that follow.
-  auto deal = [&](int64_t most) {
-    std::vector<int> stageOf;
-    int64_t sum = 0, stage = 0;
-    for (int s = 0; s < count(); ++s) {
-      bool mustMove = count() - s <= stages - 1 - stage;
-      if (s > 0 && (sum + work[s] > most || mustMove)) {
-        ++stage;
-        sum = 0;
-      }
-      sum += work[s];
-      if (sum > most || stage == stages)
-        return std::vector<int>();
-      stageOf.push_back(static_cast<int>(stage));
+/// Full stages from the last one on; empty if that takes more than there are.
+static std::vector<int> filled(int64_t stages, const std::vector<int64_t> &work,
+                               int64_t most) {
+  const auto count = static_cast<int64_t>(work.size());
+  std::vector<int> stageOf(work.size());
+  int64_t sum = 0, stage = stages - 1;
+  for (int64_t s = count - 1; s >= 0; --s) {
+    // Each of the stages before needs one.
+    bool mustMove = s + 1 <= stage;
+    if (s + 1 < count && (sum + work[s] > most || mustMove)) {
+      --stage;
+      sum = 0;
     }
-    return stageOf;
-  };
+    sum += work[s];
+    if (sum > most || stage < 0)
+      return {};
+    stageOf[s] = static_cast<int>(stage);
+  }
+  return stageOf;
+}
+
+std::vector<int> planner::dealt(int64_t stages,
+                                const std::vector<int64_t> &work) {
+  if (stages > static_cast<int64_t>(work.size()))
+    return {};
   int64_t low = 0, high = std::accumulate(work.begin(), work.end(), int64_t(1));
   while (low + 1 < high) {
     int64_t middle = low + (high - low) / 2;
-    (deal(middle).empty() ? low : high) = middle;
+    (filled(stages, work, middle).empty() ? low : high) = middle;
   }
-  std::vector<int> stageOf = deal(high);
+  return filled(stages, work, high);
+}
+
+std::vector<int> Segments::byOp(const std::vector<int> &ofSegment) const {
   std::vector<int> result;
   for (int segment : segments)
-    result.push_back(stageOf.empty() ? 0 : stageOf[segment]);
-  return stageOf.empty() ? stageOf : result;
+    result.push_back(ofSegment[segment]);
+  return result;
 }
 
 //===----------------------------------------------------------------------===//
@@ -220,14 +223,16 @@ std::vector<std::string> Segments::signatures() const {
   return texts;
 }
 
-void Segments::addWindow(int first, int last, int64_t copies,
-                         const DimClasses &classes, Windows &window) const {
-  const size_t firstOp = window.graph.ops.size();
+void Segments::addWindow(const Window &window, const Graph &graph,
+                         const DimClasses &classes, Windows &windows) const {
+  const int number = static_cast<int>(windows.all.size());
+  const size_t firstOp = windows.graph.ops.size();
+  windows.all.push_back(window);
   std::vector<int> valueOf(graph.values.size(), -1);
   std::vector<int> opOf(graph.ops.size(), -1);
   auto addValue = [&](int value) {
-    valueOf[value] = static_cast<int>(window.graph.values.size());
-    window.graph.values.push_back(graph.values[value]);
+    valueOf[value] = static_cast<int>(windows.graph.values.size());
+    windows.graph.values.push_back(graph.values[value]);
   };
   // What comes from elsewhere is an input, made of the same pieces.
   auto addInput = [&](int value) {
@@ -255,17 +260,20 @@ void Segments::addWindow(int first, int last, int64_t copies,
     op.rule = rule.build();
     addValue(value);
     op.results = {valueOf[value]};
-    window.graph.ops.push_back(std::move(op));
-    window.phases.push_back(phases[producer[value]]);
-    window.classes.factors.push_back(std::move(pieces));
+    windows.graph.ops.push_back(std::move(op));
+    windows.phases.push_back(phases[producer[value]]);
+    windows.window.push_back(number);
+    windows.place.push_back(-1);
+    windows.classes.factors.push_back(std::move(pieces));
   };
   for (size_t o = 0; o < graph.ops.size(); ++o) {
-    if (segments[o] < first || segments[o] > last)
+    if (segments[o] < window.first ||
+        segments[o] >= window.first + window.width)
       continue;
     for (int value : graph.ops[o].operands)
       if (valueOf[value] < 0)
         addInput(value);
-    opOf[o] = static_cast<int>(window.graph.ops.size());
+    opOf[o] = static_cast<int>(windows.graph.ops.size());
     GraphOp op = graph.ops[o];
     for (int &value : op.operands)
       value = valueOf[value];
@@ -273,14 +281,15 @@ void Segments::addWindow(int first, int last, int64_t copies,
       addValue(value);
       value = valueOf[value];
     }
-    window.graph.ops.push_back(std::move(op));
-    window.phases.push_back(phases[o]);
-    window.classes.factors.push_back(classes.factors[o]);
+    windows.graph.ops.push_back(std::move(op));
+    windows.phases.push_back(phases[o]);
+    windows.window.push_back(number);
+    windows.place.push_back(segments[o] - window.first);
+    windows.classes.factors.push_back(classes.factors[o]);
   }
-  for (size_t o = firstOp; o < window.graph.ops.size(); ++o)
-    if (GraphOp &op = window.graph.ops[o]; op.nextState >= 0)
+  for (size_t o = firstOp; o < windows.graph.ops.size(); ++o)
+    if (GraphOp &op = windows.graph.ops[o]; op.nextState >= 0)
       op.nextState = opOf[op.nextState];
-  window.copies.resize(window.graph.ops.size(), copies);
 }
 
 /// The period and the length of the longest repetition from `begin` on.
@@ -300,7 +309,7 @@ static std::pair<int, int> repetition(const std::vector<std::string> &texts,
   return best;
 }
 
-Windows Segments::windows(const DimClasses &classes) const {
+Windows Segments::windows(const Graph &step, const DimClasses &classes) const {
   // Periods of a window: what lies between two is counted as it is.
   constexpr int wide = 2;
   std::vector<std::string> texts = signatures();
@@ -308,7 +317,7 @@ Windows Segments::windows(const DimClasses &classes) const {
   int pending = 0; // the first segment that is in no window
   auto flush = [&](int end) {
     if (pending < end)
-      addWindow(pending, end - 1, 1, classes, windows);
+      addWindow({pending, end - pending, 1}, step, classes, windows);
   };
   for (int s = 0; s < count();) {
     auto [period, length] = repetition(texts, s);
@@ -318,7 +327,7 @@ Windows Segments::windows(const DimClasses &classes) const {
       continue;
     }
     flush(s);
-    addWindow(s, s + width - 1, copies, classes, windows);
+    addWindow({s, width, copies}, step, classes, windows);
     s += copies * width;
     pending = s;
   }

@@ -22,13 +22,25 @@
 
 namespace partita::planner {
 
-/// Parts of a graph side by side, one of those that are equal: operations,
-/// their pieces, and how often each is there.
+/// Segments that come several times in a graph.
+struct Window {
+  /// The first, how many there are, and how often they come.
+  int first = 0, width = 0, copies = 1;
+  /// Of its segment `place` in one of its copies.
+  int segment(int place, int copy) const {
+    return first + copy * width + place;
+  }
+};
+
+/// One copy of each window, side by side: operations and their pieces.
 struct Windows {
   Graph graph;
   DimClasses classes;
   std::vector<OpPhase> phases;
-  std::vector<int64_t> copies;
+  /// By operation: the window, and how many segments after its first; the
+  /// latter is -1 for what comes in at the edge.
+  std::vector<int> window, place;
+  std::vector<Window> all;
 };
 
 class Segments {
@@ -41,22 +53,21 @@ public:
   /// By value: goes from one segment of the forward pass to another.
   std::vector<char> crossing() const;
 
-  /// The stage of each operation if the segments are dealt to `stages` of them
-  /// so that the largest has least work; empty if there are fewer segments.
-  std::vector<int> dealt(int64_t stages,
-                         const std::vector<int64_t> &workOfOp) const;
+  /// By operation, if `ofSegment` is by segment.
+  std::vector<int> byOp(const std::vector<int> &ofSegment) const;
 
   /// Parts of the graph that together have all its segments. What a part reads
   /// from others comes in at its edge, in any layout: the least that the parts
-  /// take together is at most what the graph takes.
-  Windows windows(const DimClasses &classes) const;
+  /// take together is at most what the graph takes. `step` is the graph, or a
+  /// micro-batch of it.
+  Windows windows(const Graph &step, const DimClasses &classes) const;
 
 private:
   void findBoundaries();
   void assign();
   std::vector<std::string> signatures() const;
-  void addWindow(int first, int last, int64_t copies, const DimClasses &classes,
-                 Windows &windows) const;
+  void addWindow(const Window &window, const Graph &step,
+                 const DimClasses &classes, Windows &windows) const;
 
   const Graph &graph;
   const std::vector<OpPhase> &phases;
@@ -65,6 +76,11 @@ private:
   std::vector<int> boundaries; // positions in `forward` that begin a segment
   std::vector<int> segments;   // by operation
 };
+
+/// The stage of each segment if these are dealt to `stages` of them so that the
+/// largest has least work. What is left over is left to the first, which keeps
+/// most micro-batches. Empty if there are fewer segments than stages.
+std::vector<int> dealt(int64_t stages, const std::vector<int64_t> &work);
 
 } // namespace partita::planner
 

@@ -395,6 +395,17 @@ static Reduction within(const Problem &problem, const DualBound &dual,
   return restrictTo(problem, std::move(values));
 }
 
+std::vector<std::vector<int>> partita::valuesNear(const Problem &problem,
+                                                  double slack) {
+  Reduction reduction = removeDominated(problem);
+  DualBound dual = boundByMessages(reduction.problem, 1e-3);
+  Reduction near =
+      within(reduction.problem, dual,
+             static_cast<int64_t>(slack * static_cast<double>(dual.bound)));
+  reduction.toOriginal(near);
+  return std::move(near.values);
+}
+
 namespace {
 /// Works towards a proof from both sides. What is left within a little slack of
 /// the dual bound is eliminated, which gives an assignment; values that are in
@@ -483,7 +494,7 @@ void SlackSearch::searchRest() {
 Solution SlackSearch::run() {
   constexpr int maxRounds = 6;
   for (int round = 0; round < maxRounds; ++round) {
-    DualBound dual = boundByMessages(left.problem);
+    DualBound dual = boundByMessages(left.problem, options.worth);
     int64_t before = best.price - best.bound;
     raise(dual.bound);
     if (best.price >= forbidden)

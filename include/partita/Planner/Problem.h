@@ -77,6 +77,8 @@ struct SolverOptions {
   int64_t easyLimit = int64_t(1) << 16;
   /// Otherwise a good assignment with some bound is enough.
   bool prove = true;
+  /// Passes of messages end when they raise the bound by less than this part.
+  double worth = 1e-5;
   /// Of the search (partita/Solve/Solve.h).
   int64_t rounds = 32;
   uint64_t seed = 0;
@@ -94,6 +96,11 @@ int64_t priceOf(const Problem &problem, const std::vector<int> &values);
 /// that holds. Deterministic. A solution of price `forbidden` means that none
 /// was found.
 Solution solveProblem(const Problem &problem, const SolverOptions &options);
+
+/// By variable, some values, at least one: what assignments have that cost up
+/// to this part of a lower bound more than that, of those that are equally
+/// good.
+std::vector<std::vector<int>> valuesNear(const Problem &problem, double slack);
 
 /// Checks a solution from the problem alone: values in range, the price summed
 /// again, the bound no greater than it. Errors: `solve.verify` (70).

@@ -100,16 +100,17 @@ TEST_CASE("layers are what stages are made of", "[planner]") {
   Graph graph = transformer({4, 16, 96, 6, 6, 1021, 12, true});
   Segments segments(graph, phasesOf(graph));
   CHECK(segments.count() >= 12);
-  std::vector<int64_t> work;
-  for (const GraphOp &op : graph.ops)
-    work.push_back(op.flops);
+  std::vector<int64_t> work(segments.count(), 0);
+  for (size_t o = 0; o < graph.ops.size(); ++o)
+    work[segments.segmentOf()[o]] += graph.ops[o].flops;
   int64_t all = std::accumulate(work.begin(), work.end(), int64_t(0));
   for (int64_t stages : {1, 2, 3, 4, 6}) {
-    std::vector<int> stageOf = segments.dealt(stages, work);
-    REQUIRE(stageOf.size() == graph.ops.size());
+    std::vector<int> stageOfSegment = dealt(stages, work);
+    REQUIRE(stageOfSegment.size() == work.size());
     std::vector<int64_t> sums(stages, 0);
-    for (size_t o = 0; o < work.size(); ++o)
-      sums[stageOf[o]] += work[o];
+    for (size_t s = 0; s < work.size(); ++s)
+      sums[stageOfSegment[s]] += work[s];
+    std::vector<int> stageOf = segments.byOp(stageOfSegment);
     for (int64_t sum : sums) {
       CHECK(sum > 0);
       CHECK(sum < all / stages + all / 6);
@@ -123,7 +124,7 @@ TEST_CASE("layers are what stages are made of", "[planner]") {
         from[value] = stageOf[o];
     }
   }
-  CHECK(segments.dealt(1000, work).empty());
+  CHECK(dealt(1000, work).empty());
 }
 
 TEST_CASE("plans with stages keep what they promise", "[planner]") {
@@ -211,8 +212,9 @@ TEST_CASE("every stage has a fullest time", "[planner]") {
   REQUIRE(builder.addOperations(
       std::vector<std::vector<const Pin *>>(graph.ops.size())));
   Segments segments(graph, phasesOf(graph));
-  builder.setStages(segments.dealt(4, builder.leastTimes()));
-  builder.addValues();
+  builder.setStages(segments.byOp(dealt(
+      4, std::vector<int64_t>(segments.count(), 1))));
+  builder.price();
   MemoryRows rows = builder.memory();
   std::vector<int64_t> usage =
       rows.usage(std::vector<int>(graph.ops.size(), 0));

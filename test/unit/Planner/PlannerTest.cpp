@@ -551,7 +551,7 @@ TEST_CASE("bounds under a memory limit hold for every plan that fits",
     ModelBuilder builder(graph, classes, mesh, machine, Costing(graph));
     REQUIRE(builder.addOperations(
         std::vector<std::vector<const Pin *>>(graph.ops.size())));
-    builder.addValues();
+    builder.price();
     MemoryRows rows = builder.memory();
     auto within = [&](int64_t limit) {
       return *solveWithin(builder.model, &rows, limit, INT64_MAX, {});

@@ -51,7 +51,7 @@ TEST_CASE("what readers of one tensor share is paid once", "[planner]") {
                          *Topology::parse("cpu:8"), Costing(graph));
     REQUIRE(builder.addOperations(
         std::vector<std::vector<const Pin *>>(graph.ops.size())));
-    builder.addValues();
+    builder.price();
     const Model &model = builder.model;
     REQUIRE(model.shared.size() == 1);
     Sharing sharing(model, boundByMessages(model.time), forbidden);
@@ -105,7 +105,7 @@ TEST_CASE("what a bound rules out is forbidden", "[planner]") {
                        *Topology::parse("cpu:8"), Costing(graph));
   REQUIRE(builder.addOperations(
       std::vector<std::vector<const Pin *>>(graph.ops.size())));
-  builder.addValues();
+  builder.price();
   const Model &model = builder.model;
   DualBound dual = boundByMessages(model.time);
   Solution best = solveProblem(model.time, {});
