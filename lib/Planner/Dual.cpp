@@ -298,7 +298,8 @@ int64_t Messages::bound() const {
 }
 
 void Messages::improve(double worth) {
-  constexpr int maxRounds = 100, look = 5;
+  constexpr int maxRounds = 100;
+  const int look = worth > 1e-4 ? 2 : 5;
   int64_t before = bound();
   for (int round = 1; round <= maxRounds; ++round) {
     pass(true, nullptr);

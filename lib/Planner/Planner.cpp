@@ -480,13 +480,18 @@ public:
         found = leaf;
     return found;
   }
-  /// The first that were not probed and may be better than `toBeat`.
+  /// Some that were not probed and may be better than `toBeat`, of the meshes
+  /// that come first.
   std::vector<Leaf *> unprobed(size_t most, int64_t toBeat) {
     std::sort(open.begin(), open.end(), isBefore);
     std::vector<Leaf *> found;
-    for (Leaf *leaf : open)
-      if (!leaf->probed && leaf->bound < toBeat && found.size() < most)
-        found.push_back(leaf);
+    std::set<const std::vector<Leaf *> *> meshes;
+    for (Leaf *leaf : open) {
+      std::vector<Leaf *> &all = ofMesh[leaf->mesh.axisSizes];
+      if (!leaf->probed && leaf->bound < toBeat && found.size() < most &&
+          meshes.insert(&all).second)
+        found.push_back(halfway(*leaf, all, toBeat));
+    }
     return found;
   }
   /// What a leaf that was probed says of others.
@@ -500,6 +505,23 @@ public:
   void remove(Leaf *leaf) { std::erase(open, leaf); }
 
 private:
+  /// Of the leaves of a mesh between the last one that was probed and `leaf`:
+  /// less is known of more micro-batches, and the one in the middle says
+  /// something of all that come after it.
+  static Leaf *halfway(Leaf &leaf, const std::vector<Leaf *> &ofMesh,
+                       int64_t toBeat) {
+    std::vector<Leaf *> between;
+    for (Leaf *other : ofMesh) {
+      if (other->execution.recompute != leaf.execution.recompute ||
+          other->execution.microBatches > leaf.execution.microBatches)
+        continue;
+      if (other->probed)
+        between.clear();
+      else if (other->bound < toBeat)
+        between.push_back(other);
+    }
+    return between[between.size() / 2];
+  }
   static bool isBefore(const Leaf *a, const Leaf *b) {
     return std::tuple(a->bound, a->execution.recompute, a->number) <
            std::tuple(b->bound, b->execution.recompute, b->number);
@@ -538,7 +560,7 @@ Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
   const int64_t solves = options.microBatches == 0
                              ? std::max<int64_t>(options.effort / 8, 1)
                              : options.effort;
-  const int64_t probes = 4 * options.effort;
+  const int64_t probes = 3 * options.effort;
   // A plan to beat is worth more than to know which leaf is the best.
   constexpr int64_t probesToFirst = 16;
   // Of the leaves that have no room however they are split.

@@ -510,7 +510,7 @@ Solution SlackSearch::run() {
     left = std::move(smaller);
   }
   // A search of many values is only worth a large gap.
-  constexpr int64_t small = 50;
+  const int64_t small = options.worth > 1e-4 ? 20 : 50;
   constexpr size_t few = 1 << 12;
   size_t values = 0;
   for (const std::vector<int64_t> &domain : left.problem.unary)
