@@ -10,6 +10,7 @@
 #include "Sharing.h"
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 using namespace partita;
 using namespace partita::planner;
@@ -292,33 +293,81 @@ static Result<Fitted> solveOnce(const Model &model, const MemoryRows *rows,
   return fitted;
 }
 
-/// Again, where plan and bound are apart: with prices that know what uses
-/// share, and for the shortest step that fits, among what may be shorter. That
-/// plan is taken if its step is so much shorter that other prices do not count.
-static Status refine(const Model &model, const MemoryRows *rows, int64_t limit,
-                     int64_t toBeat, const SolverOptions &options,
-                     Fitted &fitted) {
-  constexpr int64_t small = 500, worthMentioning = 200;
-  Solution &solution = fitted.solution;
-  const int64_t time = priceShared(model, model.time, solution.values);
-  if (time - fitted.bound <= time / small || options.isInterrupted())
-    return ok();
-  DualBound dual = boundByMessages(model.time);
-  if (dual.bound >= time)
-    return ok();
-  Sharing sharing(model, dual, time - dual.bound);
-  sharing.model.objective = sharing.model.time;
-  PARTITA_TRY(Fitted fastest,
+namespace {
+/// Works on a plan and a bound that are apart: with prices that know what uses
+/// share, for the shortest step that fits, among what may be shorter.
+class Refiner {
+public:
+  Refiner(const Model &model, const MemoryRows *rows, int64_t limit,
+          int64_t toBeat, const SolverOptions &options, Fitted &fitted)
+      : model(model), rows(rows), limit(limit), toBeat(toBeat),
+        options(options), fitted(fitted),
+        time(priceShared(model, model.time, fitted.solution.values)) {
+    // What messages and elimination leave is not worth a long search.
+    constexpr int64_t few = 4;
+    this->options.rounds = std::min(options.rounds, few);
+  }
+  Status run();
+
+private:
+  bool isEnough() const {
+    constexpr int64_t small = 500;
+    return time - fitted.bound <= time / small || fitted.beaten ||
+           options.isInterrupted();
+  }
+  Status tryTuples(const Sharing &sharing);
+
+  const Model &model;
+  const MemoryRows *rows;
+  int64_t limit, toBeat;
+  SolverOptions options;
+  Fitted &fitted;
+  /// The shortest step so far, and its plan if that is not the one that there
+  /// was.
+  int64_t time;
+  std::optional<Fitted> fastest;
+};
+} // namespace
+
+Status Refiner::tryTuples(const Sharing &sharing) {
+  PARTITA_TRY(Fitted found,
               solveOnce(sharing.model, rows, limit, toBeat, options, false));
   // Everything else takes longer than the plan that there is.
-  fitted.bound = std::max(fitted.bound, std::min(fastest.bound, time));
+  fitted.bound = std::max(fitted.bound, std::min(found.bound, time));
   fitted.beaten = fitted.bound >= toBeat;
-  if (!fastest.fits || fastest.solution.price >= time - time / worthMentioning)
+  if (!found.fits || found.solution.price >= time)
     return ok();
-  sharing.toOriginal(fastest.solution.values);
-  solution = std::move(fastest.solution);
-  solution.price = priceShared(model, model.objective, solution.values);
-  fitted.bytes = fastest.bytes;
+  sharing.toOriginal(found.solution.values);
+  int64_t step = priceShared(model, model.time, found.solution.values);
+  if (step < time) {
+    time = step;
+    fastest = std::move(found);
+  }
+  return ok();
+}
+
+Status Refiner::run() {
+  constexpr int most = 2;
+  const int64_t before = time;
+  std::optional<Sharing> sharing;
+  for (int extra = 1; extra <= most && !isEnough(); ++extra) {
+    const Problem &problem = sharing ? sharing->model.time : model.time;
+    DualBound dual = boundByMessages(problem);
+    if (dual.bound >= time)
+      break;
+    Left left = leftWithin(dual, time - dual.bound);
+    sharing.emplace(model, sharing ? sharing->toOriginal(left) : left, extra);
+    sharing->model.objective = sharing->model.time;
+    PARTITA_CHECK(tryTuples(*sharing));
+  }
+  // A shorter step is worth other prices if it is so much shorter.
+  constexpr int64_t worthMentioning = 200;
+  if (!fastest || time > before - before / worthMentioning)
+    return ok();
+  fitted.solution = std::move(fastest->solution);
+  fitted.solution.price =
+      priceShared(model, model.objective, fitted.solution.values);
+  fitted.bytes = fastest->bytes;
   return ok();
 }
 
@@ -329,6 +378,6 @@ Result<Fitted> planner::solveWithin(const Model &model, const MemoryRows *rows,
               solveOnce(model, rows, limit, toBeat, options, rough));
   if (!rough && !fitted.beaten && fitted.fits &&
       fitted.solution.price < forbidden)
-    PARTITA_CHECK(refine(model, rows, limit, toBeat, options, fitted));
+    PARTITA_CHECK(Refiner(model, rows, limit, toBeat, options, fitted).run());
   return fitted;
 }

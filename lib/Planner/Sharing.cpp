@@ -50,13 +50,15 @@ int64_t planner::priceShared(const Model &model, const Problem &problem,
 
 /// The values of a variable for a shared layout and what goes with it.
 struct Sharing::Tuples {
-  /// The groups that have a layout of their own.
-  std::vector<int> groups;
-  /// By tuple: the original value; and by group, the layout or -1.
+  /// The groups that have layouts of their own, and how many at most.
+  std::vector<int> groups, extra;
+  /// By tuple: the original value; and by group, its layouts.
   std::vector<int> original;
-  std::vector<std::vector<int>> layouts;
+  std::vector<std::vector<std::vector<int>>> layouts;
   /// By tuple: what the layouts of the groups cost.
   std::vector<int64_t> prices;
+  /// How many original values there were.
+  size_t before = 0;
 
   int place(int group) const {
     auto it = std::find(groups.begin(), groups.end(), group);
@@ -67,9 +69,9 @@ struct Sharing::Tuples {
 namespace partita::planner {
 class SharingBuilder {
 public:
-  SharingBuilder(const Model &model, const DualBound &dual, int64_t slack,
+  SharingBuilder(const Model &model, const Left &left, int extra,
                  Sharing &result)
-      : model(model), dual(dual), slack(slack), result(result) {}
+      : model(model), left(left), extra(extra), result(result) {}
   void run();
 
 private:
@@ -81,11 +83,11 @@ private:
     int layout;
     std::vector<int64_t> prices;
   };
-  bool isLeft(int variable, size_t value) const {
-    return dual.excess[dual.classOf[variable]][value] <= slack;
-  }
   std::vector<Option> optionsOf(const SharedValue &value,
                                 const Uses &uses) const;
+  std::shared_ptr<Tuples> withGroup(const Tuples &tuples, int group,
+                                    const std::vector<Option> &options,
+                                    int layouts) const;
   std::shared_ptr<const Tuples> make(const SharedValue &value) const;
   std::shared_ptr<const Tuples> of(const SharedValue &value);
   std::shared_ptr<const PriceTable>
@@ -97,8 +99,8 @@ private:
   void replaceTables(const Problem &problem, Problem &changed);
 
   const Model &model;
-  const DualBound &dual;
-  int64_t slack;
+  const Left &left;
+  int extra;
   Sharing &result;
   /// Layers have them in common.
   std::map<std::vector<int64_t>, std::shared_ptr<const Tuples>> known;
@@ -127,7 +129,7 @@ SharingBuilder::optionsOf(const SharedValue &value, const Uses &uses) const {
   for (const SharedValue::Use *use : uses) {
     std::map<int, int> columns;
     for (size_t c = 0; c < use->wanted->size(); ++c)
-      if (isLeft(use->op, c))
+      if (left(use->op, c))
         columns.try_emplace((*use->wanted)[c], static_cast<int>(c));
     for (auto [layout, column] : columns) {
       Wanted &entry = wanted[layout];
@@ -148,6 +150,43 @@ SharingBuilder::optionsOf(const SharedValue &value, const Uses &uses) const {
   return options;
 }
 
+/// Each tuple with any up to so many layouts for one more group.
+std::shared_ptr<SharingBuilder::Tuples>
+SharingBuilder::withGroup(const Tuples &tuples, int group,
+                          const std::vector<Option> &options,
+                          int layouts) const {
+  auto more = std::make_shared<Tuples>();
+  more->before = tuples.before;
+  more->groups = tuples.groups;
+  more->groups.push_back(group);
+  more->extra = tuples.extra;
+  more->extra.push_back(layouts);
+  for (size_t i = 0; i < tuples.original.size(); ++i) {
+    // Grows while it is walked through: each set of layouts with the options
+    // after its last.
+    std::vector<std::tuple<std::vector<int>, size_t, int64_t>> sets{
+        {{}, 0, tuples.prices[i]}};
+    for (size_t at = 0; at < sets.size(); ++at) {
+      auto [set, next, price] = sets[at];
+      more->original.push_back(tuples.original[i]);
+      more->layouts.push_back(tuples.layouts[i]);
+      more->layouts.back().push_back(set);
+      more->prices.push_back(price);
+      if (static_cast<int>(set.size()) == layouts)
+        continue;
+      for (size_t o = next; o < options.size(); ++o) {
+        int64_t paid = options[o].prices[tuples.original[i]];
+        if (paid == 0 || paid >= forbidden)
+          continue;
+        std::vector<int> larger = set;
+        larger.push_back(options[o].layout);
+        sets.push_back({std::move(larger), o + 1, addPrices(price, paid)});
+      }
+    }
+  }
+  return more;
+}
+
 /// Null if no group has anything to share, or all have too much.
 std::shared_ptr<const SharingBuilder::Tuples>
 SharingBuilder::make(const SharedValue &value) const {
@@ -165,43 +204,30 @@ SharingBuilder::make(const SharedValue &value) const {
     return a.second.size() < b.second.size();
   });
   auto tuples = std::make_shared<Tuples>();
+  tuples->before = value.layouts->size();
   for (size_t s = 0; s < value.layouts->size(); ++s)
-    if (isLeft(value.variable, s))
+    if (left(value.variable, s))
       tuples->original.push_back(static_cast<int>(s));
   tuples->layouts.resize(tuples->original.size());
   tuples->prices.assign(tuples->original.size(), 0);
-  for (const auto &[group, list] : options) {
-    auto more = std::make_shared<Tuples>();
-    more->groups = tuples->groups;
-    more->groups.push_back(group);
-    for (size_t i = 0; i < tuples->original.size(); ++i) {
-      auto add = [&](int layout, int64_t price) {
-        more->original.push_back(tuples->original[i]);
-        more->layouts.push_back(tuples->layouts[i]);
-        more->layouts.back().push_back(layout);
-        more->prices.push_back(addPrices(tuples->prices[i], price));
-      };
-      add(-1, 0);
-      for (const Option &option : list) {
-        int64_t price = option.prices[tuples->original[i]];
-        if (price > 0 && price < forbidden)
-          add(option.layout, price);
+  for (const auto &[group, list] : options)
+    for (int layouts = extra; layouts > 0; --layouts) {
+      std::shared_ptr<Tuples> more = withGroup(*tuples, group, list, layouts);
+      if (more->original.size() <= most) {
+        tuples = std::move(more);
+        break;
       }
     }
-    if (more->original.size() > most)
-      break;
-    tuples = std::move(more);
-  }
   return tuples->groups.empty() ? nullptr : tuples;
 }
 
 std::shared_ptr<const SharingBuilder::Tuples>
 SharingBuilder::of(const SharedValue &value) {
-  std::vector<int64_t> seen{dual.classOf[value.variable],
+  std::vector<int64_t> seen{left.classOf[value.variable],
                             reinterpret_cast<intptr_t>(value.layouts)};
   for (const SharedValue::Use &use : value.uses) {
     seen.push_back(use.group);
-    seen.push_back(dual.classOf[use.op]);
+    seen.push_back(left.classOf[use.op]);
     seen.push_back(reinterpret_cast<intptr_t>(use.wanted));
     seen.push_back(reinterpret_cast<intptr_t>(
         model.objective.edges[use.inObjective].table.get()));
@@ -248,8 +274,10 @@ SharingBuilder::read(const std::shared_ptr<const PriceTable> &table,
   made->columns = table->columns;
   for (int row = 0; row < made->rows; ++row)
     for (int column = 0; column < made->columns; ++column) {
-      bool isThere =
-          place >= 0 && tuples.layouts[row][place] == (*wanted)[column];
+      bool isThere = false;
+      if (place >= 0)
+        for (int layout : tuples.layouts[row][place])
+          isThere |= layout == (*wanted)[column];
       int64_t price = table->at(tuples.original[row], column);
       made->prices.push_back(isThere              ? 0
                              : price >= forbidden ? forbidden
@@ -268,13 +296,15 @@ void SharingBuilder::replaceVariables() {
     result.model.objective.unary[value.variable] = tuples->prices;
     result.model.time.unary[value.variable] = tuples->prices;
     for (const SharedValue::Use &use : value.uses) {
-      if (tuples->place(use.group) < 0)
+      const int place = tuples->place(use.group);
+      if (place < 0)
         continue;
       int64_t size = std::count_if(
           value.uses.begin(), value.uses.end(),
           [&](const auto &other) { return other.group == use.group; });
       readers[0][use.inObjective] = {&use, 1};
-      readers[1][use.inTime] = {&use, size / 2};
+      readers[1][use.inTime] = {
+          &use, std::max<int64_t>(1, size / (tuples->extra[place] + 1))};
     }
   }
 }
@@ -307,18 +337,40 @@ void SharingBuilder::run() {
   for (Problem *problem : {&result.model.objective, &result.model.time})
     for (size_t v = 0; v < problem->unary.size(); ++v)
       for (size_t value = 0; value < problem->unary[v].size(); ++value)
-        if (!isLeft(static_cast<int>(v), value))
+        if (!left(static_cast<int>(v), value))
           problem->unary[v][value] = forbidden;
   replaceVariables();
   replaceTables(model.objective, result.model.objective);
   replaceTables(model.time, result.model.time);
 }
 
-Sharing::Sharing(const Model &model, const DualBound &dual, int64_t slack) {
-  SharingBuilder(model, dual, slack, *this).run();
+Sharing::Sharing(const Model &model, const Left &left, int extra) {
+  SharingBuilder(model, left, extra, *this).run();
 }
 
 void Sharing::toOriginal(std::vector<int> &values) const {
   for (const auto &[variable, made] : tuples)
     values[variable] = made->original[values[variable]];
+}
+
+Left Sharing::toOriginal(const Left &left) const {
+  Left result = left;
+  for (const auto &[variable, made] : tuples) {
+    std::vector<char> &values = result.ofClass[result.classOf[variable]];
+    values.assign(made->before, 0);
+    for (size_t i = 0; i < made->original.size(); ++i)
+      if (left(variable, i))
+        values[made->original[i]] = 1;
+  }
+  return result;
+}
+
+Left planner::leftWithin(const DualBound &dual, int64_t slack) {
+  Left left{dual.classOf, {}};
+  for (const std::vector<int64_t> &excess : dual.excess) {
+    left.ofClass.emplace_back();
+    for (int64_t more : excess)
+      left.ofClass.back().push_back(more <= slack);
+  }
+  return left;
 }

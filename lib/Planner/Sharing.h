@@ -12,11 +12,12 @@
 // pays half.
 //
 // Here the variable of such a value is a tuple: the shared layout, and for each
-// group of uses that can share with one another one more layout, to which the
-// value is brought once and which all of the group may read. Of three uses at
-// most one layout is wanted twice, so nothing is left to share beside it: the
-// price is the time. Of g uses, a layout beside the most wanted one is wanted
-// by g / 2 at most, and the bound charges that part of it.
+// group of uses that can share with one another one or two layouts more, to
+// which the value is brought once and which all of the group may read. Of three
+// uses at most one layout is wanted twice, of five at most two, so nothing is
+// left to share beside them: the price is the time. Of g uses, what is wanted
+// beside the n layouts that are wanted most is wanted by g / (n + 1) at most,
+// and the bound charges that part of it.
 //
 // Tuples are many, so this is done where a bound has left few values, when a
 // plan and its bound are apart.
@@ -31,15 +32,29 @@
 
 namespace partita::planner {
 
-/// A model of the plans that `dual`, a bound of its time, does not rule out to
-/// be within `slack` of it; other values are forbidden. Variables keep their
-/// numbers, and those of operations their values.
+/// Values that are left of variables, some of which are alike.
+struct Left {
+  std::vector<int> classOf;
+  std::vector<std::vector<char>> ofClass;
+  bool operator()(int variable, size_t value) const {
+    return ofClass[classOf[variable]][value] != 0;
+  }
+};
+
+/// What `dual` does not rule out to be within `slack` of its bound.
+Left leftWithin(const DualBound &dual, int64_t slack);
+
+/// A model of the plans that are left; other values are forbidden. Variables
+/// keep their numbers, and those of operations their values. A group has up to
+/// `extra` layouts.
 struct Sharing {
-  Sharing(const Model &model, const DualBound &dual, int64_t slack);
+  Sharing(const Model &model, const Left &left, int extra);
 
   Model model;
   /// Turns values of `model` into original ones.
   void toOriginal(std::vector<int> &values) const;
+  /// The original values of those that are left of `model`.
+  Left toOriginal(const Left &left) const;
 
 private:
   struct Tuples;
