@@ -101,6 +101,7 @@ enough() {
   Topology) echo 250000 ;;
   PlanFile) echo 150000 ;;
   Instance) echo 10000 ;;
+  Certificate) echo 300000 ;;
   *) echo 1000000 ;;
   esac
 }

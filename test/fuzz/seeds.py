@@ -270,12 +270,59 @@ def instances():
     yield "large", made([large] * 3, [[0, 2]], [[never - 1] * 4], 2**41)
 
 
+def certificates():
+    """Instances, and below each what partita-solve wrote of it."""
+    nodes = {
+        "intervals": [[0, 2], [0, 2], [1, 3], [1, 3], [2, 4]],
+        "costs": [[6, 0, 3], [4, 0, 4], [1, 3, 8], [8, 5, 8], [1, 5, 6]],
+        "usages": [[3, 4, 1], [5, 4, 1], [5, 3, 2], [4, 5, 1], [3, 2, 2]],
+    }
+    tables = [
+        [7, 1, 1, 6, 1, 8, 2, 0, 8],
+        [2, 1, 3, 6, 8, 7, 6, 7, 8],
+        [7, 7, 0, 7, 4, 2, 0, 6, 6],
+        [7, 0, 7, 3, 6, 5, 1, 2, 1],
+        [1, 3, 2, 2, 3, 2, 5, 3, 2],
+        [8, 8, 7, 5, 4, 5, 7, 7, 7],
+    ]
+    edges = {"nodes": [[0, 1], [1, 2], [2, 3], [3, 4], [4, 0], [0, 2]], "costs": tables}
+    problem = {"name": "x", "nodes": nodes, "edges": edges, "usage_limit": 7}
+    head = {
+        "format": "partita-certificate",
+        "version": 1,
+        "instance": "x",
+        "target": 46,
+        "message_bits": 9,
+        "price_bits": 45,
+        "variables": [[0, [0, 2]], [2, [1, 2]], [4, [0, 1, 2]]],
+        "tables": [[[0, 1], [7, 7], [0, 0]], [[0, 2], [1, 2], [0, 0, 0]]],
+    }
+
+    def step(price, first, second):
+        prices = [[1, price]] if price else []
+        return {"prices": prices, "given": [first, [second, [0, 0, 0]]]}
+
+    free, dear = [0, 0], -(2**58)
+    steps = [step(2**46, [[512, 0], [512, 0]], free), step(2**46, [[512, 0], [0, -512]], free)]
+    halves = [
+        step(0, [[dear - 512, 0], free], [dear - 1024, 0]),
+        step(2**47, [[0, dear - 1536], [0, -512]], [0, dear - 1024]),
+    ]
+    branches = [{"steps": steps, "split": [0, [1]]}, *({"steps": [half]} for half in halves)]
+    lines = [{"problem": problem}, head, *branches, {"bound": 46}]
+    texts = [json.dumps(line, separators=(",", ":")) + "\n" for line in lines]
+    yield "branches", "".join(texts).encode()
+    yield "cut-off", "".join(texts[:3]).encode()
+    yield "trivial", "".join([*texts[:2], '{"steps":[]}\n', '{"bound":0}\n']).encode()
+
+
 TARGETS = {
     "Import": models,
     "PlanFile": plans,
     "Npy": arrays,
     "Topology": words,
     "Instance": instances,
+    "Certificate": certificates,
 }
 
 

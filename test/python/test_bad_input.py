@@ -321,6 +321,22 @@ def test_stdout_is_full(good, scratch, command):
     assert "standard output" in message.text
 
 
+@pytest.mark.parametrize("command", [["plan"], ["plan", "--format", "json"], ["verify"]])
+def test_a_reader_that_goes_away(good, command):
+    """Quietly, as other tools end before `head`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe:
+        done = subprocess.run(
+            [tools.PARTITA, command[0], good, "--topology", "cpu:2", *command[1:]],
+            check=False,
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, "")
+
+
 def limit_file_size(size: int):
     """For preexec_fn: a disk that is full after so many bytes of a file."""
 
@@ -388,6 +404,17 @@ def test_wrong_options(good, options, exit_code, words):
     message = tools.fails(tools.partita("plan", good, *options), exit_code)
     for word in words:
         assert word in message.text, message
+
+
+def test_contradictory_pins_are_named(good):
+    """Those that contradict each other, and not the one that has no part in it."""
+    pins = ["input:*:replicated", "product:n=tp", "product:replicated"]
+    options = [word for pin in pins for word in ("--pin", pin)]
+    done = tools.partita("plan", good, "--topology", "cpu:2", "--mesh", "tp=2", *options)
+    message = tools.fails(done, 4)
+    assert message.code == "plan.pins-conflict"
+    assert all(pin in message.text for pin in pins[1:])
+    assert "input" not in message.text
 
 
 def test_no_such_model(scratch):

@@ -107,3 +107,21 @@ def test_a_stage_that_is_not_there(gpt2, scratch):
     path.write_text(json.dumps(plan))
     done = tools.partita("plan", *arguments, "--topology", "cpu:2", "--plan", path)
     assert tools.fails(done, 2).code == "plan.field"
+
+
+def test_micro_batches_of_another_batch(gpt2, scratch):
+    """The file is wrong for this model, not the command line."""
+    path = scratch / "plan.json"
+    arguments = ["--dim", "sequence=16", "--topology", "cpu:2"]
+    batch = [gpt2, "--dim", "batch=4", *arguments]
+    tools.succeeds(tools.partita("plan", *batch, "--micro-batches", "4", "-o", path))
+    done = tools.partita("plan", gpt2, "--dim", "batch=6", *arguments, "--plan", path)
+    message = tools.fails(done, 2)
+    assert message.code == "plan.micro-batches" and "plan.json" in message.text
+
+
+def test_no_time_is_enough_for_a_plan_with_stages(gpt2):
+    search = ["--max-stages", "2", "--time-limit", "0"]
+    plan = planned(gpt2, *TRAIN, *MACHINE, *search)
+    assert plan["stopped_by"] == "time"
+    assert plan["bound"]["step_seconds"] <= plan["predicted"]["step_seconds"]

@@ -59,7 +59,8 @@ addCommand(CLI::App &app, Action &chosen, const std::string &name,
   return {command, options};
 }
 
-/// Writes to stdout. Errors: exit code 2 if that fails (a full disk).
+/// Writes to stdout. Errors: exit code 2 if that fails (a full disk). Where
+/// nobody reads any more, SIGPIPE ends the process.
 Status printResult(const std::string &text);
 
 } // namespace partita::tool

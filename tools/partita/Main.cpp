@@ -24,13 +24,23 @@
 using namespace partita;
 using namespace partita::tool;
 
+/// Ends the process as `head` ends what writes to it.
+[[noreturn]] static void dieWithoutReader() {
+  removeTransientPaths();
+  std::signal(SIGPIPE, SIG_DFL);
+  std::raise(SIGPIPE);
+  std::_Exit(128 + SIGPIPE);
+}
+
 Status tool::printResult(const std::string &text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
       std::fflush(stdout) == 0)
     return ok();
+  if (errno == EPIPE)
+    dieWithoutReader();
   return makeError(ExitCode::InvalidInput, "output.write", "standard output",
                    "the result cannot be written",
-                   "is the disk or the reader behind it still there?");
+                   "is the disk behind it full?");
 }
 
 /// The version of CMakeLists.txt; a test compares them.
@@ -139,7 +149,7 @@ int tool::runCommandLine(std::vector<std::string> words) {
 
 int main(int argc, char **argv) {
   // A reader that goes away and a file that may not grow are errors of writing,
-  // not deaths; the linker inherits this.
+  // not deaths (but see printResult); the linker inherits this.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   removeTransientPathsOnSignals();

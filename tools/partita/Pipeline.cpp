@@ -144,6 +144,17 @@ void Pipeline::tighten(int64_t bytes) {
   current = cast<ModuleOp>(raised->clone());
 }
 
+/// What would be an error of usage on the command line is one of the file.
+static Error ofFile(const std::string &path, Error error) {
+  if (error.exit == ExitCode::Usage) {
+    error.exit = ExitCode::InvalidInput;
+    error.message = error.place + ": " + error.message;
+    error.place = path;
+    error.hint = "make a new plan for this model and these dimensions";
+  }
+  return error;
+}
+
 /// The plan of a file, for this graph and machine.
 static Result<PlanResult> loadPlan(const std::string &path, const Graph &graph,
                                    const Topology &topology) {
@@ -158,12 +169,16 @@ static Result<PlanResult> loadPlan(const std::string &path, const Graph &graph,
                      "--topology " + plan.topology);
   PlanResult result;
   result.mesh = plan.mesh;
-  PARTITA_TRY(Graph step, microBatched(graph, plan.microBatches));
-  PARTITA_TRY(result.strategies, strategiesFor(plan, step, path));
-  PARTITA_TRY(result.execution, executionOf(plan, step, path));
-  PARTITA_TRY(result.cost,
-              evaluate(step, topology, plan.mesh, result.strategies,
-                       result.execution, &result.stages));
+  auto step = microBatched(graph, plan.microBatches);
+  if (!step)
+    return ofFile(path, step.takeError());
+  PARTITA_TRY(result.strategies, strategiesFor(plan, *step, path));
+  PARTITA_TRY(result.execution, executionOf(plan, *step, path));
+  auto cost = evaluate(*step, topology, plan.mesh, result.strategies,
+                       result.execution, &result.stages);
+  if (!cost)
+    return ofFile(path, cost.takeError());
+  result.cost = *cost;
   // What the file claims about other plans holds only for its own machine; a
   // machine of the same name that prices the plan otherwise is another.
   if (plan.topology == topology.text && plan.cost == result.cost) {
