@@ -1,0 +1,279 @@
+//===- BruteForceTest.cpp -------------------------------------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Small training steps against everything that can be done with them: all
+// meshes, cuts into stages, recomputation, and strategies of the operations
+// that are not pinned. What a plan costs is said by evaluate().
+//
+//===----------------------------------------------------------------------===//
+
+#include "Graphs.h"
+#include "partita/Planner/Planner.h"
+#include "partita/Topology/Presets.h"
+#include <catch2/catch.hpp>
+#include <random>
+#include <set>
+
+using namespace partita;
+using namespace partita::test;
+
+namespace {
+/// A chain of products, its gradients and the update of its weights.
+class Chain {
+public:
+  explicit Chain(uint64_t seed);
+
+  GraphMaker maker;
+  int layers;
+  /// By operation.
+  std::vector<int> layerOf;
+
+private:
+  int add(int layer, int value);
+  int product(const std::string &id, int lhs, int rhs, Shape shape,
+              ShardingRule rule, int64_t flops);
+};
+} // namespace
+
+/// All operations that are new belong to this layer.
+int Chain::add(int layer, int value) {
+  layerOf.resize(maker.graph.ops.size(), layer);
+  return value;
+}
+
+int Chain::product(const std::string &id, int lhs, int rhs, Shape shape,
+                   ShardingRule rule, int64_t flops) {
+  int value = maker.add(id, "nn.matmul", std::move(rule), {lhs, rhs}, {shape},
+                        flops, KernelClass::Gemm);
+  maker.graph.ops.back().isBackward = true;
+  return value;
+}
+
+Chain::Chain(uint64_t seed) {
+  std::mt19937_64 random(seed);
+  layers = 2 + static_cast<int>(random() % 3);
+  const int64_t batch = int64_t(8) << (random() % 4);
+  auto width = [&] { return int64_t(16) << (random() % 6); };
+  std::vector<int64_t> widths{width()};
+  std::vector<int> inputs, weights, weightOps;
+  int x = add(0, maker.input("x", {batch, widths[0]}, {"batch", ""}));
+  for (int l = 0; l < layers; ++l) {
+    std::string n = std::to_string(l);
+    widths.push_back(width());
+    weightOps.push_back(static_cast<int>(maker.graph.ops.size()));
+    weights.push_back(
+        add(l, maker.input("w" + n, {widths[l], widths[l + 1]}, {})));
+    // A state until its update is there.
+    maker.graph.ops.back().nextState = 0;
+    inputs.push_back(x);
+    x = add(l, maker.matmul("forward" + n, x, weights[l]));
+  }
+  int g = add(layers - 1, maker.unary("loss", x));
+  maker.graph.ops.back().isBackward = true;
+  for (int l = layers; l-- > 0;) {
+    std::string n = std::to_string(l);
+    const int64_t in = widths[l], out = widths[l + 1],
+                  flops = 2 * batch * in * out;
+    // [b,k], [b,n] -> [k,n] and [b,n], [k,n] -> [b,k]
+    ShardingRule ofWeight =
+        RuleBuilder({2, 2}, {2})
+            .parallel("k", in, {{0, 1}}, {{0, 0}})
+            .parallel("n", out, {{1, 1}}, {{0, 1}})
+            .reduction("b", batch, Combiner::Sum, {{0, 0}, {1, 0}})
+            .build();
+    int gradient = add(l, product("gradient" + n, inputs[l], g, {in, out},
+                                  std::move(ofWeight), flops));
+    if (l > 0) {
+      ShardingRule ofInput =
+          RuleBuilder({2, 2}, {2})
+              .parallel("b", batch, {{0, 0}}, {{0, 0}})
+              .parallel("k", in, {{1, 0}}, {{0, 1}})
+              .reduction("n", out, Combiner::Sum, {{0, 1}, {1, 1}})
+              .build();
+      g = add(l, product("backward" + n, g, weights[l], {batch, in},
+                         std::move(ofInput), flops));
+    }
+    int updated = maker.binary("update" + n, weights[l], gradient, true);
+    maker.graph.ops.back().isUpdate = true;
+    maker.output(add(l, updated));
+    layerOf.push_back(l);
+    maker.graph.ops[weightOps[l]].nextState =
+        static_cast<int>(maker.graph.ops.size()) - 1;
+  }
+}
+
+namespace {
+/// All plans of a chain on some ranks, most of its operations pinned to be
+/// whole.
+class Everything {
+public:
+  Everything(const Chain &chain, uint64_t seed);
+  /// The least step of all plans of a space.
+  int64_t cheapest(const std::string &space);
+
+  PlanOptions options;
+  int64_t plans = 0;
+
+private:
+  /// What random plans of a mesh do: strategies by operation, and stages.
+  struct Seen {
+    std::vector<std::set<Strategy>> strategies;
+    std::set<std::vector<int>> cuts;
+  };
+  void addPins(std::mt19937_64 random);
+  std::vector<Mesh> meshes() const;
+  std::set<std::vector<int>> cuts(int64_t stages) const;
+  Seen look(const Mesh &mesh) const;
+  int64_t cheapestOf(const Mesh &mesh, const Seen &seen);
+
+  const Chain &chain;
+  Graph step;
+  int ranks;
+};
+} // namespace
+
+Everything::Everything(const Chain &chain, uint64_t seed) : chain(chain) {
+  std::mt19937_64 random(seed);
+  ranks = random() % 2 ? 2 : 4;
+  options.topology =
+      random() % 2 ? *Topology::parse("cpu:" + std::to_string(ranks))
+                   : *Topology::read("partita_topology: 1\ndevice: l40s\n"
+                                     "hierarchy:\n- {level: node, size: " +
+                                         std::to_string(ranks) +
+                                         ", link: {kind: pcie, latency: 0.2 "
+                                         "us, bandwidth: 30 GB/s}}\n",
+                                     "t.yaml");
+  options.maxStages = ranks;
+  options.microBatches = int64_t(1) << (random() % 3);
+  options.recompute = std::nullopt;
+  step = *microBatched(chain.maker.graph, options.microBatches);
+  addPins(random);
+}
+
+/// A product of a layer is free, and its weight.
+void Everything::addPins(std::mt19937_64 random) {
+  const Graph &graph = chain.maker.graph;
+  std::string layer = std::to_string(random() % chain.layers);
+  std::set<std::string> free{(random() % 2 ? "forward" : "gradient") + layer,
+                             "input:w" + layer};
+  for (const GraphOp &op : graph.ops)
+    if (!free.count(op.id))
+      options.pins.push_back(*Pin::parse(op.id + ":replicated"));
+}
+
+std::vector<Mesh> Everything::meshes() const {
+  std::vector<std::string> texts{"x=" + std::to_string(ranks)};
+  if (ranks == 4)
+    texts.insert(texts.end(), {"x=2,y=2", "pp=2,x=2", "pp=4,x=1"});
+  else
+    texts.push_back("pp=2,x=1");
+  std::vector<Mesh> list;
+  for (const std::string &text : texts)
+    list.push_back(*Mesh::parse(text));
+  return list;
+}
+
+/// The stage of each operation, for all ways to cut between layers.
+std::set<std::vector<int>> Everything::cuts(int64_t stages) const {
+  std::set<std::vector<int>> list;
+  for (uint32_t begins = 0; begins < uint32_t(1) << chain.layers; begins += 2) {
+    std::vector<int> stageOfLayer, stageOf;
+    int stage = 0;
+    for (int l = 0; l < chain.layers; ++l)
+      stageOfLayer.push_back(stage += (begins >> l) & 1);
+    for (int layer : chain.layerOf)
+      stageOf.push_back(stageOfLayer[layer]);
+    if (stage + 1 == stages)
+      list.insert(stageOf);
+  }
+  return list;
+}
+
+/// Nothing for a mesh with more stages than there can be.
+Everything::Seen Everything::look(const Mesh &mesh) const {
+  PlanOptions random = options;
+  random.mesh = mesh;
+  random.randomStrategies = true;
+  Seen seen;
+  for (random.seed = 0; random.seed < 30; ++random.seed) {
+    random.recompute = random.seed % 2 == 1;
+    auto plan = partita::plan(chain.maker.graph, random);
+    if (!plan && plan.error().code == "plan.stages")
+      return {};
+    if (!plan)
+      FAIL(plan.error().str());
+    seen.strategies.resize(step.ops.size());
+    for (size_t o = 0; o < step.ops.size(); ++o)
+      seen.strategies[o].insert(plan->strategies[o]);
+    seen.cuts.insert(plan->execution.stageOf);
+  }
+  return seen;
+}
+
+int64_t Everything::cheapestOf(const Mesh &mesh, const Seen &seen) {
+  int axis = mesh.axis(stageAxis);
+  const int64_t stages = axis < 0 ? 1 : mesh.axisSizes[axis];
+  int64_t best = INT64_MAX;
+  std::vector<std::vector<Strategy>> lists;
+  for (const std::set<Strategy> &list : seen.strategies)
+    lists.emplace_back(list.begin(), list.end());
+  std::vector<size_t> digits(lists.size(), 0);
+  for (size_t o = 0; o < digits.size();) {
+    std::vector<Strategy> chosen;
+    for (size_t i = 0; i < lists.size(); ++i)
+      chosen.push_back(lists[i][digits[i]]);
+    for (const std::vector<int> &stageOf : seen.cuts)
+      for (bool recompute : {false, true}) {
+        Execution execution{stages, options.microBatches, recompute, stageOf};
+        auto cost = evaluate(step, options.topology, mesh, chosen, execution);
+        if (!cost)
+          FAIL(cost.error().str());
+        best = std::min(best, cost->step());
+        ++plans;
+      }
+    for (o = 0; o < digits.size() && ++digits[o] == lists[o].size(); ++o)
+      digits[o] = 0;
+  }
+  return best;
+}
+
+int64_t Everything::cheapest(const std::string &space) {
+  const bool onlyEven = space.find("most even") != std::string::npos;
+  int64_t best = INT64_MAX;
+  for (const Mesh &mesh : meshes()) {
+    Seen seen = look(mesh);
+    if (int axis = mesh.axis(stageAxis); axis >= 0 && !onlyEven)
+      seen.cuts = cuts(mesh.axisSizes[axis]);
+    best = std::min(best, cheapestOf(mesh, seen));
+  }
+  return best;
+}
+
+TEST_CASE("bounds of small pipelines against everything that can be done",
+          "[planner]") {
+  int64_t plans = 0;
+  int equal = 0, near = 0, count = 0;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    INFO("seed " << seed);
+    Chain chain(seed);
+    Everything everything(chain, seed);
+    auto plan = partita::plan(chain.maker.graph, everything.options);
+    if (!plan)
+      FAIL(plan.error().str());
+    int64_t cheapest = everything.cheapest(plan->boundSpace);
+    CHECK(plan->bound <= cheapest);
+    CHECK(plan->bound <= plan->cost.step());
+    plans += everything.plans;
+    ++count;
+    equal += plan->cost.step() <= cheapest;
+    near += static_cast<double>(plan->cost.step()) <=
+            1.02 * static_cast<double>(cheapest);
+  }
+  WARN(plans << " plans: of " << count << " searches " << equal
+             << " found the best of them, " << near << " came within 2 %");
+  CHECK(plans > 20 * count);
+}
