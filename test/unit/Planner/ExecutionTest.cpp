@@ -56,11 +56,16 @@ TEST_CASE("no step is shorter than its bounds", "[planner]") {
                              backward ? random() % 90 + 1 : 0, random() % 40));
     int64_t time = stepTime(stages, m);
     int64_t before = 0, sum = 0, most = 0, work = 0;
+    for (const StageTimes &s : stages)
+      sum += s.microBatch();
     for (const StageTimes &s : stages) {
       CHECK(time >= m * s.microBatch() + s.once.sum());
-      CHECK(time >= before + m * s.microBatch());
+      CHECK(time >= before + m * s.microBatch() +
+                        (backward ? stages[0].once.sum() : 0));
+      if (!backward)
+        CHECK(time >=
+              sum + (m - 1) * s.microBatch() + stages.back().once.sum());
       before += s.microBatch();
-      sum += s.microBatch();
       work += m * s.microBatch() + s.once.sum();
       most = std::max(most, s.microBatch());
     }
@@ -212,8 +217,8 @@ TEST_CASE("every stage has a fullest time", "[planner]") {
   REQUIRE(builder.addOperations(
       std::vector<std::vector<const Pin *>>(graph.ops.size())));
   Segments segments(graph, phasesOf(graph));
-  builder.setStages(segments.byOp(dealt(
-      4, std::vector<int64_t>(segments.count(), 1))));
+  builder.setStages(
+      segments.byOp(dealt(4, std::vector<int64_t>(segments.count(), 1))));
   builder.price();
   MemoryRows rows = builder.memory();
   std::vector<int64_t> usage =
