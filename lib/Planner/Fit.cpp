@@ -285,6 +285,8 @@ static Result<Fitted> solveOnce(const Model &model, const MemoryRows *rows,
   }
   if (fitted.beaten)
     return fitted;
+  // The bound comes from the time: a proof of the rest is not worth as much.
+  first.workLimit = std::min(options.workLimit, options.easyLimit);
   PARTITA_TRY(fitted.solution, solved(model.objective, first));
   fitted.fits = true;
   if (rows && fitted.solution.price < forbidden)

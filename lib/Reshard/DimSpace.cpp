@@ -283,6 +283,11 @@ Kept DimSpace::keptOf(uint16_t from, uint16_t to) {
     kept.shares.push_back({mine.localSize(), overlap(had, mine)});
   });
   dropAxes(kept, mesh);
+  kept.first = kept.shares[0];
+  if (!kept.axes) {
+    kept.shares = {};
+    return kept;
+  }
   std::vector<Share> order = kept.shares;
   std::sort(order.begin(), order.end(), [](const Share &a, const Share &b) {
     return std::pair(-a.owned, a.kept) < std::pair(-b.owned, b.kept);
@@ -294,8 +299,12 @@ Kept DimSpace::keptOf(uint16_t from, uint16_t to) {
 }
 
 const Kept &DimSpace::kept(uint16_t from, uint16_t to) {
-  auto [it, added] = known.try_emplace(static_cast<uint32_t>(from) << 16 | to);
-  if (added)
-    it->second = keptOf(from, to);
-  return it->second;
+  if (known.size() <= from)
+    known.resize(layouts.size());
+  std::vector<const Kept *> &row = known[from];
+  if (row.size() <= to)
+    row.resize(layouts.size(), nullptr);
+  if (!row[to])
+    row[to] = &kepts.emplace_back(keptOf(from, to));
+  return *row[to];
 }

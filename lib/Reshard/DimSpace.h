@@ -48,7 +48,10 @@ struct Share {
 struct Kept {
   /// The axes that tell ranks with different shares apart.
   uint32_t axes = 0;
-  /// By the coordinates along these axes, row-major.
+  /// Of the rank whose coordinates are all zero.
+  Share first = {0, 0};
+  /// By the coordinates along these axes, row-major. Empty without axes, and so
+  /// is `worst`.
   std::vector<Share> shares;
   /// Those of which no other owns as much and keeps as little.
   std::vector<Share> worst;
@@ -119,7 +122,8 @@ private:
   const Mesh &mesh;
   std::deque<Layout> layouts; // what is asked of one stays where it is
   std::map<DimSharding, uint16_t> numbers;
-  std::unordered_map<uint32_t, Kept> known;
+  std::deque<Kept> kepts;
+  std::vector<std::vector<const Kept *>> known; // by both layouts
 };
 
 /// The coarsest list of factors that refines both: {4,6} and {8,3} give

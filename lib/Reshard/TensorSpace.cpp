@@ -198,16 +198,24 @@ std::vector<TensorSpace::Reached> TensorSpace::permuted(const VertexKey &key) {
 int64_t TensorSpace::fetchedBytes(const VertexKey &from, const VertexKey &to) {
   uint32_t axes = 0;
   bool independent = true;
-  std::vector<const Kept *> kept;
+  Share all{elementSize, elementSize};
+  kept.clear(); // of the dimensions that tell ranks apart
   for (size_t d = 0; d < dims.size(); ++d) {
-    kept.push_back(&dims[d]->kept(from[d], to[d]));
-    independent &= !(axes & kept.back()->axes);
-    axes |= kept.back()->axes;
+    const Kept &dim = dims[d]->kept(from[d], to[d]);
+    if (!dim.axes) {
+      all = {all.owned * dim.first.owned, all.kept * dim.first.kept};
+      continue;
+    }
+    independent &= !(axes & dim.axes);
+    axes |= dim.axes;
+    kept.push_back(&dim);
   }
+  if (kept.empty())
+    return all.owned - all.kept;
   int64_t most = 0;
   if (!independent) {
     forEachPlace(axes, mesh, [&](const std::vector<int64_t> &coords) {
-      Share product{elementSize, elementSize};
+      Share product = all;
       for (const Kept *dim : kept) {
         Share share = dim->shares[placeOf(dim->axes, mesh, coords)];
         product = {product.owned * share.owned, product.kept * share.kept};
@@ -216,7 +224,7 @@ int64_t TensorSpace::fetchedBytes(const VertexKey &from, const VertexKey &to) {
     });
     return most;
   }
-  std::vector<Share> products{{elementSize, elementSize}}, next;
+  std::vector<Share> products{all}, next;
   for (const Kept *dim : kept) {
     next.clear();
     for (Share product : products)

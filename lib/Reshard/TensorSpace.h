@@ -121,6 +121,7 @@ private:
   const Mesh &mesh;
   const CollectiveCost &cost;
   int64_t numRanks;
+  std::vector<const Kept *> kept; // of fetchedBytes()
   uint32_t allAxes = 0;
   int maxAxesPerMove;
   std::vector<Vertex> vertices;

@@ -70,11 +70,10 @@ struct Solution {
 };
 
 struct SolverOptions {
-  /// Entries visited to eliminate one variable: above it, the problem is
-  /// searched.
-  int64_t bucketLimit = int64_t(1) << (22);
+  /// Entries visited by exact elimination: above it, the problem is searched.
+  int64_t workLimit = int64_t(1) << 32;
   /// Entries up to which nothing is done before elimination.
-  int64_t easyLimit = int64_t(1) << 16;
+  int64_t easyLimit = int64_t(1) << 30;
   /// Otherwise a good assignment with some bound is enough.
   bool prove = true;
   /// Passes of messages end when they raise the bound by less than this part.

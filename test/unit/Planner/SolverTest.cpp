@@ -33,7 +33,7 @@ TEST_CASE("where elimination does not fit, the search proves the least price") {
   for (uint64_t seed = 0; seed < 200; ++seed) {
     Problem problem = randomProblem({8, 4, 20, 1000}, seed);
     SolverOptions options;
-    options.bucketLimit = 20;
+    options.workLimit = 20;
     Solution solution = solveProblem(problem, options);
     REQUIRE(verify(problem, solution));
     REQUIRE(solution.proved);
@@ -70,7 +70,7 @@ TEST_CASE("an empty problem and an empty domain") {
 TEST_CASE("equal seeds give equal solutions") {
   Problem problem = randomProblem({30, 6, 120, 1000}, 3);
   SolverOptions options;
-  options.bucketLimit = 500;
+  options.workLimit = 500;
   Solution first = solveProblem(problem, options),
            second = solveProblem(problem, options);
   CHECK(first.values == second.values);
@@ -130,7 +130,7 @@ TEST_CASE("what slack proves holds, whatever has room", "[solver]") {
                                : fromFewTables(seed, 8, 14);
     SolverOptions options;
     options.easyLimit = 0;
-    options.bucketLimit = int64_t(1) << (seed % 12);
+    options.workLimit = int64_t(1) << (seed % 12);
     Solution solution = solveProblem(problem, options);
     INFO("seed " << seed);
     REQUIRE(verify(problem, solution));
