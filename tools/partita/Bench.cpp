@@ -233,6 +233,7 @@ void tool::addBench(CLI::App &app, Action &chosen) {
   options->request.declare(*command, /*withMachine=*/false);
   addCostBench(*command, chosen);
   addCalibrationBench(*command, chosen);
+  addPlannerBench(*command, chosen);
   // What stands below has no model.
   command->get_option("model")->required(false);
   command->callback([&chosen, command = command, options = options] {

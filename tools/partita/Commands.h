@@ -33,6 +33,7 @@ void addBench(CLI::App &app, Action &chosen);
 /// Below `bench`.
 void addCostBench(CLI::App &bench, Action &chosen);
 void addCalibrationBench(CLI::App &bench, Action &chosen);
+void addPlannerBench(CLI::App &bench, Action &chosen);
 void addInterpret(CLI::App &app, Action &chosen);
 void addBatch(CLI::App &app, Action &chosen);
 void addOperators(CLI::App &app, Action &chosen);
