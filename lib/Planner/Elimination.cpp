@@ -102,10 +102,20 @@ Elimination::Elimination(const Problem &problem, int64_t limit)
       numLive(problem.unary.size(), 0), marks(problem.unary.size(), 0),
       done(problem.unary.size(), 0), priority(problem.unary.size(), -1) {
   functions.reserve(problem.edges.size() + problem.unary.size());
-  for (const PriceEdge &edge : problem.edges)
-    add({{edge.first, edge.second},
-         {edge.table->columns, 1},
-         &edge.table->prices});
+  // Variables of one value, which nothing has to be found for, are in no
+  // function: where little slack is left they are the most, and some of them
+  // are read by thousands.
+  for (const PriceEdge &edge : problem.edges) {
+    Function function{{}, {}, &edge.table->prices};
+    for (auto [variable, stride] : {std::pair(edge.first, edge.table->columns),
+                                    std::pair(edge.second, 1)})
+      if (sizeOf(variable) > 1) {
+        function.scope.push_back(variable);
+        function.strides.push_back(stride);
+      }
+    if (!function.scope.empty())
+      add(std::move(function));
+  }
   for (const std::vector<int64_t> &prices : problem.unary)
     unaryOf.push_back(unaries.of(prices));
 }
@@ -227,7 +237,8 @@ void Elimination::eliminate(int variable) {
 
 bool Elimination::schedule() {
   for (size_t variable = 0; variable < done.size(); ++variable)
-    enqueue(static_cast<int>(variable));
+    if (sizeOf(static_cast<int>(variable)) > 1)
+      enqueue(static_cast<int>(variable));
   while (!queue.empty()) {
     auto [next, variable] = *queue.begin();
     if (next > limit)
