@@ -375,10 +375,10 @@ Status Refiner::run() {
 
 Result<Fitted> planner::solveWithin(const Model &model, const MemoryRows *rows,
                                     int64_t limit, int64_t toBeat,
-                                    const SolverOptions &options, bool rough) {
-  PARTITA_TRY(Fitted fitted,
-              solveOnce(model, rows, limit, toBeat, options, rough));
-  if (!rough && !fitted.beaten && fitted.fits &&
+                                    const SolverOptions &options, Care care) {
+  PARTITA_TRY(Fitted fitted, solveOnce(model, rows, limit, toBeat, options,
+                                       care == Care::Rough));
+  if (care == Care::Best && !fitted.beaten && fitted.fits &&
       fitted.solution.price < forbidden)
     PARTITA_CHECK(Refiner(model, rows, limit, toBeat, options, fitted).run());
   return fitted;

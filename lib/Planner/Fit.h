@@ -42,13 +42,18 @@ struct Fitted {
   int64_t bytes = 0, leastBytes = 0;
 };
 
+/// How closely a plan is looked for. Rough: within a percent or so where the
+/// limit binds, without a bound. Good: with a bound. Best: again where plan and
+/// bound are apart, which takes long for training steps.
+enum class Care : uint8_t { Rough, Good, Best };
+
 /// The best of `model` whose rows are at most `limit`, as far as it may take a
-/// shorter step than `toBeat`. Without `rows` everything fits. A `rough` one
-/// may be a percent or so slower, where the limit binds. Errors: those of
+/// shorter step than `toBeat`. Without `rows` everything fits. Errors: those of
 /// verify().
 Result<Fitted> solveWithin(const Model &model, const MemoryRows *rows,
                            int64_t limit, int64_t toBeat,
-                           const SolverOptions &options, bool rough = false);
+                           const SolverOptions &options,
+                           Care care = Care::Best);
 
 } // namespace partita::planner
 

@@ -47,8 +47,7 @@ public:
 
 private:
   Result<std::unique_ptr<ModelBuilder>> open(Leaf &leaf) const;
-  Result<std::optional<PlanResult>> solve(Leaf leaf, int64_t toBeat,
-                                          bool rough);
+  Result<std::optional<PlanResult>> solve(Leaf leaf, int64_t toBeat, Care care);
   std::vector<Leaf> leavesOf(int64_t stages);
   std::vector<int64_t> microBatchesOf(int64_t stages) const;
   Status probeAll(std::vector<Leaf *> leaves);
@@ -69,7 +68,7 @@ private:
                         const MemoryRows &rows) const;
   bool isStopped();
   Result<bool> choose(const Step &step, const ModelBuilder &builder,
-                      int64_t toBeat, bool rough, PlanResult &result);
+                      int64_t toBeat, Care care, PlanResult &result);
   void chooseRandomly(const Step &step, const Model &model,
                       PlanResult &result) const;
   void finish(const Step &step, PlanResult &result) const;
@@ -159,8 +158,7 @@ Error PlanSearch::noRoom(const std::string &place, int64_t least,
 /// Fills in strategies and bound. False: no plan is better than `toBeat`, the
 /// step of another.
 Result<bool> PlanSearch::choose(const Step &step, const ModelBuilder &builder,
-                                int64_t toBeat, bool rough,
-                                PlanResult &result) {
+                                int64_t toBeat, Care care, PlanResult &result) {
   const Graph &graph = step.graph;
   const Model &model = builder.model;
   SolverOptions solver;
@@ -176,7 +174,7 @@ Result<bool> PlanSearch::choose(const Step &step, const ModelBuilder &builder,
                                   partOfPrice(builder.execution()));
   PARTITA_TRY(Fitted fitted,
               solveWithin(model, rows ? &*rows : nullptr, options.memoryLimit,
-                          toBeat, solver, rough));
+                          toBeat, solver, care));
   result.bound = boundOf(builder.execution(), fitted.bound);
   if (fitted.beaten)
     return false;
@@ -321,7 +319,7 @@ double PlanSearch::partOfPrice(const Execution &execution) const {
 
 /// The best plan of a leaf, unless its step is no shorter than `toBeat`.
 Result<std::optional<PlanResult>> PlanSearch::solve(Leaf leaf, int64_t toBeat,
-                                                    bool rough) {
+                                                    Care care) {
   PlanResult result;
   result.mesh = leaf.mesh;
   PARTITA_TRY(leaf.step, steps.of(leaf.execution.microBatches));
@@ -332,7 +330,7 @@ Result<std::optional<PlanResult>> PlanSearch::solve(Leaf leaf, int64_t toBeat,
     chooseRandomly(step, builder->model, result);
   } else {
     builder->price();
-    PARTITA_TRY(bool better, choose(step, *builder, toBeat, rough, result));
+    PARTITA_TRY(bool better, choose(step, *builder, toBeat, care, result));
     if (!better)
       return std::optional<PlanResult>();
   }
@@ -593,7 +591,7 @@ Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
     }
     ++work;
 
-    auto solved = solve(*leaf, toBeat, isCut);
+    auto solved = solve(*leaf, toBeat, isCut ? Care::Rough : Care::Best);
 
     if (!solved) {
       // Others may have room.
@@ -618,7 +616,7 @@ Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
   }
   if (!best && fullest && leastBytes == INT64_MAX && !someUnknown) {
     // Says what it is full of.
-    auto none = solve(*fullest, INT64_MAX, true);
+    auto none = solve(*fullest, INT64_MAX, Care::Rough);
     if (!none && none.error().code != memoryCode)
       return none.takeError();
   }
@@ -674,7 +672,9 @@ Result<PlanResult> PlanSearch::takeMesh() {
   Leaf &leaf = leaves[0];
   if (stages > 1 && !options.randomStrategies)
     PARTITA_CHECK(probeAll({&leaf}));
-  PARTITA_TRY(auto solved, solve(leaf, INT64_MAX, false));
+  PARTITA_TRY(auto solved,
+              solve(leaf, INT64_MAX,
+                    isCut || steps.hasBackward() ? Care::Good : Care::Best));
   return std::move(*solved);
 }
 
