@@ -312,12 +312,13 @@ public:
   Status run();
 
 private:
+  /// A part of the step that is not worth another look.
+  static constexpr int64_t small = 500;
   bool isEnough() const {
-    constexpr int64_t small = 500;
     return time - fitted.bound <= time / small || fitted.beaten ||
            options.isInterrupted();
   }
-  Status tryTuples(const Sharing &sharing);
+  Result<int64_t> tryTuples(const Sharing &sharing);
 
   const Model &model;
   const MemoryRows *rows;
@@ -331,36 +332,45 @@ private:
 };
 } // namespace
 
-Status Refiner::tryTuples(const Sharing &sharing) {
+/// What the plan takes more than its price says: more layouts to share may
+/// help.
+Result<int64_t> Refiner::tryTuples(const Sharing &sharing) {
   PARTITA_TRY(Fitted found,
               solveOnce(sharing.model, rows, limit, toBeat, options, false));
   // Everything else takes longer than the plan that there is.
   fitted.bound = std::max(fitted.bound, std::min(found.bound, time));
   fitted.beaten = fitted.bound >= toBeat;
-  if (!found.fits || found.solution.price >= time)
-    return ok();
+  const int64_t price = found.solution.price;
+  if (!found.fits || price >= time)
+    return 0;
   sharing.toOriginal(found.solution.values);
   int64_t step = priceShared(model, model.time, found.solution.values);
   if (step < time) {
     time = step;
     fastest = std::move(found);
   }
-  return ok();
+  return step - price;
 }
 
 Status Refiner::run() {
-  constexpr int most = 2;
+  constexpr int mostRounds = 3, mostLayouts = 2;
   const int64_t before = time;
   std::optional<Sharing> sharing;
-  for (int extra = 1; extra <= most && !isEnough(); ++extra) {
+  for (int round = 0, layouts = 1; round < mostRounds && !isEnough(); ++round) {
     const Problem &problem = sharing ? sharing->model.time : model.time;
     DualBound dual = boundByMessages(problem);
     if (dual.bound >= time)
       break;
+    const int64_t last = time;
     Left left = leftWithin(dual, time - dual.bound);
-    sharing.emplace(model, sharing ? sharing->toOriginal(left) : left, extra);
+    sharing.emplace(model, sharing ? sharing->toOriginal(left) : left, layouts);
     sharing->model.objective = sharing->model.time;
-    PARTITA_CHECK(tryTuples(*sharing));
+    PARTITA_TRY(int64_t missing, tryTuples(*sharing));
+    // Again with more layouts, or where a better plan leaves fewer values.
+    if (missing > time / small && layouts < mostLayouts)
+      ++layouts;
+    else if (last - time <= time / small)
+      break;
   }
   // A shorter step is worth other prices if it is so much shorter.
   constexpr int64_t worthMentioning = 200;

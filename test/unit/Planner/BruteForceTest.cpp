@@ -12,6 +12,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "Graphs.h"
+#include "lib/Planner/Fit.h"
+#include "lib/Planner/Sharing.h"
 #include "partita/Planner/Planner.h"
 #include "partita/Topology/Presets.h"
 #include <catch2/catch.hpp>
@@ -19,6 +21,7 @@
 #include <set>
 
 using namespace partita;
+using namespace partita::planner;
 using namespace partita::test;
 
 namespace {
@@ -276,4 +279,81 @@ TEST_CASE("bounds of small pipelines against everything that can be done",
   WARN(plans << " plans: of " << count << " searches " << equal
              << " found the best of them, " << near << " came within 2 %");
   CHECK(plans > 20 * count);
+}
+
+//===----------------------------------------------------------------------===//
+// Limits of memory
+//===----------------------------------------------------------------------===//
+
+/// Two products of one tensor, one of what they make.
+static Graph smallStep(uint64_t seed) {
+  std::mt19937_64 random(seed);
+  auto size = [&] { return int64_t(8) << (random() % 5); };
+  const int64_t batch = size(), in = size(), inner = size(), out = size();
+  GraphMaker g;
+  int x = g.input("x", {batch, in}, {"batch", ""});
+  int a = g.matmul("a", x, g.parameter("wa", {in, inner}));
+  if (random() % 2)
+    a = g.binary("both", a, g.matmul("b", x, g.parameter("wb", {in, inner})),
+                 random() % 2);
+  g.output(g.matmul("c", a, g.parameter("wc", {inner, out})));
+  return g.graph;
+}
+
+TEST_CASE("steps within limits against all of their plans", "[planner]") {
+  int limits = 0, infeasible = 0, equal = 0;
+  for (uint64_t seed = 0; limits < 500; ++seed) {
+    Graph graph = smallStep(seed);
+    DimClasses classes = analyseDims(graph);
+    ModelBuilder builder(graph, classes, *Mesh::parse("x=2"),
+                         *Topology::parse("cpu:2"), Costing(graph));
+    REQUIRE(builder.addOperations(
+        std::vector<std::vector<const Pin *>>(graph.ops.size())));
+    builder.price();
+    const Model &model = builder.model;
+    MemoryRows rows = builder.memory();
+    // The least time for each number of bytes.
+    std::map<int64_t, int64_t> timeOf;
+    std::vector<int> values(model.time.unary.size(), 0);
+    for (size_t v = 0; v < values.size();) {
+      std::vector<int64_t> usage = rows.usage(values);
+      int64_t bytes = *std::max_element(usage.begin(), usage.end());
+      int64_t time = priceShared(model, model.time, values);
+      int64_t &least = timeOf.try_emplace(bytes, time).first->second;
+      least = std::min(least, time);
+      for (v = 0; v < values.size() &&
+                  ++values[v] == static_cast<int>(model.time.unary[v].size());
+           ++v)
+        values[v] = 0;
+    }
+    std::set<int64_t> tried{timeOf.begin()->first - 1};
+    for (auto [bytes, time] : timeOf)
+      tried.insert(bytes);
+    int64_t best = INT64_MAX;
+    for (int64_t limit : tried) {
+      INFO("seed " << seed << ", limit " << limit);
+      if (auto it = timeOf.find(limit); it != timeOf.end())
+        best = std::min(best, it->second);
+      auto fitted = solveWithin(model, &rows, limit, INT64_MAX, {});
+      REQUIRE(fitted);
+      ++limits;
+      if (best == INT64_MAX) {
+        CHECK(!fitted->fits);
+        ++infeasible;
+        continue;
+      }
+      CHECK(fitted->leastBytes <= limit);
+      CHECK(fitted->bound <= best);
+      if (!fitted->fits)
+        continue;
+      CHECK(fitted->bytes <= limit);
+      int64_t time = priceShared(model, model.time, fitted->solution.values);
+      CHECK(time >= best);
+      equal += time == best;
+    }
+  }
+  WARN("of " << limits << " limits, " << infeasible
+             << " of which leave nothing, " << equal
+             << " plans have the shortest step");
+  CHECK(equal > limits / 2);
 }

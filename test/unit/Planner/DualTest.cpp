@@ -10,8 +10,12 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Planner/Dual.h"
+#include "Graphs.h"
 #include "Problems.h"
+#include "lib/Planner/Dominance.h"
+#include "lib/Planner/Model.h"
 #include <catch2/catch.hpp>
+#include <fstream>
 
 using namespace partita;
 using namespace partita::planner;
@@ -87,4 +91,84 @@ TEST_CASE("a chain of many layers has the work of a few", "[solver]") {
   Solution solution = solveProblem(large, {});
   CHECK(b.bound <= solution.price);
   CHECK(b.bound >= solution.price / 100 * 98);
+}
+
+//===----------------------------------------------------------------------===//
+// Another relaxation
+//===----------------------------------------------------------------------===//
+
+template <typename T, typename Text>
+static std::string list(const std::vector<T> &items, const Text &text) {
+  std::string joined;
+  for (const T &item : items)
+    joined += (joined.empty() ? "" : ",") + text(item);
+  return "[" + joined + "]";
+}
+
+/// A line of JSON, with what messages and the solver say of it. Forbidden
+/// prices are null.
+static std::string written(const Problem &problem) {
+  auto number = [](int64_t price) {
+    return price < forbidden ? std::to_string(price) : std::string("null");
+  };
+  auto numbers = [&](const std::vector<int64_t> &prices) {
+    return list(prices, number);
+  };
+  auto edge = [&](const PriceEdge &edge) {
+    return "[" + std::to_string(edge.first) + "," +
+           std::to_string(edge.second) + "," + numbers(edge.table->prices) +
+           "]";
+  };
+  return "{\"unary\":" + list(problem.unary, numbers) +
+         ",\"edges\":" + list(problem.edges, edge) +
+         ",\"bound\":" + std::to_string(boundByMessages(problem).bound) +
+         ",\"price\":" + std::to_string(solveProblem(problem, {}).price) +
+         "}\n";
+}
+
+/// Prices in thousandths: messages are whole numbers.
+static Problem inThousandths(Problem problem) {
+  std::map<const PriceTable *, std::shared_ptr<const PriceTable>> tables;
+  for (std::vector<int64_t> &prices : problem.unary)
+    for (int64_t &price : prices)
+      price *= 1000;
+  for (PriceEdge &edge : problem.edges) {
+    auto &table = tables[edge.table.get()];
+    if (!table) {
+      auto made = std::make_shared<PriceTable>(*edge.table);
+      for (int64_t &price : made->prices)
+        price *= 1000;
+      table = std::move(made);
+    }
+    edge.table = table;
+  }
+  return problem;
+}
+
+static Problem ofGraph(const Graph &graph, const char *mesh) {
+  Mesh parsed = *Mesh::parse(mesh);
+  DimClasses classes = analyseDims(graph);
+  Costing costing(graph);
+  ModelBuilder builder(
+      graph, classes, parsed,
+      *Topology::parse("cpu:" + std::to_string(parsed.numRanks())), costing);
+  REQUIRE(builder.addOperations(
+      std::vector<std::vector<const Pin *>>(graph.ops.size())));
+  builder.price();
+  return removeDominated(builder.model.time).problem;
+}
+
+/// For test_relaxation.py, which has a library for linear programs.
+TEST_CASE("problems for another relaxation", "[.relaxation]") {
+  const char *path = std::getenv("PARTITA_PROBLEMS");
+  REQUIRE(path);
+  std::ofstream file(path);
+  for (uint64_t seed = 0; seed < 40; ++seed)
+    file << written(seed % 2 ? randomProblem({10, 5, 14, 1000}, seed)
+                             : inThousandths(fromFewTables(seed, 10, 14)));
+  for (int64_t batch : {1, 4, 6})
+    for (const char *mesh : {"x=2", "tp=3", "x=2,y=2", "dp=2,tp=2"})
+      file << written(
+          ofGraph(test::transformer({batch, 16, 96, 6, 2, 1021, 1}), mesh));
+  REQUIRE(file.flush());
 }
