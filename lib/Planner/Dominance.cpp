@@ -88,24 +88,29 @@ void Remover::findCheapest(int variable) {
 }
 
 bool Remover::dominates(int variable, int p, int q) const {
-  int64_t limit = problem.unary[variable][q] - problem.unary[variable][p];
-  // The loss at one place bounds the greatest loss from below.
-  int64_t least = 0;
-  for (size_t s = 0; s < sides[variable].size(); ++s) {
-    const Side &side = sides[variable][s];
-    int place = cheapest[s][q];
-    least += std::clamp(side.at(p, place) - side.at(q, place), -forbidden / 64,
-                        forbidden / 64);
-  }
-  if (least > limit)
-    return false;
+  // Savings where q is forbidden do not pay for losses elsewhere.
+  constexpr int64_t most = forbidden / 64;
+  const int64_t limit = problem.unary[variable][q] - problem.unary[variable][p];
+  // The loss at one place of each edge bounds the greatest losses from below,
+  // and rises to them.
   int64_t loss = 0;
-  for (const Side &side : sides[variable]) {
-    int64_t most = -forbidden / 64;
-    for (int theirs : left[side.other])
-      most = std::max(most, side.at(p, theirs) - side.at(q, theirs));
-    // Savings where q is forbidden do not pay for losses elsewhere.
-    loss += std::min(most, forbidden / 64);
+  auto lossAt = [&](const Side &side, int place) {
+    return std::clamp(side.at(p, place) - side.at(q, place), -most, most);
+  };
+  for (size_t s = 0; s < sides[variable].size(); ++s)
+    loss += lossAt(sides[variable][s], cheapest[s][q]);
+  for (size_t s = 0; loss <= limit && s < sides[variable].size(); ++s) {
+    const Side &side = sides[variable][s];
+    int64_t greatest = lossAt(side, cheapest[s][q]);
+    for (int theirs : left[side.other]) {
+      int64_t here = lossAt(side, theirs);
+      if (here <= greatest)
+        continue;
+      loss += here - greatest;
+      greatest = here;
+      if (loss > limit)
+        return false;
+    }
   }
   return loss <= limit;
 }
