@@ -133,7 +133,9 @@ class Bench:
             result.mesh = plan["mesh"]
         else:
             with open(errors, encoding="utf-8") as file:
-                result.error = file.read().strip().partition("\n")[0]
+                first = file.read().strip().partition("\n")[0]
+            # A signal leaves no message.
+            result.error = first or f"ended with {process.returncode}"
         self.rows.append(result)
         print(f"{section}: {result.model} {result.case} {result.seconds:.1f} s", file=sys.stderr)
         return result
