@@ -319,13 +319,15 @@ void Analysis::seedKinds() {
         addKind(firstFactorNode[o][f], factorCuts[o][f], KindSequence);
     if (op.role != OpRole::Input && op.role != OpRole::Parameter)
       continue;
+    // A training step gets its weights as states.
+    bool isData = op.role == OpRole::Input && op.nextState < 0;
     for (int number : op.results) {
       const GraphValue &value = graph.values[number];
       for (size_t d = 0; d < value.shape.size(); ++d)
         if (value.shape[d] > 1)
           addKind(firstDimNode[number][d], dimCuts[number][d],
-                  op.role == OpRole::Input ? kindOfInputDim(value, d)
-                                           : kindOfParameterDim(value, d));
+                  isData ? kindOfInputDim(value, d)
+                         : kindOfParameterDim(value, d));
     }
   }
 }

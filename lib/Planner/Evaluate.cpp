@@ -33,7 +33,7 @@ public:
         kernels(topology), reshard(this->mesh, collectives),
         uses(graph.values.size()), stages(execution.stages) {}
   Result<PlanCost> run(std::vector<StageTimes> *stageTimes);
-  /// By operation, of one micro-batch.
+  /// By operation, of a step.
   std::vector<PlanCost> parts;
 
 private:
@@ -44,6 +44,7 @@ private:
   Result<int64_t> pathTime(DType dtype, const Sharding &from,
                            const Sharding &to);
   StageTimes::Time &timesOf(size_t op, size_t asIn);
+  int64_t runsOf(size_t op) const;
   void addTraffic(size_t maker, size_t op, size_t asIn, bool atLoad,
                   int64_t time);
   int64_t transferTime(int value, size_t producer) const;
@@ -130,11 +131,28 @@ StageTimes::Time &Evaluator::timesOf(size_t op, size_t asIn) {
                                              : stage.once;
 }
 
+/// How often a step has an operation.
+int64_t Evaluator::runsOf(size_t op) const {
+  switch (phases[op]) {
+  case OpPhase::Forward:
+    return execution.microBatches * (execution.recompute ? 2 : 1);
+  case OpPhase::Backward:
+    return execution.microBatches;
+  case OpPhase::Once:
+  case OpPhase::Update:
+    break;
+  }
+  return 1;
+}
+
 /// What `maker` made goes to `op`.
 void Evaluator::addTraffic(size_t maker, size_t op, size_t asIn, bool atLoad,
                            int64_t time) {
   (atLoad ? load : timesOf(op, asIn).communication) += time;
-  (atLoad ? parts[maker].load : parts[maker].communication) += time;
+  if (atLoad)
+    parts[maker].load += time;
+  else
+    parts[maker].communication += time * runsOf(asIn);
 }
 
 static bool isInLoop(OpPhase phase) {
@@ -291,7 +309,10 @@ Result<PlanCost> Evaluator::run(std::vector<StageTimes> *stageTimes) {
     }
     int64_t time = kernel(o);
     (op.atLoad ? load : timesOf(o, o).compute) += time;
-    (op.atLoad ? parts[o].load : parts[o].compute) += time;
+    if (op.atLoad)
+      parts[o].load += time;
+    else
+      parts[o].compute += time * runsOf(o);
     for (size_t i = 0; i < op.operands.size(); ++i)
       uses[op.operands[i]].push_back({o, i});
   }

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Pins.h"
+#include "Strategies.h"
 #include <algorithm>
 
 using namespace partita;
@@ -14,8 +15,8 @@ using namespace partita::planner;
 Result<Pin> Pin::parse(const std::string &text) {
   auto fail = [&](const std::string &what) {
     return makeError(ExitCode::Usage, "plan.pin", "--pin " + text, what,
-                     "write GLOB:factor=axis, for example '*fc1*:n=tp', or "
-                     "GLOB:replicated");
+                     "write GLOB:factor=axis, for example '*fc1*:n=tp' or "
+                     "'*:batch=x', or GLOB:replicated");
   };
   Pin pin;
   pin.text = text;
@@ -55,27 +56,52 @@ bool planner::globMatches(const std::string &glob, const std::string &text) {
   return g == glob.size();
 }
 
-/// Does the rule have the factor that the pin names, and can it be split?
-static bool hasFactor(const ShardingRule &rule, const std::string &name) {
-  for (const Factor &factor : rule.factors) {
-    if (factor.kind == FactorKind::Replicate)
+/// The reserved axis that takes all that the pin's word means; empty if it is
+/// the name of a factor.
+static const char *axisOfWord(const std::string &word) {
+  return word == "batch"      ? "dp"
+         : word == "sequence" ? "sp"
+         : word == "experts"  ? "ep"
+                              : "";
+}
+
+bool planner::pinMeans(const Pin &pin, const Factor &factor,
+                       const std::vector<Piece> &pieces, size_t begin,
+                       size_t end) {
+  if (factor.name == pin.factor)
+    return true;
+  std::string axis = axisOfWord(pin.factor);
+  if (axis.empty())
+    return end == begin + 1 &&
+           pin.factor == factor.name + "." + std::to_string(begin);
+  return factor.kind != FactorKind::Linear && end <= pieces.size() &&
+         axisAllows(axis, {pieces.begin() + static_cast<std::ptrdiff_t>(begin),
+                           pieces.begin() + static_cast<std::ptrdiff_t>(end)});
+}
+
+/// Does the operation have what the pin names, and can it be split?
+static bool hasFactor(const GraphOp &op,
+                      const std::vector<std::vector<Piece>> &pieces,
+                      const Pin &pin) {
+  for (size_t f = 0; f < op.rule.factors.size(); ++f) {
+    if (op.rule.factors[f].kind == FactorKind::Replicate)
       continue;
-    if (factor.name == name)
-      return true;
-    if (name.size() > factor.name.size() + 1 &&
-        name.compare(0, factor.name.size(), factor.name) == 0 &&
-        name[factor.name.size()] == '.' &&
-        std::all_of(name.begin() +
-                        static_cast<std::ptrdiff_t>(factor.name.size()) + 1,
-                    name.end(), [](unsigned char c) { return isdigit(c); }))
-      return true;
+    for (size_t i = 0; i < std::max<size_t>(pieces[f].size(), 1); ++i)
+      if (pinMeans(pin, op.rule.factors[f], pieces[f], i, i + 1))
+        return true;
   }
   return false;
 }
 
+/// Whether the pin is about an operation of this pass.
+static bool isOfPass(const Pin &pin, const GraphOp &op) {
+  return (!op.isBackward && !op.isUpdate) || *axisOfWord(pin.factor) ||
+         pin.glob.find("/grad") != std::string::npos;
+}
+
 Result<std::vector<std::vector<const Pin *>>>
-planner::resolvePins(const Graph &graph, const Mesh &mesh,
-                     const std::vector<Pin> &pins) {
+planner::resolvePins(const Graph &graph, const DimClasses &classes,
+                     const Mesh &mesh, const std::vector<Pin> &pins) {
   std::vector<std::vector<const Pin *>> byOp(graph.ops.size());
   for (const Pin &pin : pins) {
     auto fail = [&](const std::string &what, const std::string &hint) {
@@ -89,6 +115,8 @@ planner::resolvePins(const Graph &graph, const Mesh &mesh,
     bool bound = false;
     for (size_t o = 0; o < graph.ops.size(); ++o) {
       const GraphOp &op = graph.ops[o];
+      if (!isOfPass(pin, op))
+        continue;
       if (!globMatches(pin.glob, op.id) &&
           std::none_of(op.nodes.begin(), op.nodes.end(),
                        [&](const std::string &node) {
@@ -97,7 +125,7 @@ planner::resolvePins(const Graph &graph, const Mesh &mesh,
         continue;
       if (!matched)
         matched = &op;
-      if (!pin.factor.empty() && !hasFactor(op.rule, pin.factor))
+      if (!pin.factor.empty() && !hasFactor(op, classes.factors[o], pin))
         continue;
       byOp[o].push_back(&pin);
       bound = true;

@@ -275,7 +275,8 @@ void PlanSearch::finish(const Step &step, PlanResult &result) const {
 /// The operations of a leaf, dealt to its stages.
 Result<std::unique_ptr<ModelBuilder>> PlanSearch::open(Leaf &leaf) const {
   const Step &step = *leaf.step;
-  PARTITA_TRY(auto pins, resolvePins(step.graph, leaf.mesh, options.pins));
+  PARTITA_TRY(auto pins,
+              resolvePins(step.graph, step.classes, leaf.mesh, options.pins));
   if (leaf.execution.stages > 1)
     PARTITA_CHECK(prober.deal(leaf));
   auto builder = std::make_unique<ModelBuilder>(

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Strategies.h"
+#include "Pins.h"
 #include <algorithm>
 
 using namespace partita;
@@ -71,9 +72,10 @@ int64_t planner::kernelTime(const Graph &graph, const GraphOp &op,
 /// Does a pin say where `axis` goes, and does `choice` obey? A pin of another
 /// axis says nothing; the absence of its factor from the rule says nothing
 /// either (globs match widely), which the caller has made sure of.
-bool StrategyEnumerator::satisfies(const GraphOp &op, int axis,
-                                   const Choice &choice,
+bool StrategyEnumerator::satisfies(int number, int axis, const Choice &choice,
                                    const std::vector<const Pin *> &pins) const {
+  const GraphOp &op = graph.ops[number];
+  const std::vector<std::vector<Piece>> &pieces = classes.factors[number];
   for (const Pin *pin : pins) {
     if (pin->factor.empty()) {
       if (choice.factor >= 0)
@@ -84,10 +86,8 @@ bool StrategyEnumerator::satisfies(const GraphOp &op, int axis,
       continue;
     if (choice.factor < 0)
       return false;
-    const std::string &name = op.rule.factors[choice.factor].name;
-    bool part = choice.end == choice.begin + 1 &&
-                pin->factor == name + "." + std::to_string(choice.begin);
-    if (pin->factor != name && !part)
+    if (!pinMeans(*pin, op.rule.factors[choice.factor], pieces[choice.factor],
+                  choice.begin, choice.end))
       return false;
   }
   return true;
@@ -99,7 +99,7 @@ StrategyEnumerator::choicesOf(int number, int axis,
   const GraphOp &op = graph.ops[number];
   std::vector<Choice> choices;
   auto add = [&](Choice choice) {
-    if (satisfies(op, axis, choice, pins))
+    if (satisfies(number, axis, choice, pins))
       choices.push_back(choice);
   };
   add({});

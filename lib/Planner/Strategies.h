@@ -70,7 +70,7 @@ private:
   };
   std::vector<Choice> choicesOf(int op, int axis,
                                 const std::vector<const Pin *> &pins) const;
-  bool satisfies(const GraphOp &op, int axis, const Choice &choice,
+  bool satisfies(int op, int axis, const Choice &choice,
                  const std::vector<const Pin *> &pins) const;
   bool build(int op, const std::vector<Choice> &byAxis,
              Strategy &strategy) const;

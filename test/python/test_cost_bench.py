@@ -24,9 +24,7 @@ def write(path, header: str, *rows: str):
 
 
 def bench(*files) -> dict:
-    return tools.succeeds(
-        tools.partita("bench", "cost-model", *files, "--format", "json")
-    ).json()
+    return tools.succeeds(tools.partita("bench", "cost-model", *files, "--format", "json")).json()
 
 
 def test_kernels(scratch):
@@ -60,14 +58,9 @@ def test_kernels(scratch):
         assert row["error_percent"] == pytest.approx(error)
         assert abs(error) < 10 or row["kind"] != "gemm", row
     errors = [abs(row["error_percent"]) for row in answer["rows"]]
-    assert answer["mean_absolute_error_percent"] == pytest.approx(
-        sum(errors) / len(errors)
-    )
+    assert answer["mean_absolute_error_percent"] == pytest.approx(sum(errors) / len(errors))
     assert sum(kind["rows"] for kind in answer["time"]["kinds"]) == 4
-    assert (
-        answer["time"]["mean_absolute_error_percent"]
-        == answer["mean_absolute_error_percent"]
-    )
+    assert answer["time"]["mean_absolute_error_percent"] == answer["mean_absolute_error_percent"]
     assert answer["memory"]["rows"] == 0
     reasons = {row["line"]: row["reason"] for row in answer["skipped"]}
     for line, word in (
@@ -194,11 +187,7 @@ def test_training_steps_answer_to_their_columns(scratch):
     # What is recomputed, and what is split over tensor ranks.
     paper = {"source": "arXiv:2205.05198"}
     selective = seconds(recompute="selective", **paper)
-    assert (
-        seconds(recompute="none", **paper)
-        < selective
-        < seconds(recompute="full", **paper)
-    )
+    assert seconds(recompute="none", **paper) < selective < seconds(recompute="full", **paper)
     assert seconds(recompute="selective+sequence-parallel", **paper) < selective
     # Sharded parameters are gathered for every micro-batch, forward and back.
     data = {"tp": "1", "pp": "1", "micro_batch": "1", "source": "llm-foundry"}
@@ -219,10 +208,7 @@ def test_order_of_ways_to_cut_a_step(scratch):
     cuts = [(1, 1, 1.0), (2, 1, 2.0), (4, 1, 3.0), (8, 1, 4.0)]
 
     def workloads(source, order=1):
-        rows = [
-            row.format(tp=tp, pp=pp, time=time**order, source=source)
-            for tp, pp, time in cuts
-        ]
+        rows = [row.format(tp=tp, pp=pp, time=time**order, source=source) for tp, pp, time in cuts]
         return bench(write(scratch / "t.csv", STEPS, *rows, PUBLISHED[0]))["workloads"]
 
     (workload,) = workloads("Megatron-DeepSpeed")
@@ -262,14 +248,10 @@ def test_memory_by_part(scratch):
     for row in answer["rows"]:
         assert abs(row["memory_error_percent"]) < 6, row
         assert "predicted_seconds" not in row
-    assert answer["rows"][0]["measured_bytes"] == pytest.approx(
-        (45.5625 + 59.25) * 2**30
-    )
+    assert answer["rows"][0]["measured_bytes"] == pytest.approx((45.5625 + 59.25) * 2**30)
     assert "chunks (usual) 3" in answer["rows"][2]["what"]
     assert "chunks" not in answer["rows"][4]["what"]  # Two layers a stage: none divide.
-    text = tools.succeeds(
-        tools.partita("bench", "cost-model", scratch / "memory.csv")
-    ).out
+    text = tools.succeeds(tools.partita("bench", "cost-model", scratch / "memory.csv")).out
     for word in ("predicted memory", "104.8 GiB", "memory of megatron-2022"):
         assert word in text
     assert "predicted time" not in text
@@ -348,12 +330,7 @@ def test_steps_that_are_not_predicted(scratch, row, reason):
             ["t.csv:2", "'-3'"],
         ),
         (
-            STEPS
-            + "\n"
-            + PUBLISHED[0]
-            + "\n"
-            + PUBLISHED[1].replace(",48,", ",many,", 1)
-            + "\n",
+            STEPS + "\n" + PUBLISHED[0] + "\n" + PUBLISHED[1].replace(",48,", ",many,", 1) + "\n",
             "csv.number",
             ["t.csv:3", "'many'", "'layers'"],
         ),
@@ -381,9 +358,7 @@ def test_damaged_tables_never_crash(scratch, seed):
     for content in good * 4:
         damaged = bytearray(content.encode())
         for _ in range(generator.choice([1, 4, 16])):
-            damaged[generator.randrange(len(damaged))] = generator.choice(
-                b'0123456789e.-,"\n\r\0x'
-            )
+            damaged[generator.randrange(len(damaged))] = generator.choice(b'0123456789e.-,"\n\r\0x')
         path = scratch / "t.csv"
         path.write_bytes(damaged)
         done = tools.partita("bench", "cost-model", path)

@@ -87,12 +87,85 @@ def test_what_does_not_run_stages(gpt2, scratch):
     plan = [*arguments, *mesh, "--micro-batches", "2", "-o", path]
     tools.succeeds(tools.partita("plan", *plan))
     done = tools.partita(
-        "compile", *arguments, "--topology", "cpu:2", "--plan", path, "-o", scratch / "out"
+        "compile",
+        *arguments,
+        "--topology",
+        "cpu:2",
+        "--plan",
+        path,
+        "-o",
+        scratch / "out",
     )
     assert tools.fails(done, 3).code == "plan.axis-unsupported"
     assert not (scratch / "out").exists()
     done = tools.partita("explain", *arguments, "--topology", "cpu:2", path, "*")
     assert tools.fails(done, 3).code == "plan.axis-unsupported"
+
+
+def test_plans_of_experts(gpt2, scratch):
+    """Megatron's plan is a mesh and pins, one of the plans of the search."""
+    machine = [
+        "--topology",
+        "dgx-h100x2",
+        "--micro-batches",
+        "4",
+        "--recompute",
+        "never",
+    ]
+    expert = planned(gpt2, *TRAIN, *machine, "--expert", "megatron:tp=2,pp=2,sp")
+    assert expert["mesh"] == {"pp": 2, "data": 4, "tensor": 2}
+    assert "*:batch=data" in expert["pins"]
+    assert "transformer.h.*.attn.c_attn/Gemm:n=tensor" in expert["pins"]
+    ours = planned(gpt2, *TRAIN, *machine, "--mesh", "pp=2,x=4,y=2")
+    assert ours["bound"]["step_seconds"] <= expert["predicted"]["step_seconds"]
+    # The same by hand, for whom it is a beginning.
+    pins = [word for pin in expert["pins"] for word in ("--pin", pin)]
+    again = planned(gpt2, *TRAIN, *machine, "--mesh", "pp=2,data=4,tensor=2", *pins)
+    for field in ["mesh", "execution", "strategies", "predicted"]:
+        assert again[field] == expert[field], field
+    for sizes, word in [("megatron:tp=3", "multiply"), ("alpa:tp=2", "megatron")]:
+        done = tools.partita("plan", gpt2, *TRAIN, *machine, "--expert", sizes)
+        message = tools.fails(done, 1)
+        assert message.code == "plan.expert" and word in message.text
+
+
+def test_diff_of_plans_with_stages(gpt2, scratch):
+    """What each decision costs, and what stages wait, sum to what the plans differ by."""
+    arguments = {
+        "expert": ["--expert", "megatron:tp=2,pp=2", "--micro-batches", "4"],
+        "ours": ["--mesh", "x=8", "--micro-batches", "2", "--recompute", "always"],
+    }
+    for name, how in arguments.items():
+        path = scratch / name
+        tools.succeeds(tools.partita("plan", gpt2, *TRAIN, *MACHINE, *how, "-o", path))
+    request = ["diff", scratch / "expert", scratch / "ours", "--model", gpt2, *TRAIN]
+    done = tools.partita(*request, "--format", "json")
+    assert done.code == 7
+    found = json.loads(done.out)
+    assert found["micro_batches"] == [4, 2] and found["recompute"] == [False, True]
+    predicted = found["predicted"]
+    steps = predicted["step_seconds"]
+    for side in (0, 1):
+        of_lines = sum(line["seconds"][side] for line in found["strategies"])
+        rest = found["others_seconds"][side] + found["waiting_seconds"][side]
+        assert of_lines + rest == pytest.approx(steps[side])
+        parts = [
+            "compute_seconds",
+            "communication_seconds",
+            "waiting_for_stages_seconds",
+        ]
+        assert sum(predicted[part][side] for part in parts) == pytest.approx(steps[side])
+        once = predicted["communication_once_a_step_seconds"][side]
+        often = predicted["communication_of_micro-batches_seconds"][side]
+        assert once + often == pytest.approx(predicted["communication_seconds"][side])
+    assert found["waiting_seconds"][0] > 0 and found["waiting_seconds"][1] == 0
+    again = predicted["of_these_again_for_recomputation_seconds"]
+    assert again[0] == 0 and again[1] > 0
+    text = tools.partita(*request).out
+    for word in ("4 micro-batches", "layers run again", "(waiting, unequal stages)"):
+        assert word in text
+    same = ["diff", scratch / "ours", scratch / "ours", "--model", gpt2, *TRAIN]
+    assert "the same" in tools.succeeds(tools.partita(*same)).out
 
 
 def test_a_stage_that_is_not_there(gpt2, scratch):

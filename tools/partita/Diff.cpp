@@ -6,7 +6,9 @@
 //===----------------------------------------------------------------------===//
 //
 // Says what two plans decide and predict differently. With the model, it says
-// what each decision costs too: both plans are priced by operation.
+// what each decision costs too: both plans are priced by operation. Stages work
+// at the same time, so of plans that have some a decision costs its mean over
+// the stages, and what a step takes beyond that is waiting.
 //
 //===----------------------------------------------------------------------===//
 
@@ -58,6 +60,7 @@ private:
     int64_t difference() const { return picoseconds[1] - picoseconds[0]; }
   };
   void addFigures();
+  void addPrices();
   std::string figuresText() const;
   std::string changesText() const;
 
@@ -68,6 +71,8 @@ private:
   /// Of operations that are split alike: their reshards lead elsewhere, or the
   /// machine is another.
   int64_t others[2] = {};
+  /// What stages wait for each other, and have more to do than their mean.
+  int64_t waiting[2] = {};
 };
 } // namespace
 
@@ -81,17 +86,30 @@ Difference::Difference(const Document &first, const Document &second,
   addFigures();
   for (Change &change : changesBetween(first.plan, second.plan))
     lines.push_back({std::move(change)});
-  if (!prices)
-    return;
+  if (prices)
+    addPrices();
+}
+
+void Difference::addPrices() {
   for (int side : {0, 1}) {
+    const Plan &plan = documents[side]->plan;
+    auto stages =
+        std::max<int64_t>(1, static_cast<int64_t>(plan.stages.size()));
     Prices rest = (*prices)[side];
-    for (Line &line : lines)
+    int64_t sum = 0;
+    for (Line &line : lines) {
       for (const std::string &id : line.change.ids) {
         line.picoseconds[side] += rest[id].step();
         rest.erase(id);
       }
+      line.picoseconds[side] /= stages;
+      sum += line.picoseconds[side];
+    }
     for (const auto &[id, cost] : rest)
       others[side] += cost.step();
+    others[side] /= stages;
+    if (stages > 1)
+      waiting[side] = plan.cost.step() - sum - others[side];
   }
   auto rank = [](const Line &line) {
     return std::tuple(-std::abs(line.difference()), line.change.ids.front());
@@ -100,12 +118,46 @@ Difference::Difference(const Document &first, const Document &second,
             [&](const Line &a, const Line &b) { return rank(a) < rank(b); });
 }
 
+namespace {
+/// Of the stage that does most. There are none if everything is done once.
+struct Causes {
+  int64_t again = 0, inMicroBatches = 0, once = 0;
+};
+} // namespace
+
+static Causes causesOf(const Plan &plan) {
+  Causes causes;
+  int64_t most = -1;
+  for (const StageTimes &stage : plan.stages) {
+    int64_t busy = plan.microBatches * stage.microBatch() + stage.once.sum();
+    if (busy <= most)
+      continue;
+    most = busy;
+    causes.again = plan.recompute ? plan.microBatches * stage.forward.sum() : 0;
+    causes.inMicroBatches = plan.microBatches * (stage.forward.communication +
+                                                 stage.backward.communication);
+    causes.once = stage.once.communication;
+  }
+  return causes;
+}
+
 void Difference::addFigures() {
   const Plan &a = documents[0]->plan, &b = documents[1]->plan;
+  Causes first, second;
+  if (!a.stages.empty() && !b.stages.empty()) {
+    first = causesOf(a);
+    second = causesOf(b);
+  }
   figures = {
       {"step", false, {a.cost.step(), b.cost.step()}},
       {"compute", false, {a.cost.compute, b.cost.compute}},
       {"communication", false, {a.cost.communication, b.cost.communication}},
+      {"waiting for stages", false, {a.cost.idle, b.cost.idle}},
+      {"of these again for recomputation", false, {first.again, second.again}},
+      {"communication of micro-batches",
+       false,
+       {first.inMicroBatches, second.inMicroBatches}},
+      {"communication once a step", false, {first.once, second.once}},
       {"at load", false, {a.cost.load, b.cost.load}},
       {"bound", false, {a.bound, b.bound}},
       {"resident", true, {a.residentBytes, b.residentBytes}},
@@ -115,7 +167,13 @@ void Difference::addFigures() {
 
 bool Difference::isNone() const {
   const Plan &a = documents[0]->plan, &b = documents[1]->plan;
+  auto stageOf = [](const PlannedOp &x, const PlannedOp &y) {
+    return x.stage == y.stage;
+  };
   return lines.empty() && a.mesh == b.mesh && a.topology == b.topology &&
+         a.microBatches == b.microBatches && a.recompute == b.recompute &&
+         std::equal(a.ops.begin(), a.ops.end(), b.ops.begin(), b.ops.end(),
+                    stageOf) &&
          a.modelIdentity == b.modelIdentity && a.peakBytes == b.peakBytes &&
          std::all_of(figures.begin(), figures.end(), [](const Figure &figure) {
            return figure.values[0] == figure.values[1];
@@ -189,6 +247,8 @@ std::string Difference::changesText() const {
   }
   if (others[0] != others[1])
     row({"(split alike)", "", "", "", ""}, others);
+  if (waiting[0] != waiting[1])
+    row({"(waiting, unequal stages)", "", "", "", ""}, waiting);
   return "strategies: " + std::to_string(count) +
          " operations are split otherwise\n" + table.str() +
          (free ? "  and " + std::to_string(free) + " that take no time\n" : "");
@@ -200,7 +260,10 @@ std::string Difference::text() const {
   for (int side : {0, 1}) {
     const Plan &plan = documents[side]->plan;
     text += names[side] + plan.modelName + " on " + plan.topology + ", mesh " +
-            plan.mesh.str() + "\n";
+            plan.mesh.str();
+    if (plan.microBatches > 1)
+      text += ", " + std::to_string(plan.microBatches) + " micro-batches";
+    text += plan.recompute ? ", layers run again\n" : "\n";
   }
   if (isNone())
     return text + "the same\n";
@@ -223,6 +286,9 @@ std::string Difference::json() const {
   json["identity"] = both([](const Plan &plan) { return plan.modelIdentity; });
   json["topology"] = both([](const Plan &plan) { return plan.topology; });
   json["mesh"] = both([](const Plan &plan) { return plan.mesh.str(); });
+  json["micro_batches"] =
+      both([](const Plan &plan) { return plan.microBatches; });
+  json["recompute"] = both([](const Plan &plan) { return plan.recompute; });
   auto seconds = [](const int64_t (&picoseconds)[2]) {
     return Json{toSeconds(picoseconds[0]), toSeconds(picoseconds[1])};
   };
@@ -248,8 +314,10 @@ std::string Difference::json() const {
       item["seconds"] = seconds(line.picoseconds);
     json["strategies"].push_back(std::move(item));
   }
-  if (prices)
+  if (prices) {
     json["others_seconds"] = seconds(others);
+    json["waiting_seconds"] = seconds(waiting);
+  }
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -266,14 +334,15 @@ static Result<Document> readPlanFile(const std::string &path) {
 static Result<Prices> pricesOf(const Graph &graph, const Plan &plan,
                                const std::string &place) {
   PARTITA_TRY(Topology topology, Topology::parse(plan.topology));
-  PARTITA_CHECK(checkPlain(plan, place));
+  PARTITA_TRY(Graph step, microBatched(graph, plan.microBatches));
   PARTITA_TRY(std::vector<Strategy> strategies,
-              strategiesFor(plan, graph, place));
+              strategiesFor(plan, step, place));
+  PARTITA_TRY(Execution execution, executionOf(plan, step, place));
   PARTITA_TRY(std::vector<PlanCost> parts,
-              evaluateParts(graph, topology, plan.mesh, strategies));
+              evaluateParts(step, topology, plan.mesh, strategies, execution));
   Prices prices;
   for (size_t o = 0; o < parts.size(); ++o)
-    prices[graph.ops[o].id] = parts[o];
+    prices[step.ops[o].id] = parts[o];
   return prices;
 }
 

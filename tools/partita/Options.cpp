@@ -71,6 +71,14 @@ void RequestOptions::declare(CLI::App &command, bool withMachine) {
         ->excludes("--mesh")
         ->type_name("N");
     command
+        .add_option("--expert", expert,
+                    "The mesh and the pins of an expert's plan: "
+                    "megatron:tp=T,pp=P,dp=D, with sequence parallelism if "
+                    "there is ,sp")
+        ->excludes("--mesh")
+        ->excludes("--axes")
+        ->type_name("NAME:SIZES");
+    command
         .add_option("--memory-limit", memoryLimit,
                     "What a rank has, as in 16GiB (default: what the topology "
                     "says; of this processor, nothing)")
@@ -188,7 +196,7 @@ Status RequestOptions::resolveExecution(Request &request) const {
     return ok();
   }
   bool searched = request.training && !plan.topology.isOneProcess() &&
-                  pins.empty() && !randomPlan && !splitPlan;
+                  pins.empty() && expert.empty() && !randomPlan && !splitPlan;
   plan.microBatches =
       microBatches.value_or(searched || staged || maxStages ? 0 : 1);
   plan.maxStages = maxStages.value_or(searched ? 64 : 1);
@@ -300,6 +308,11 @@ Result<Request> RequestOptions::resolve() const {
                        "the product of the axes is the number of ranks");
     request.plan.mesh = std::move(*parsed);
   }
+  if (!expert.empty()) {
+    PARTITA_TRY(request.expert,
+                Expert::parse(expert, request.plan.topology.numRanks()));
+    request.plan.mesh = request.expert->mesh();
+  }
   for (const std::string &text : dims)
     PARTITA_CHECK(parseDims(text, request.dims));
   for (const std::string &text : pins) {
@@ -308,10 +321,11 @@ Result<Request> RequestOptions::resolve() const {
   }
   PARTITA_CHECK(resolveTraining(request));
   std::optional<uint64_t> random = splitPlan ? splitPlan : randomPlan;
-  if (!planFile.empty() && (!pins.empty() || !mesh.empty() || random))
+  if (!planFile.empty() &&
+      (!pins.empty() || !mesh.empty() || !expert.empty() || random))
     return makeError(ExitCode::Usage, "usage.plan", "--plan " + planFile,
                      "a plan holds its own mesh and strategies, so --mesh, "
-                     "--pin and --random-plan do not go with it",
+                     "--pin, --expert and --random-plan do not go with it",
                      "leave one or the other out");
   request.plan.memoryLimit = request.plan.topology.commonDevice().memoryBytes;
   if (!memoryLimit.empty()) {

@@ -16,7 +16,7 @@
 #define PARTITA_TOOLS_PARTITA_OPTIONS_H
 
 #include "partita/Differentiate/Differentiate.h"
-#include "partita/Planner/Planner.h"
+#include "partita/Planner/Expert.h"
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <limits>
@@ -36,6 +36,8 @@ struct Request {
   /// Make the model's training step, and go on with that.
   std::optional<TrainingOptions> training;
   PlanOptions plan;
+  /// Decides the mesh, and what its pins decide of the graph.
+  std::optional<Expert> expert;
   /// Take this plan instead of looking for one; empty: look.
   std::string planFile;
   /// Write every stage here; empty: nowhere.
@@ -54,7 +56,7 @@ struct Request {
 /// The same as the user wrote it.
 struct RequestOptions {
   std::string model, topology = "cpu:1", calibration, mesh, planFile, dumpDir,
-                     injectedDefect;
+                     injectedDefect, expert;
   std::vector<std::string> dims, pins;
   std::optional<uint64_t> randomPlan, splitPlan;
   uint64_t seed = 0;

@@ -213,6 +213,12 @@ Status Pipeline::search() {
   auto begin = std::chrono::steady_clock::now();
   PARTITA_TRY(modelGraph, extractGraph(*current));
   if (request.planFile.empty()) {
+    if (request.expert) {
+      PARTITA_TRY(std::vector<Pin> pins, request.expert->pins(modelGraph));
+      request.plan.pins.insert(request.plan.pins.end(), pins.begin(),
+                               pins.end());
+      request.expert.reset(); // The next search has them.
+    }
     // One limit for all choices that the memory of programs takes.
     if (!request.plan.stop)
       request.plan.stop =

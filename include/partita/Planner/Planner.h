@@ -33,7 +33,8 @@ namespace partita {
 struct Pin {
   /// Matched against operation ids and the names of ONNX nodes; `*` and `?`.
   std::string glob;
-  /// The name of a factor, or "name.i" for part i of its refinement. Empty
+  /// The name of a factor, or "name.i" for part i of its refinement; or
+  /// "batch", "sequence", "experts" for whatever is one, backward too. Empty
   /// with an empty axis: the operation is wholly replicated.
   std::string factor;
   std::string axis;
@@ -149,9 +150,9 @@ Result<PlanCost> evaluate(const Graph &graph, const Topology &topology,
                           const Execution &execution = {},
                           std::vector<StageTimes> *stages = nullptr);
 
-/// The same by operation, of one micro-batch: its kernel, and the reshards of
-/// what it makes. Of a plan without stages and micro-batches they sum to what
-/// evaluate() gives.
+/// The same by operation: its kernel, and the reshards of what it makes, as
+/// often as a step has them. Of a plan without stages they sum to what
+/// evaluate() gives; stages work at the same time, and wait for each other.
 Result<std::vector<PlanCost>>
 evaluateParts(const Graph &graph, const Topology &topology, const Mesh &mesh,
               const std::vector<Strategy> &strategies,

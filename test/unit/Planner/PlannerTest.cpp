@@ -293,8 +293,8 @@ TEST_CASE("what operations cost sums to what the plan does") {
   options.randomStrategies = true;
   for (options.seed = 0; options.seed < 20; ++options.seed) {
     PlanResult random = planned(graph, options);
-    auto parts = evaluateParts(graph, options.topology, random.mesh,
-                               random.strategies);
+    auto parts =
+        evaluateParts(graph, options.topology, random.mesh, random.strategies);
     REQUIRE(parts);
     REQUIRE(parts->size() == graph.ops.size());
     PlanCost sum;
@@ -434,6 +434,40 @@ TEST_CASE("pins bind") {
     auto pin = Pin::parse(text);
     REQUIRE(!pin);
     CHECK(pin.error().exit == ExitCode::Usage);
+  }
+}
+
+TEST_CASE("pins of what dimensions are") {
+  Graph graph = transformer({4, 16, 96, 6, 6, 1021, 1, true});
+  PlanOptions options = onRanks("cpu:4", "x=2,y=2");
+  for (const char *text : {"*:batch=x", "*norm?:sequence=y"})
+    options.pins.push_back(*Pin::parse(text));
+  PlanResult plan = planned(graph, options);
+  for (const char *id : {"layer0.fc1", "layer0.norm1", "layer0.attention"})
+    CHECK(strategyOf(graph, plan, id).factors[0].factors[0].axes ==
+          std::vector<int>{0});
+  CHECK(strategyOf(graph, plan, "layer0.norm2").factors[1].factors[0].axes ==
+        std::vector<int>{1});
+  options.pins = {*Pin::parse("*:experts=x")};
+  auto none = partita::plan(graph, options);
+  REQUIRE(!none);
+  CHECK(none.error().code == "plan.pin");
+}
+
+TEST_CASE("weights that are states have no batch") {
+  GraphMaker m;
+  int x = m.input("x", {8, 32}, {"batch", ""}), w = m.input("w", {32, 64}, {});
+  size_t state = m.graph.ops.size() - 1;
+  m.output(m.matmul("product", x, w));
+  m.output(m.unary("update", w));
+  m.graph.ops[state].nextState = static_cast<int>(m.graph.ops.size()) - 1;
+  PlanOptions options = onRanks("cpu:2", "dp=2");
+  options.randomStrategies = true;
+  for (options.seed = 0; options.seed < 20; ++options.seed) {
+    PlanResult plan = planned(m.graph, options);
+    for (const DimSharding &factor :
+         strategyOf(m.graph, plan, "input:w").factors)
+      CHECK(factor.isReplicated());
   }
 }
 
