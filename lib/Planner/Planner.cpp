@@ -557,7 +557,7 @@ Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
   };
   // Steps of several micro-batches and stages take longer to solve.
   const int64_t solves = options.microBatches == 0
-                             ? std::max<int64_t>(options.effort / 8, 1)
+                             ? std::max<int64_t>(options.effort / 4, 1)
                              : options.effort;
   const int64_t probes = 3 * options.effort;
   // A plan to beat is worth more than to know which leaf is the best.
