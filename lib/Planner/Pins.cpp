@@ -93,10 +93,10 @@ static bool hasFactor(const GraphOp &op,
   return false;
 }
 
-/// Whether the pin is about an operation of this pass.
+/// Whether the pin is about an operation of this pass, or this one by name.
 static bool isOfPass(const Pin &pin, const GraphOp &op) {
   return (!op.isBackward && !op.isUpdate) || *axisOfWord(pin.factor) ||
-         pin.glob.find("/grad") != std::string::npos;
+         pin.glob == op.id || pin.glob.find("/grad") != std::string::npos;
 }
 
 Result<std::vector<std::vector<const Pin *>>>

@@ -37,6 +37,31 @@ Segments::Segments(const Graph &graph, const std::vector<OpPhase> &phases)
 // Boundaries
 //===----------------------------------------------------------------------===//
 
+/// Where nothing within a part of the work lets fewer bytes past.
+static std::vector<int> leastPast(const std::vector<double> &past,
+                                  const std::vector<double> &work) {
+  const size_t count = past.size() - 1;
+  const double reach = work[count] / 24, step = work[count] / 2048;
+  std::vector<int> boundaries;
+  double last = 0;
+  size_t from = 1, to = 1;
+  for (size_t i = 1; i < count; ++i) {
+    while (work[i] - work[from] > reach)
+      ++from;
+    while (to + 1 < count && work[to + 1] - work[i] <= reach)
+      ++to;
+    auto begin = past.begin();
+    bool least = *std::min_element(begin + static_cast<std::ptrdiff_t>(from),
+                                   begin + static_cast<std::ptrdiff_t>(to) +
+                                       1) >= past[i] - 0.5;
+    if (least && work[i] - last > step && work[count] - work[i] > step) {
+      boundaries.push_back(static_cast<int>(i));
+      last = work[i];
+    }
+  }
+  return boundaries;
+}
+
 void Segments::findBoundaries() {
   const size_t count = forward.size();
   std::vector<int> position(graph.ops.size(), -1);
@@ -59,22 +84,20 @@ void Segments::findBoundaries() {
   }
   for (size_t i = 1; i <= count; ++i)
     past[i] += past[i - 1];
-  // Nothing within this part of the work lets fewer bytes past.
-  const double reach = work[count] / 24, step = work[count] / 2048;
-  double last = 0;
-  size_t from = 1, to = 1;
-  for (size_t i = 1; i < count; ++i) {
-    while (work[i] - work[from] > reach)
-      ++from;
-    while (to + 1 < count && work[to + 1] - work[i] <= reach)
-      ++to;
-    bool least = *std::min_element(past.begin() + from,
-                                   past.begin() + to + 1) >= past[i] - 0.5;
-    if (least && work[i] - last > step && work[count] - work[i] > step) {
-      boundaries.push_back(static_cast<int>(i));
-      last = work[i];
-    }
-  }
+  boundaries = leastPast(past, work);
+  if (boundaries.empty())
+    return;
+  // Where a model begins and ends hardly anything goes past, which hides what
+  // lies between the layers there.
+  std::vector<double> typical;
+  for (int i : boundaries)
+    typical.push_back(past[i]);
+  auto middle =
+      typical.begin() + static_cast<std::ptrdiff_t>(typical.size() / 2);
+  std::nth_element(typical.begin(), middle, typical.end());
+  for (double &bytes : past)
+    bytes = std::max(bytes, *middle);
+  boundaries = leastPast(past, work);
 }
 
 //===----------------------------------------------------------------------===//
@@ -149,37 +172,53 @@ std::vector<char> Segments::crossing() const {
 // Stages
 //===----------------------------------------------------------------------===//
 
-/// Full stages from the last one on; empty if that takes more than there are.
-static std::vector<int> filled(int64_t stages, const std::vector<int64_t> &work,
-                               int64_t most) {
-  const auto count = static_cast<int64_t>(work.size());
-  std::vector<int> stageOf(work.size());
-  int64_t sum = 0, stage = stages - 1;
-  for (int64_t s = count - 1; s >= 0; --s) {
-    // Each of the stages before needs one.
-    bool mustMove = s + 1 <= stage;
-    if (s + 1 < count && (sum + work[s] > most || mustMove)) {
-      --stage;
-      sum = 0;
-    }
-    sum += work[s];
-    if (sum > most || stage < 0)
-      return {};
-    stageOf[s] = static_cast<int>(stage);
+/// By count: how many stages the first segments need if none may do more than
+/// `most`; all are within that.
+static std::vector<int64_t> stagesNeeded(const std::vector<int64_t> &work,
+                                         int64_t most) {
+  std::vector<int64_t> needed{0};
+  int64_t sum = most;
+  for (int64_t segment : work) {
+    bool isNew = sum + segment > most;
+    needed.push_back(needed.back() + isNew);
+    sum = isNew ? segment : sum + segment;
   }
-  return stageOf;
+  return needed;
 }
 
+/// From the last stage on, each gets what comes nearest to the mean of those
+/// that are left, as far as the others find room then.
 std::vector<int> planner::dealt(int64_t stages,
                                 const std::vector<int64_t> &work) {
-  if (stages > static_cast<int64_t>(work.size()))
+  const auto count = static_cast<int64_t>(work.size());
+  if (stages > count)
     return {};
-  int64_t low = 0, high = std::accumulate(work.begin(), work.end(), int64_t(1));
+  std::vector<int64_t> before(count + 1, 0);
+  std::partial_sum(work.begin(), work.end(), before.begin() + 1);
+  int64_t low = *std::max_element(work.begin(), work.end()) - 1,
+          high = before[count];
   while (low + 1 < high) {
     int64_t middle = low + (high - low) / 2;
-    (filled(stages, work, middle).empty() ? low : high) = middle;
+    (stagesNeeded(work, middle)[count] > stages ? low : high) = middle;
   }
-  return filled(stages, work, high);
+  const std::vector<int64_t> needed = stagesNeeded(work, high);
+  std::vector<int> stageOf(count);
+  for (int64_t stage = stages - 1, end = count; stage >= 0; --stage) {
+    const int64_t mean = before[end] / (stage + 1);
+    int64_t begin = -1, least = INT64_MAX;
+    for (int64_t b = end - 1; b >= stage && before[end] - before[b] <= high;
+         --b) {
+      int64_t away = std::abs(before[end] - before[b] - mean);
+      if (needed[b] <= stage && away < least) {
+        begin = b;
+        least = away;
+      }
+    }
+    std::fill(stageOf.begin() + begin, stageOf.begin() + end,
+              static_cast<int>(stage));
+    end = begin;
+  }
+  return stageOf;
 }
 
 std::vector<int> Segments::byOp(const std::vector<int> &ofSegment) const {

@@ -78,8 +78,8 @@ private:
 };
 
 /// The stage of each segment if these are dealt to `stages` of them so that the
-/// largest has least work. What is left over is left to the first, which keeps
-/// most micro-batches. Empty if there are fewer segments than stages.
+/// largest has least work, and the others about the same. Empty if there are
+/// fewer segments than stages.
 std::vector<int> dealt(int64_t stages, const std::vector<int64_t> &work);
 
 } // namespace partita::planner

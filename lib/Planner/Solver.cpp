@@ -59,10 +59,21 @@ static solve::Instance asInstance(const Problem &problem) {
   return instance;
 }
 
+static size_t numValues(const Problem &problem) {
+  size_t count = 0;
+  for (const std::vector<int64_t> &domain : problem.unary)
+    count += domain.size();
+  return count;
+}
+
 static Solution search(const Problem &problem, const SolverOptions &options) {
   static_assert(forbidden == solve::infinity);
   solve::Options search;
-  search.rounds = std::max<int64_t>(options.rounds, 1);
+  // Rounds of large problems take long, and change little.
+  constexpr int64_t many = 1 << 14;
+  search.rounds = std::max<int64_t>(
+      options.rounds * many / (many + static_cast<int64_t>(numValues(problem))),
+      1);
   search.seed = options.seed;
   // After one round.
   search.interrupted = [&options, asked = 0]() mutable {
@@ -102,13 +113,6 @@ std::vector<std::vector<int>> partita::valuesNear(const Problem &problem,
              static_cast<int64_t>(slack * static_cast<double>(dual.bound)));
   reduction.toOriginal(near);
   return std::move(near.values);
-}
-
-static size_t numValues(const Problem &problem) {
-  size_t count = 0;
-  for (const std::vector<int64_t> &domain : problem.unary)
-    count += domain.size();
-  return count;
 }
 
 namespace {
