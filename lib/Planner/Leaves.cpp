@@ -10,6 +10,7 @@
 #include "Dual.h"
 #include "Model.h"
 #include <algorithm>
+#include <set>
 
 using namespace partita;
 using namespace partita::planner;
@@ -320,4 +321,79 @@ int64_t Prober::inherited(const Leaf &probed, const Leaf &other) const {
     sum += static_cast<double>(part.bound) * least * smaller;
   }
   return static_cast<int64_t>(sum * (1 - 1e-9));
+}
+
+//===----------------------------------------------------------------------===//
+// The queue
+//===----------------------------------------------------------------------===//
+
+static bool isBefore(const Leaf *a, const Leaf *b) {
+  return std::tuple(a->bound, a->execution.recompute, a->number) <
+         std::tuple(b->bound, b->execution.recompute, b->number);
+}
+
+LeafQueue::LeafQueue(std::vector<Leaf> &leaves) {
+  for (Leaf &leaf : leaves) {
+    leaf.number = open.size();
+    open.push_back(&leaf);
+    ofMesh[leaf.mesh.axisSizes].push_back(&leaf);
+  }
+}
+
+std::vector<Leaf *> LeafQueue::firstOfMeshes() const {
+  std::vector<Leaf *> first;
+  for (const auto &[sizes, all] : ofMesh)
+    first.push_back(all[0]);
+  return first;
+}
+
+Leaf *LeafQueue::least() const {
+  return *std::min_element(open.begin(), open.end(), isBefore);
+}
+
+Leaf *LeafQueue::leastProbed() const {
+  Leaf *found = nullptr;
+  for (Leaf *leaf : open)
+    if (leaf->probed && (!found || isBefore(leaf, found)))
+      found = leaf;
+  return found;
+}
+
+/// Of the leaves of a mesh between the last one that was probed and `leaf`:
+/// less is known of more micro-batches, and the one in the middle says
+/// something of all that come after it.
+static Leaf *halfway(const Leaf &leaf, const std::vector<Leaf *> &ofMesh,
+                     int64_t toBeat) {
+  std::vector<Leaf *> between;
+  for (Leaf *other : ofMesh) {
+    if (other->execution.recompute != leaf.execution.recompute ||
+        other->execution.microBatches > leaf.execution.microBatches)
+      continue;
+    if (other->probed)
+      between.clear();
+    else if (other->bound < toBeat)
+      between.push_back(other);
+  }
+  return between[between.size() / 2];
+}
+
+std::vector<Leaf *> LeafQueue::unprobed(size_t most, int64_t toBeat) {
+  std::sort(open.begin(), open.end(), isBefore);
+  std::vector<Leaf *> found;
+  std::set<const std::vector<Leaf *> *> meshes;
+  for (Leaf *leaf : open) {
+    std::vector<Leaf *> &all = ofMesh[leaf->mesh.axisSizes];
+    if (!leaf->probed && leaf->bound < toBeat && found.size() < most &&
+        meshes.insert(&all).second)
+      found.push_back(halfway(*leaf, all, toBeat));
+  }
+  return found;
+}
+
+void LeafQueue::tell(const Leaf &probed, const Prober &prober) {
+  for (Leaf *other : ofMesh[probed.mesh.axisSizes]) {
+    if (other->stageOfSegment.empty())
+      other->stageOfSegment = probed.stageOfSegment;
+    other->bound = std::max(other->bound, prober.inherited(probed, *other));
+  }
 }

@@ -124,6 +124,28 @@ private:
   bool backward;
 };
 
+/// The open leaves, those of which least is known to be needed first.
+class LeafQueue {
+public:
+  explicit LeafQueue(std::vector<Leaf> &leaves);
+
+  bool empty() const { return open.empty(); }
+  std::vector<Leaf *> firstOfMeshes() const;
+  Leaf *least() const;
+  /// Of those that were probed; null if there is none.
+  Leaf *leastProbed() const;
+  /// Some that were not probed and may be better than `toBeat`, of the meshes
+  /// that come first.
+  std::vector<Leaf *> unprobed(size_t most, int64_t toBeat);
+  /// What a leaf that was probed says of others.
+  void tell(const Leaf &probed, const Prober &prober);
+  void remove(Leaf *leaf) { std::erase(open, leaf); }
+
+private:
+  std::vector<Leaf *> open;
+  std::map<std::vector<int64_t>, std::vector<Leaf *>> ofMesh;
+};
+
 } // namespace partita::planner
 
 #endif // PARTITA_LIB_PLANNER_LEAVES_H

@@ -51,6 +51,21 @@ private:
   std::vector<Leaf> leavesOf(int64_t stages);
   std::vector<int64_t> microBatchesOf(int64_t stages) const;
   Status probeAll(std::vector<Leaf *> leaves);
+  /// What came of the leaves that are done.
+  struct Found {
+    std::optional<PlanResult> best;
+    int64_t bound = INT64_MAX;
+    bool someUnknown = false, allProved = true;
+    /// Of those that have no room however they are split, the one that needs
+    /// least.
+    const Leaf *leastFull = nullptr;
+    int64_t leastOfFull = INT64_MAX;
+    int64_t toBeat() const { return best ? best->cost.step() : INT64_MAX; }
+  };
+  Status probe(const std::vector<Leaf *> &leaves, LeafQueue &queue);
+  bool isFull(const Leaf &leaf, Found &found) const;
+  Status tryLeaf(const Leaf &leaf, Found &found);
+  Status workThrough(LeafQueue &queue, Found &found);
   double partOfPrice(const Execution &execution) const;
   int64_t boundOf(const Execution &execution, int64_t price) const {
     if (execution.stages == 1)
@@ -450,131 +465,85 @@ Status PlanSearch::probeAll(std::vector<Leaf *> leaves) {
   return ok();
 }
 
-namespace {
-/// The open leaves, those of which least is known to be needed first.
-class LeafQueue {
-public:
-  explicit LeafQueue(std::vector<Leaf> &leaves) {
-    for (Leaf &leaf : leaves) {
-      leaf.number = open.size();
-      open.push_back(&leaf);
-      ofMesh[leaf.mesh.axisSizes].push_back(&leaf);
-    }
-  }
-  bool empty() const { return open.empty(); }
-  std::vector<Leaf *> firstOfMeshes() const {
-    std::vector<Leaf *> first;
-    for (const auto &[sizes, all] : ofMesh)
-      first.push_back(all[0]);
-    return first;
-  }
-  Leaf *least() const {
-    return *std::min_element(open.begin(), open.end(), isBefore);
-  }
-  /// Of those that were probed; null if there is none.
-  Leaf *leastProbed() const {
-    Leaf *found = nullptr;
-    for (Leaf *leaf : open)
-      if (leaf->probed && (!found || isBefore(leaf, found)))
-        found = leaf;
-    return found;
-  }
-  /// Some that were not probed and may be better than `toBeat`, of the meshes
-  /// that come first.
-  std::vector<Leaf *> unprobed(size_t most, int64_t toBeat) {
-    std::sort(open.begin(), open.end(), isBefore);
-    std::vector<Leaf *> found;
-    std::set<const std::vector<Leaf *> *> meshes;
-    for (Leaf *leaf : open) {
-      std::vector<Leaf *> &all = ofMesh[leaf->mesh.axisSizes];
-      if (!leaf->probed && leaf->bound < toBeat && found.size() < most &&
-          meshes.insert(&all).second)
-        found.push_back(halfway(*leaf, all, toBeat));
-    }
-    return found;
-  }
-  /// What a leaf that was probed says of others.
-  void tell(const Leaf &probed, const Prober &prober) {
-    for (Leaf *other : ofMesh[probed.mesh.axisSizes]) {
-      if (other->stageOfSegment.empty())
-        other->stageOfSegment = probed.stageOfSegment;
-      other->bound = std::max(other->bound, prober.inherited(probed, *other));
-    }
-  }
-  void remove(Leaf *leaf) { std::erase(open, leaf); }
+/// Bounds leaves, and those that it says something of.
+Status PlanSearch::probe(const std::vector<Leaf *> &leaves, LeafQueue &queue) {
+  PARTITA_CHECK(probeAll(leaves));
+  for (const Leaf *leaf : leaves)
+    queue.tell(*leaf, prober);
+  return ok();
+}
 
-private:
-  /// Of the leaves of a mesh between the last one that was probed and `leaf`:
-  /// less is known of more micro-batches, and the one in the middle says
-  /// something of all that come after it.
-  static Leaf *halfway(Leaf &leaf, const std::vector<Leaf *> &ofMesh,
-                       int64_t toBeat) {
-    std::vector<Leaf *> between;
-    for (Leaf *other : ofMesh) {
-      if (other->execution.recompute != leaf.execution.recompute ||
-          other->execution.microBatches > leaf.execution.microBatches)
-        continue;
-      if (other->probed)
-        between.clear();
-      else if (other->bound < toBeat)
-        between.push_back(other);
+/// Whether a leaf has no room however it is split.
+bool PlanSearch::isFull(const Leaf &leaf, Found &found) const {
+  if (!leaf.probed || options.memoryLimit == 0)
+    return false;
+  int64_t least = prober.leastBytes(leaf);
+  if (least <= options.memoryLimit)
+    return false;
+  if (least < found.leastOfFull) {
+    found.leastFull = &leaf;
+    found.leastOfFull = least;
+  }
+  return true;
+}
+
+/// Solves a leaf and keeps its plan if that is the best.
+Status PlanSearch::tryLeaf(const Leaf &leaf, Found &found) {
+  auto solved = solve(leaf, found.toBeat(), isCut ? Care::Rough : Care::Best);
+  if (!solved) {
+    // Others may have room.
+    Error error = solved.takeError();
+    if (error.code != memoryCode && error.code != noneFoundCode)
+      return error;
+    if (error.code == noneFoundCode) {
+      found.bound = std::min(found.bound, leaf.bound);
+      found.someUnknown = true;
     }
-    return between[between.size() / 2];
-  }
-  static bool isBefore(const Leaf *a, const Leaf *b) {
-    return std::tuple(a->bound, a->execution.recompute, a->number) <
-           std::tuple(b->bound, b->execution.recompute, b->number);
-  }
-  std::vector<Leaf *> open;
-  std::map<std::vector<int64_t>, std::vector<Leaf *>> ofMesh;
-};
-} // namespace
-
-/// The best plan of all leaves, by the least that is known of them. The first
-/// leaf of a mesh is probed before the search and says something of the others,
-/// which are probed themselves when it is their turn, some at a time.
-Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
-  constexpr size_t atOnce = 8;
-  LeafQueue queue(leaves);
-  auto probe = [&](const std::vector<Leaf *> &some) -> Status {
-    PARTITA_CHECK(probeAll(some));
-
-    for (const Leaf *leaf : some)
-      queue.tell(*leaf, prober);
     return ok();
-  };
-  std::vector<Leaf *> first = queue.firstOfMeshes();
-  for (size_t i = 0; i < first.size() && !isStopped(); i += atOnce)
-    PARTITA_CHECK(probe({first.begin() + static_cast<std::ptrdiff_t>(i),
-                         first.begin() + static_cast<std::ptrdiff_t>(std::min(
-                                             i + atOnce, first.size()))}));
-  const DeviceType device = options.topology.commonDevice();
-  std::optional<PlanResult> best;
-  int64_t bound = INT64_MAX; // of the leaves that are done
-  bool someUnknown = false, allProved = true;
+  }
+  if (!*solved)
+    return ok();
+  PlanResult &result = **solved;
+  found.bound = std::min(found.bound, result.bound);
+  found.allProved &= result.proved;
+  PARTITA_TRY(const Step *step, steps.of(result.execution.microBatches));
+  result.residentBytes = residentBytes(*step, result);
   auto rank = [&](const PlanResult &plan) {
-    return plan.cost.step() + residentPrice(device, plan.residentBytes);
+    return plan.cost.step() +
+           residentPrice(options.topology.commonDevice(), plan.residentBytes);
   };
+  if (!found.best || rank(result) < rank(*found.best))
+    found.best = std::move(result);
+  return ok();
+}
+
+/// The first leaf of each mesh is bounded; then a few more, until one is worth
+/// solving, as a plan to beat is worth more than to know which leaf is the
+/// best; then leaves are bounded and solved until none may be better, or that
+/// was enough work.
+Status PlanSearch::workThrough(LeafQueue &queue, Found &found) {
+  constexpr size_t atOnce = 8;
+  std::vector<Leaf *> first = queue.firstOfMeshes();
+  for (auto it = first.begin(); it != first.end() && !isStopped();) {
+    auto end = it + std::min<std::ptrdiff_t>(atOnce, first.end() - it);
+    PARTITA_CHECK(probe({it, end}, queue));
+    it = end;
+  }
   // Steps of several micro-batches and stages take longer to solve.
   const int64_t solves = options.microBatches == 0
                              ? std::max<int64_t>(options.effort / 4, 1)
                              : options.effort;
-  const int64_t probes = 3 * options.effort;
-  // A plan to beat is worth more than to know which leaf is the best.
-  constexpr int64_t probesToFirst = 16;
-  // Of the leaves that have no room however they are split.
-  Leaf *fullest = nullptr;
-  int64_t leastOfFull = INT64_MAX;
+  const int64_t probesToFirst = 16, probes = 3 * options.effort;
   for (int64_t probed = 0, work = 0; !queue.empty();) {
     Leaf *leaf = queue.least();
-    const int64_t toBeat = best ? best->cost.step() : INT64_MAX;
-    if (best && (leaf->bound >= toBeat || work >= solves || isStopped()))
+    const int64_t toBeat = found.toBeat();
+    if (found.best && (leaf->bound >= toBeat || work >= solves || isStopped()))
       break;
-    bool goesOn = probed < (best ? probes : probesToFirst);
+    bool goesOn = probed < (found.best ? probes : probesToFirst);
     if (!leaf->probed && goesOn && !isStopped()) {
       std::vector<Leaf *> next = queue.unprobed(atOnce, toBeat);
       probed += static_cast<int64_t>(next.size());
-      PARTITA_CHECK(probe(next));
+      PARTITA_CHECK(probe(next, queue));
       continue;
     }
     if (Leaf *known = queue.leastProbed())
@@ -582,53 +551,36 @@ Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
     if (leaf->bound >= toBeat)
       break;
     queue.remove(leaf);
-    if (leaf->probed && options.memoryLimit > 0) {
-      int64_t least = prober.leastBytes(*leaf);
-      if (least > options.memoryLimit) {
-        if (least < leastOfFull)
-          fullest = leaf, leastOfFull = least;
-        continue;
-      }
-    }
+    if (isFull(*leaf, found))
+      continue;
     ++work;
-
-    auto solved = solve(*leaf, toBeat, isCut ? Care::Rough : Care::Best);
-
-    if (!solved) {
-      // Others may have room.
-      Error error = solved.takeError();
-      if (error.code != memoryCode && error.code != noneFoundCode)
-        return error;
-      if (error.code == noneFoundCode) {
-        bound = std::min(bound, leaf->bound);
-        someUnknown = true;
-      }
-      continue;
-    }
-    if (!*solved)
-      continue;
-    PlanResult &result = **solved;
-    bound = std::min(bound, result.bound);
-    allProved &= result.proved;
-    PARTITA_TRY(const Step *step, steps.of(result.execution.microBatches));
-    result.residentBytes = residentBytes(*step, result);
-    if (!best || rank(result) < rank(*best))
-      best = std::move(result);
+    PARTITA_CHECK(tryLeaf(*leaf, found));
   }
-  if (!best && fullest && leastBytes == INT64_MAX && !someUnknown) {
+  return ok();
+}
+
+/// The best plan of all leaves, by the least that is known of them.
+Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
+  LeafQueue queue(leaves);
+  Found found;
+  PARTITA_CHECK(workThrough(queue, found));
+  if (!found.best && found.leastFull && leastBytes == INT64_MAX &&
+      !found.someUnknown) {
     // Says what it is full of.
-    auto none = solve(*fullest, INT64_MAX, Care::Rough);
+    auto none = solve(*found.leastFull, INT64_MAX, Care::Rough);
     if (!none && none.error().code != memoryCode)
       return none.takeError();
   }
-  if (!best)
+  if (!found.best)
     return noRoom("--topology " + options.topology.text,
-                  someUnknown ? 0 : leastBytes, leastProof);
+                  found.someUnknown ? 0 : leastBytes, leastProof);
+  PlanResult best = std::move(*found.best);
   int64_t open = queue.empty() ? INT64_MAX : queue.least()->bound;
-  best->bound = std::min(bound, open);
+  best.bound = std::min(found.bound, open);
   // Nothing that was left open, or was not solved to its end, may be better.
-  best->proved = allProved && !someUnknown && open >= best->cost.step();
-  return std::move(*best);
+  best.proved =
+      found.allProved && !found.someUnknown && open >= best.cost.step();
+  return best;
 }
 
 Result<PlanResult> PlanSearch::searchMeshes() {
