@@ -344,6 +344,10 @@ std::vector<Leaf *> LeafQueue::firstOfMeshes() const {
   std::vector<Leaf *> first;
   for (const auto &[sizes, all] : ofMesh)
     first.push_back(all[0]);
+  std::sort(first.begin(), first.end(), [](const Leaf *a, const Leaf *b) {
+    return std::tuple(-a->execution.stages, a->number) <
+           std::tuple(-b->execution.stages, b->number);
+  });
   return first;
 }
 
@@ -357,6 +361,16 @@ Leaf *LeafQueue::leastProbed() const {
     if (leaf->probed && (!found || isBefore(leaf, found)))
       found = leaf;
   return found;
+}
+
+Leaf *LeafQueue::roomiest() const {
+  auto before = [](const Leaf *a, const Leaf *b) {
+    return std::tuple(a->bound == 0, -a->execution.microBatches, a->bound,
+                      a->number) < std::tuple(b->bound == 0,
+                                              -b->execution.microBatches,
+                                              b->bound, b->number);
+  };
+  return *std::min_element(open.begin(), open.end(), before);
 }
 
 /// Of the leaves of a mesh between the last one that was probed and `leaf`:

@@ -130,10 +130,15 @@ public:
   explicit LeafQueue(std::vector<Leaf> &leaves);
 
   bool empty() const { return open.empty(); }
+  /// Those of many stages, which have most room, before others.
   std::vector<Leaf *> firstOfMeshes() const;
   Leaf *least() const;
   /// Of those that were probed; null if there is none.
   Leaf *leastProbed() const;
+  /// The one whose plans need least room, as far as that can be told without a
+  /// look at it: of the meshes of which something is known, if there are any,
+  /// one with many micro-batches.
+  Leaf *roomiest() const;
   /// Some that were not probed and may be better than `toBeat`, of the meshes
   /// that come first.
   std::vector<Leaf *> unprobed(size_t most, int64_t toBeat);

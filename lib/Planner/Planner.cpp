@@ -524,7 +524,9 @@ Status PlanSearch::tryLeaf(const Leaf &leaf, Found &found) {
 Status PlanSearch::workThrough(LeafQueue &queue, Found &found) {
   constexpr size_t atOnce = 8;
   std::vector<Leaf *> first = queue.firstOfMeshes();
-  for (auto it = first.begin(); it != first.end() && !isStopped();) {
+  // Some at least where most leaves are worth nothing.
+  for (auto it = first.begin();
+       it != first.end() && ((isCut && it == first.begin()) || !isStopped());) {
     auto end = it + std::min<std::ptrdiff_t>(atOnce, first.end() - it);
     PARTITA_CHECK(probe({it, end}, queue));
     it = end;
@@ -546,7 +548,9 @@ Status PlanSearch::workThrough(LeafQueue &queue, Found &found) {
       PARTITA_CHECK(probe(next, queue));
       continue;
     }
-    if (Leaf *known = queue.leastProbed())
+    if (isCut && !found.best && isStopped())
+      leaf = queue.roomiest();
+    else if (Leaf *known = queue.leastProbed())
       leaf = known;
     if (leaf->bound >= toBeat)
       break;
