@@ -33,10 +33,20 @@ static int64_t maxLive(const std::vector<BufferLife> &buffers,
 
 namespace {
 /// Buffers that have their places, by when they are alive: what a new one may
-/// collide with is found without a look at all the others.
+/// collide with is found without a look at all the others. Those that live long
+/// are in a list of their own, by offset, for most others collide with them.
 class Placed {
+  struct Before {
+    const std::vector<int64_t> &offsets;
+    bool operator()(size_t a, size_t b) const {
+      return offsets[a] < offsets[b];
+    }
+  };
+
 public:
-  explicit Placed(const std::vector<BufferLife> &buffers) : buffers(buffers) {
+  Placed(const std::vector<BufferLife> &buffers,
+         const std::vector<int64_t> &offsets)
+      : buffers(buffers), offsets(offsets) {
     int64_t last = 0;
     for (const BufferLife &buffer : buffers)
       last = std::max(last, buffer.last);
@@ -45,35 +55,60 @@ public:
     spans.resize(static_cast<size_t>(last / width) + 1);
   }
 
+  /// Its offset is known now.
   void add(size_t buffer) {
-    forEachSpan(buffers[buffer],
-                [&](std::vector<size_t> &span) { span.push_back(buffer); });
+    auto [first, last] = spansOf(buffers[buffer]);
+    constexpr size_t longest = 16;
+    if (last - first < longest)
+      for (size_t span = first; span <= last; ++span)
+        spans[span].push_back(buffer);
+    else
+      longLived.insert(std::upper_bound(longLived.begin(), longLived.end(),
+                                        buffer, Before{offsets}),
+                       buffer);
   }
 
-  /// Those that are alive at the same time as `buffer` at some command.
-  std::vector<size_t> besides(const BufferLife &buffer) {
+  /// Calls `fn` with those that are alive at the same time as `buffer` at some
+  /// command, by offset, until it returns false.
+  template <typename Fn> void forEachBeside(const BufferLife &buffer, Fn fn) {
+    auto overlaps = [&](size_t other) {
+      return buffers[other].last >= buffer.first &&
+             buffer.last >= buffers[other].first;
+    };
     std::vector<size_t> found;
-    forEachSpan(buffer, [&](const std::vector<size_t> &span) {
-      for (size_t other : span)
-        if (buffers[other].last >= buffer.first &&
-            buffer.last >= buffers[other].first)
+    auto [first, last] = spansOf(buffer);
+    for (size_t span = first; span <= last; ++span)
+      for (size_t other : spans[span])
+        // In the first span that both have.
+        if (overlaps(other) &&
+            std::max(first, spansOf(buffers[other]).first) == span)
           found.push_back(other);
-    });
-    std::sort(found.begin(), found.end());
-    found.erase(std::unique(found.begin(), found.end()), found.end());
-    return found;
+    std::sort(found.begin(), found.end(), Before{offsets});
+    auto next = found.begin();
+    for (size_t other : longLived) {
+      if (!overlaps(other))
+        continue;
+      for (; next != found.end() && offsets[*next] <= offsets[other]; ++next)
+        if (!fn(*next))
+          return;
+      if (!fn(other))
+        return;
+    }
+    for (; next != found.end(); ++next)
+      if (!fn(*next))
+        return;
   }
 
 private:
-  template <typename Fn> void forEachSpan(const BufferLife &buffer, Fn fn) {
-    for (int64_t span = std::max<int64_t>(buffer.first, 0) / width;
-         span <= std::max<int64_t>(buffer.last, 0) / width; ++span)
-      fn(spans[static_cast<size_t>(span)]);
+  std::pair<size_t, size_t> spansOf(const BufferLife &buffer) const {
+    return {static_cast<size_t>(std::max<int64_t>(buffer.first, 0) / width),
+            static_cast<size_t>(std::max<int64_t>(buffer.last, 0) / width)};
   }
-
   const std::vector<BufferLife> &buffers;
+  const std::vector<int64_t> &offsets;
   int64_t width;
   std::vector<std::vector<size_t>> spans;
+  std::vector<size_t> longLived;
 };
 } // namespace
 
@@ -92,22 +127,19 @@ ArenaLayout partita::layoutArena(const std::vector<BufferLife> &buffers,
   });
   // A new one goes into the lowest gap among those whose lifetimes overlap its
   // own.
-  Placed placed(buffers);
+  Placed placed(buffers, layout.offsets);
   for (size_t i : order) {
     const BufferLife &buffer = buffers[i];
     if (buffer.bytes <= 0)
       continue;
     int64_t offset = 0, size = roundUp(buffer.bytes, alignment);
-    std::vector<size_t> others = placed.besides(buffer);
-    std::sort(others.begin(), others.end(), [&](size_t a, size_t b) {
-      return layout.offsets[a] < layout.offsets[b];
-    });
-    for (size_t j : others) {
+    placed.forEachBeside(buffer, [&](size_t j) {
       if (offset + size <= layout.offsets[j])
-        break;
+        return false;
       offset = std::max(offset, layout.offsets[j] +
                                     roundUp(buffers[j].bytes, alignment));
-    }
+      return true;
+    });
     layout.offsets[i] = offset;
     layout.bytes = std::max(layout.bytes, offset + size);
     placed.add(i);

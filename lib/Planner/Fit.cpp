@@ -352,6 +352,21 @@ Result<int64_t> Refiner::tryTuples(const Sharing &sharing) {
   return step - price;
 }
 
+/// Leaves so little of all prices but time that they only decide between steps
+/// that are equally long.
+static void preferTime(Model &model) {
+  constexpr int64_t part = 8;
+  Problem objective = model.time;
+  for (size_t v = 0; v < objective.unary.size(); ++v)
+    for (size_t k = 0; k < objective.unary[v].size(); ++k) {
+      int64_t &price = objective.unary[v][k];
+      int64_t more = model.objective.unary[v][k] - price;
+      if (more > 0)
+        price = addPrices(price, more / part);
+    }
+  model.objective = std::move(objective);
+}
+
 Status Refiner::run() {
   constexpr int mostRounds = 3, mostLayouts = 2;
   const int64_t before = time;
@@ -364,7 +379,7 @@ Status Refiner::run() {
     const int64_t last = time;
     Left left = leftWithin(dual, time - dual.bound);
     sharing.emplace(model, sharing ? sharing->toOriginal(left) : left, layouts);
-    sharing->model.objective = sharing->model.time;
+    preferTime(sharing->model);
     PARTITA_TRY(int64_t missing, tryTuples(*sharing));
     // Again with more layouts, or where a better plan leaves fewer values.
     if (missing > time / small && layouts < mostLayouts)
