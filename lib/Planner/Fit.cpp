@@ -388,7 +388,7 @@ Status Refiner::run() {
       break;
   }
   // A shorter step is worth other prices if it is so much shorter.
-  constexpr int64_t worthMentioning = 200;
+  constexpr int64_t worthMentioning = 60;
   if (!fastest || time > before - before / worthMentioning)
     return ok();
   fitted.solution = std::move(fastest->solution);
