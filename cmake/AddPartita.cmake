@@ -181,12 +181,14 @@ endfunction()
 # add_partita_shared_library(NAME [SOURCES file...] [LINK library...]
 #                            [MLIR] [OPTIMIZE] [NO_PCH])
 #
-# A shared library in lib/, which finds the libraries beside it by $ORIGIN.
+# A shared library in lib/, which finds the libraries beside it by $ORIGIN, and
+# so do the libraries that it needs: that is what the old kind of tag is for.
 function(add_partita_shared_library name)
   partita_parse(${ARGV})
   add_library(${name} SHARED ${ARG_SOURCES})
   set_target_properties(${name} PROPERTIES
     BUILD_RPATH "$ORIGIN" INSTALL_RPATH "$ORIGIN")
+  target_link_options(${name} PRIVATE -Wl,--disable-new-dtags)
   partita_configure_target(${name} PUBLIC
     "${ARG_MLIR}" "${ARG_NO_PCH}" "${ARG_OPTIMIZE}" ${ARG_LINK})
 endfunction()

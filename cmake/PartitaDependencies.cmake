@@ -13,6 +13,7 @@
 #   Catch2::Catch2WithMain    through add_partita_unittest only
 #   PartitaYAML               libyaml
 #   PartitaAllocator          mimalloc in place of malloc, where it is installed
+#   PartitaGloo               Gloo; PARTITA_HAVE_GLOO says whether it was found
 
 include_guard(GLOBAL)
 
@@ -70,6 +71,22 @@ find_library(PARTITA_MIMALLOC_LIBRARY mimalloc)
 add_library(PartitaAllocator INTERFACE)
 if(PARTITA_MIMALLOC_LIBRARY AND NOT PARTITA_SANITIZE)
   target_link_libraries(PartitaAllocator INTERFACE "${PARTITA_MIMALLOC_LIBRARY}")
+endif()
+
+# Messages between processes. Without it ranks are threads of one process.
+# Debian's own configuration names no link library but this one.
+find_path(PARTITA_GLOO_INCLUDE_DIR gloo/transport/tcp/device.h)
+find_library(PARTITA_GLOO_LIBRARY gloo)
+if(PARTITA_GLOO_INCLUDE_DIR AND PARTITA_GLOO_LIBRARY)
+  set(PARTITA_HAVE_GLOO ON)
+  add_library(PartitaGloo INTERFACE)
+  target_include_directories(PartitaGloo SYSTEM INTERFACE
+    "${PARTITA_GLOO_INCLUDE_DIR}")
+  target_link_libraries(PartitaGloo INTERFACE "${PARTITA_GLOO_LIBRARY}")
+else()
+  set(PARTITA_HAVE_GLOO OFF)
+  message(STATUS "Gloo is missing: built without --communicator gloo "
+    "(apt-get install libgloo-dev)")
 endif()
 
 find_package(Threads REQUIRED)

@@ -33,7 +33,8 @@ PLAIN_LIBRARIES = {
     "Topology": {"Support"},
     "Reshard": {"Support", "Topology", "Cost"},
     "Cost": {"Support", "Topology", "Reshard"},
-    "Planner": {"Support", "Topology", "Reshard", "Cost", "Solve"},
+    "Planner": {"Support", "Topology", "Reshard", "Cost", "Solve", "Schedule"},
+    "Schedule": {"Support"},
     "Solve": {"Support"},
     # Judges what Solve claims, and must share no error with it.
     "Certificate": {"Support"},

@@ -43,7 +43,7 @@ packages=(
   clang-22 lld-22 llvm-22-dev llvm-22-tools libmlir-22-dev mlir-22-tools
   libclang-rt-22-dev clang-format-22 clang-tidy-22
   cmake ninja-build ccache libstdc++-12-dev
-  libdnnl-dev libprotobuf-dev protobuf-compiler
+  libdnnl-dev libgloo-dev libprotobuf-dev protobuf-compiler
   catch2 libcli11-dev nlohmann-json3-dev libmimalloc-dev libyaml-dev
 )
 # A python3 that is already on PATH and can make environments is used as it is.

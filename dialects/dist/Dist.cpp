@@ -13,6 +13,7 @@
 
 #include "dialects/dist/Dist.h"
 #include "mlir/IR/DialectImplementation.h"
+#include <numeric>
 #include <set>
 
 using namespace mlir;
@@ -391,7 +392,36 @@ Mesh MeshOp::getMesh() {
   for (auto name : getAxes().getAsValueRange<StringAttr>())
     mesh.axisNames.push_back(name.str());
   mesh.axisSizes.assign(getSizes().begin(), getSizes().end());
+  if (getStages())
+    for (auto stage : getStages()->getAsRange<ArrayAttr>()) {
+      uint32_t &axes = mesh.stageAxes.emplace_back(0);
+      for (auto name : stage.getAsValueRange<StringAttr>())
+        axes |= uint32_t(1) << mesh.axis(name.str());
+    }
   return mesh;
+}
+
+static LogicalResult verifyStages(MeshOp op) {
+  ArrayAttr stages = op.getStagesAttr();
+  if (!stages)
+    return success();
+  int64_t count = 0;
+  for (auto [name, size] : llvm::zip_equal(
+           op.getAxes().getAsValueRange<StringAttr>(), op.getSizes()))
+    if (name == stageAxis)
+      count = size;
+  if (static_cast<int64_t>(stages.size()) != count || op.getRanks())
+    return op.emitOpError("has ")
+           << stages.size() << " stages, and axis pp has " << count;
+  for (Attribute stage : stages) {
+    auto names = dyn_cast<ArrayAttr>(stage);
+    if (!names)
+      return op.emitOpError("has a stage that is no list of axes");
+    for (Attribute name : names)
+      if (!llvm::is_contained(op.getAxes(), name))
+        return op.emitOpError("has a stage with an axis ") << name;
+  }
+  return success();
 }
 
 LogicalResult MeshOp::verify() {
@@ -404,10 +434,31 @@ LogicalResult MeshOp::verify() {
   for (auto name : getAxes().getAsValueRange<StringAttr>())
     if (!seen.insert(name).second)
       return emitOpError("names axis \"") << name << "\" twice";
+  int64_t count = 1;
   for (int64_t size : getSizes())
-    if (size < 1)
+    if (size < 1 || __builtin_mul_overflow(count, size, &count))
       return emitOpError("has an axis of size ") << size;
+  if (failed(verifyStages(*this)))
+    return failure();
+  if (!getRanks())
+    return success();
+  const ArrayRef<int64_t> given = *getRanks();
+  llvm::DenseSet<int64_t> ranks;
+  for (int64_t rank : given)
+    if (rank < 0 || !ranks.insert(rank).second)
+      return emitOpError("has rank ") << rank << " twice, or it is none";
+  if (static_cast<int64_t>(ranks.size()) != count)
+    return emitOpError("has ")
+           << count << " places and " << ranks.size() << " ranks";
   return success();
+}
+
+std::vector<int64_t> MeshOp::rankNumbers() {
+  if (getRanks())
+    return getRanks()->vec();
+  std::vector<int64_t> ranks(getMesh().numRanks());
+  std::iota(ranks.begin(), ranks.end(), 0);
+  return ranks;
 }
 
 MeshOp dist::getMesh(Operation *module) {
@@ -415,6 +466,17 @@ MeshOp dist::getMesh(Operation *module) {
     if (auto mesh = dyn_cast<MeshOp>(op))
       return mesh;
   return nullptr;
+}
+
+MeshOp dist::findMesh(Operation *op, FlatSymbolRefAttr name) {
+  auto module = op->getParentOfType<ModuleOp>();
+  return module ? module.lookupSymbol<MeshOp>(name.getAttr()) : nullptr;
+}
+
+MeshOp dist::meshOf(Operation *function) {
+  if (auto name = function->getAttrOfType<FlatSymbolRefAttr>(meshAttrName))
+    return findMesh(function, name);
+  return getMesh(function->getParentOfType<ModuleOp>());
 }
 
 bool dist::isMove(Operation *op) {
@@ -430,28 +492,39 @@ struct Ends {
 };
 } // namespace
 
-static FailureOr<Ends> verifyEnds(Operation *op, Value value, ShardingAttr from,
-                                  ShardingAttr to) {
-  auto module = op->getParentOfType<ModuleOp>();
-  MeshOp mesh = module ? getMesh(module) : nullptr;
-  if (!mesh)
-    return op->emitOpError("needs a dist.mesh in its module"), failure();
-  Ends ends{mesh.getMesh(), {}, {}};
+/// The canonical form of `attr`, if it is legal for `value` on `mesh`.
+static FailureOr<Sharding> verifySharding(Operation *op, Value value,
+                                          ShardingAttr attr, const Mesh &mesh) {
   auto type = cast<RankedTensorType>(value.getType());
   if (!type.hasStaticShape())
     return op->emitOpError("needs a static shape"), failure();
   std::vector<int64_t> shape(type.getShape().begin(), type.getShape().end());
+  auto data = attr.toData(mesh);
+  if (!data)
+    return op->emitOpError() << data.error().message, failure();
+  auto legal = checkSharding(*data, shape, mesh, "");
+  if (!legal)
+    return op->emitOpError() << legal.error().message, failure();
+  return canonical(*data, mesh);
+}
+
+static FailureOr<Ends> verifyEnds(Operation *op, Value value, ShardingAttr from,
+                                  ShardingAttr to) {
+  auto module = op->getParentOfType<ModuleOp>();
+  if (!module || !getMesh(module))
+    return op->emitOpError("needs a dist.mesh in its module"), failure();
+  MeshOp mesh = findMesh(op, from.getMesh());
+  if (!mesh || from.getMesh() != to.getMesh())
+    return op->emitOpError("names mesh ")
+               << (mesh ? to.getMesh() : from.getMesh()),
+           failure();
+  Ends ends{mesh.getMesh(), {}, {}};
   for (auto [attr, out] :
        {std::pair{from, &ends.from}, std::pair{to, &ends.to}}) {
-    if (attr.getMesh().getValue() != mesh.getSymName())
-      return op->emitOpError("names mesh ") << attr.getMesh(), failure();
-    auto data = attr.toData(ends.mesh);
-    if (!data)
-      return op->emitOpError() << data.error().message, failure();
-    auto legal = checkSharding(*data, shape, ends.mesh, "");
-    if (!legal)
-      return op->emitOpError() << legal.error().message, failure();
-    *out = canonical(*data, ends.mesh);
+    FailureOr<Sharding> legal = verifySharding(op, value, attr, ends.mesh);
+    if (failed(legal))
+      return failure();
+    *out = std::move(*legal);
   }
   if (ends.from.hasHalo())
     return op->emitOpError("starts from blocks that overlap: only what an "
@@ -590,5 +663,69 @@ LogicalResult SoftmaxMergeOp::verify() {
           cast<RankedTensorType>(getLse().getType()).getShape())
     return emitOpError(
         "needs an lse of out's shape without the last dimension");
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Stages
+//===----------------------------------------------------------------------===//
+
+static bool shareRank(MeshOp a, MeshOp b) {
+  std::vector<int64_t> ranks = a.rankNumbers();
+  for (int64_t rank : b.rankNumbers())
+    if (llvm::is_contained(ranks, rank))
+      return true;
+  return false;
+}
+
+LogicalResult StageOp::verify() {
+  MeshOp mesh = findMesh(*this, getMeshAttr());
+  if (!mesh)
+    return emitOpError("names mesh ") << getMeshAttr();
+  for (Operation *op = (*this)->getPrevNode(); op; op = op->getPrevNode()) {
+    auto earlier = dyn_cast<StageOp>(op);
+    if (!earlier)
+      continue;
+    if (earlier.getNumber() >= getNumber())
+      return emitOpError("is number ")
+             << getNumber() << " after number " << earlier.getNumber();
+    MeshOp other = findMesh(*this, earlier.getMeshAttr());
+    if (other && shareRank(mesh, other))
+      return emitOpError("has a rank of stage ") << earlier.getNumber();
+  }
+  for (Value operand : getInputs()) {
+    if (isa<BlockArgument>(operand))
+      continue;
+    auto transfer = operand.getDefiningOp<TransferOp>();
+    if (!transfer || transfer.getTo().getMesh() != getMeshAttr())
+      return emitOpError("reads what was not transferred to it");
+  }
+  return success();
+}
+
+LogicalResult TransferOp::verify() {
+  auto producer = getInput().getDefiningOp<StageOp>();
+  if (!producer || producer.getMeshAttr() != getFrom().getMesh())
+    return emitOpError("must read a result of a stage on mesh ")
+           << getFrom().getMesh();
+  MeshOp source = findMesh(*this, getFrom().getMesh());
+  MeshOp target = findMesh(*this, getTo().getMesh());
+  if (!source || !target)
+    return emitOpError("names mesh ")
+           << (source ? getTo().getMesh() : getFrom().getMesh());
+  if (shareRank(source, target))
+    return emitOpError("needs two meshes without a common rank");
+  FailureOr<Sharding> from =
+      verifySharding(*this, getInput(), getFrom(), source.getMesh());
+  if (failed(from))
+    return failure();
+  FailureOr<Sharding> to =
+      verifySharding(*this, getInput(), getTo(), target.getMesh());
+  if (failed(to))
+    return failure();
+  if (from->isPartial() || to->isPartial())
+    return emitOpError("cannot transfer pending values");
+  if (from->hasHalo())
+    return emitOpError("starts from blocks that overlap");
   return success();
 }

@@ -9,9 +9,8 @@
 #ifndef PARTITA_DIALECTS_DIST_DIST_H
 #define PARTITA_DIALECTS_DIST_DIST_H
 
-#include "partita/Support/ShardingRule.h"
-#include "mlir/IR/Attributes.h"
 #include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/IR/Attributes.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinTypes.h"
@@ -20,6 +19,7 @@
 #include "mlir/IR/OpImplementation.h"
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "partita/Support/ShardingRule.h"
 
 #include "dialects/dist/DistDialect.h.inc"
 
@@ -34,11 +34,26 @@ namespace partita::dist {
 /// Attribute names on operations, function arguments and function results.
 inline constexpr llvm::StringLiteral strategyAttrName = "dist.strategy";
 inline constexpr llvm::StringLiteral shardingAttrName = "dist.sharding";
+/// The stage of an operation or of a function's result, as an i64.
+inline constexpr llvm::StringLiteral stageAttrName = "dist.in_stage";
+/// On the function of a stage and those of its rank classes: their mesh.
+inline constexpr llvm::StringLiteral meshAttrName = "dist.on";
 
-/// The module's only mesh, or null.
+/// On a module: how often a step runs it. On arguments and results of an entry:
+/// the dimension that this cuts, if it cuts one.
+inline constexpr llvm::StringLiteral microBatchesAttrName =
+    "dist.micro_batches";
+inline constexpr llvm::StringLiteral batchDimAttrName = "dist.batch_dim";
+
+/// The module's first mesh, or null: that of all ranks.
 MeshOp getMesh(mlir::Operation *module);
+/// The mesh called so in the module of `op`, or null.
+MeshOp findMesh(mlir::Operation *op, mlir::FlatSymbolRefAttr name);
+/// The mesh that `function` runs on: its own, or that of all ranks; or null.
+MeshOp meshOf(mlir::Operation *function);
 
-/// True for the collectives, softmax_merge and free moves (not for dist.reshard).
+/// True for the collectives, softmax_merge and free moves (not for
+/// dist.reshard).
 bool isMove(mlir::Operation *op);
 
 } // namespace partita::dist

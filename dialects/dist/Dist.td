@@ -144,17 +144,39 @@ def Dist_MeshOp : Dist_Op<"mesh", [Symbol]> {
   let summary = "A named grid of ranks";
   let description = [{
     Constraints: 1. axis names are unique; 2. sizes are positive; 3. there are
-    at most 16 axes.
+    at most 16 axes; 4. `ranks`, if given, has a different number for each place.
 
     ```mlir
     dist.mesh @m {axes = ["dp", "tp"], sizes = array<i64: 2, 4>}
     ```
+
+    Where stages have different axes, `stages` names those of each, and 5. there
+    are as many as ranks along `pp`, each of names of axes:
+
+    ```mlir
+    dist.mesh @m {axes = ["pp", "tp"], sizes = array<i64: 2, 2>,
+                  stages = [["tp"], []]}
+    ```
+
+    A stage has a mesh of its own, a part of the ranks: place i of the grid is
+    rank `ranks`[i] of the program.
+
+    ```mlir
+    dist.mesh @stage1 {axes = ["tp"], sizes = array<i64: 2>,
+                       ranks = array<i64: 2, 3>}
+    ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrArrayAttr:$axes,
-                       DenseI64ArrayAttr:$sizes);
+                       DenseI64ArrayAttr:$sizes,
+                       OptionalAttr<DenseI64ArrayAttr>:$ranks,
+                       OptionalAttr<ArrayAttr>:$stages);
   let assemblyFormat = "$sym_name attr-dict";
   let hasVerifier = 1;
-  let extraClassDeclaration = [{ ::partita::Mesh getMesh(); }];
+  let extraClassDeclaration = [{
+    ::partita::Mesh getMesh();
+    /// The program's rank at each place of the grid.
+    std::vector<int64_t> rankNumbers();
+  }];
 }
 
 class Dist_ReshardBase<string mnemonic, string what>
@@ -250,6 +272,63 @@ def Dist_SoftmaxMergeOp : Dist_Op<"softmax_merge", [Pure,
     $out `,` $lse `axes` $axes attr-dict `:` type($out) `,` type($lse)
     `from` qualified($from) `to` qualified($to)
     `from_lse` qualified($from_lse) `to_lse` qualified($to_lse)
+  }];
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Stages
+//===----------------------------------------------------------------------===//
+
+def Dist_StageOp : Dist_Op<"stage"> {
+  let summary = "Runs a stage: a part of the program on a part of the ranks";
+  let description = [{
+    `entry` names the stage's function, or, once it is local, the functions
+    `<entry>_class<i>` of its rank classes. Nothing else of the program is seen
+    there. Types are global.
+
+    Constraints: 1. `mesh` is a mesh of the module; 2. numbers ascend; 3. no rank
+    is in two stages; 4. operands are arguments of the function or transfers to
+    this stage. With SSA dominance a value can only go to a later stage.
+
+    ```mlir
+    %h = dist.stage 0 "step_stage0" on @stage0(%x)
+         : (tensor<4x8xf32>) -> tensor<4x8xf32>
+    %t = dist.transfer %h : tensor<4x8xf32>
+         from #dist.sharding<@stage0, [{4}, {8:"tp"} ]>
+         to #dist.sharding<@stage1, [{4}, {8} ]>
+    %y = dist.stage 1 "step_stage1" on @stage1(%t)
+         : (tensor<4x8xf32>) -> tensor<4x8xf32>
+    ```
+  }];
+  let arguments = (ins I64Attr:$number, StrAttr:$entry,
+                       FlatSymbolRefAttr:$mesh,
+                       Variadic<AnyRankedTensor>:$inputs);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let assemblyFormat = [{
+    $number $entry `on` $mesh `(` $inputs `)` attr-dict `:`
+    functional-type($inputs, $results)
+  }];
+  let hasVerifier = 1;
+}
+
+def Dist_TransferOp : Dist_Op<"transfer", [Pure,
+    AllTypesMatch<["input", "result"]>]> {
+  let summary = "What a stage made goes to another one";
+  let description = [{
+    Each rank of the other stage receives its box of `to` from ranks that hold
+    parts of it in `from`, point to point, and nothing else.
+
+    Constraints: 1. the operand is a result of a stage on the mesh of `from`;
+    2. `to` is on another mesh, which shares no rank with it; 3. both are legal
+    for the type, and neither is partial; 4. `from` has no halo.
+  }];
+  let arguments = (ins AnyRankedTensor:$input, Dist_ShardingAttr:$from,
+                       Dist_ShardingAttr:$to);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{
+    $input attr-dict `:` type($result) `from` qualified($from) `to`
+    qualified($to)
   }];
   let hasVerifier = 1;
 }

@@ -50,10 +50,10 @@ static LogicalResult verifyLocal(Operation *op, Attribute sharding, Type type,
   auto attr = dyn_cast<dist::ShardingAttr>(sharding);
   if (!attr)
     return op->emitOpError("needs a #dist.sharding ") << end;
-  auto module = op->getParentOfType<ModuleOp>();
-  dist::MeshOp meshOp = module ? dist::getMesh(module) : nullptr;
+  dist::MeshOp meshOp = dist::findMesh(op, attr.getMesh());
   if (!meshOp)
-    return op->emitOpError("needs a dist.mesh in its module");
+    return op->emitOpError("needs a dist.mesh in its module called ")
+           << attr.getMesh();
   Mesh mesh = meshOp.getMesh();
   auto data = attr.toData(mesh);
   if (!data)

@@ -62,15 +62,35 @@ static double mostRuns(const Box &box) {
   return runs;
 }
 
+namespace {
+/// Some factors of a dimension of a box, major first.
+struct Part {
+  const int64_t *sizes;
+  const Interval *intervals;
+  size_t count;
+
+  Part(const Box::Dim &dim, size_t begin, size_t end)
+      : sizes(&dim.sizes[begin]), intervals(&dim.intervals[begin]),
+        count(end - begin) {}
+  Box box() const {
+    return {{{{sizes, sizes + count}, {intervals, intervals + count}}}};
+  }
+};
+} // namespace
+
 /// How many of the elements before `end` are in the box: digit by digit of
 /// `end`, those that have a smaller digit here and the same before it.
-static int64_t ownedBelow(const Box::Dim &dim, int64_t end) {
-  int64_t stride = dim.globalSize(), owned = dim.localSize(), count = 0;
-  for (size_t f = 0; f < dim.sizes.size(); ++f) {
-    const Interval &mine = dim.intervals[f];
-    if (mine.size() == 0)
-      return 0;
-    stride /= dim.sizes[f];
+static int64_t ownedBelow(const Part &part, int64_t end) {
+  int64_t stride = 1, owned = 1, count = 0;
+  for (size_t f = 0; f < part.count; ++f) {
+    stride *= part.sizes[f];
+    owned *= part.intervals[f].size();
+  }
+  if (owned == 0)
+    return 0;
+  for (size_t f = 0; f < part.count; ++f) {
+    const Interval &mine = part.intervals[f];
+    stride /= part.sizes[f];
     owned /= mine.size();
     int64_t digit = end / stride;
     end %= stride;
@@ -81,8 +101,14 @@ static int64_t ownedBelow(const Box::Dim &dim, int64_t end) {
   return count;
 }
 
-/// Elements that are in two boxes of one dimension.
-static int64_t sharedElements(Box few, Box many) {
+/// Elements that are in two parts of one size.
+static int64_t sharedElements(const Part &a, const Part &b) {
+  // A part of one factor is one run.
+  for (auto [one, other] : {std::pair(&a, &b), std::pair(&b, &a)})
+    if (one->count == 1)
+      return ownedBelow(*other, one->intervals[0].end) -
+             ownedBelow(*other, one->intervals[0].begin);
+  Box few = a.box(), many = b.box();
   if (mostRuns(few) > mostRuns(many))
     std::swap(few, many);
   // A dimension of billions in alternating pieces has billions of runs, and
@@ -93,19 +119,12 @@ static int64_t sharedElements(Box few, Box many) {
                                 static_cast<double>(many.numElements()) /
                                 static_cast<double>(few.dims[0].globalSize()));
   int64_t count = 0;
+  const Part all(many.dims[0], 0, many.dims[0].sizes.size());
   forEachRun(few, [&](Run run) {
-    count += ownedBelow(many.dims[0], run.global + run.count) -
-             ownedBelow(many.dims[0], run.global);
+    count +=
+        ownedBelow(all, run.global + run.count) - ownedBelow(all, run.global);
   });
   return count;
-}
-
-/// Factors `begin` to `end` of a dimension of a box.
-static Box partOf(const Box::Dim &dim, size_t begin, size_t end) {
-  auto from = static_cast<std::ptrdiff_t>(begin);
-  auto to = static_cast<std::ptrdiff_t>(end);
-  return {{{{dim.sizes.begin() + from, dim.sizes.begin() + to},
-            {dim.intervals.begin() + from, dim.intervals.begin() + to}}}};
 }
 
 int64_t partita::overlap(const Box::Dim &a, const Box::Dim &b) {
@@ -126,7 +145,7 @@ int64_t partita::overlap(const Box::Dim &a, const Box::Dim &b) {
               std::max(a.intervals[i].begin, b.intervals[j].begin),
           0);
     else
-      count *= sharedElements(partOf(a, i, endA), partOf(b, j, endB));
+      count *= sharedElements(Part(a, i, endA), Part(b, j, endB));
     endA = i;
     endB = j;
   }

@@ -46,6 +46,9 @@ private:
   llvm::DenseMap<mlir::Value, Live> live;
 };
 
+/// Checks how many inputs a user gave.
+Status checkCount(size_t given, size_t expected);
+
 /// Checks an input given by a user: the element type of `type` and the shape.
 Status checkInput(size_t i, const HostTensor &input, mlir::Type type,
                   const std::vector<int64_t> &shape);

@@ -152,7 +152,7 @@ Status interp::checkInput(size_t i, const HostTensor &input, Type type,
   return ok();
 }
 
-static Status checkCount(size_t given, size_t expected) {
+Status interp::checkCount(size_t given, size_t expected) {
   if (given == expected)
     return ok();
   return makeError(ExitCode::InvalidInput, "interp.inputs", "",

@@ -9,9 +9,9 @@
 // Ranks whose local shapes are equal everywhere share one function; where their
 // shards begin is the only difference, and operations that need to know carry a
 // #dist.offset. With shards that divide there is one class, with uneven ones as
-// many as there are combinations of larger and smaller shards. Padding counts as
-// shape: a rank whose windows reach over an end of an image computes something
-// else than one in its middle.
+// many as there are combinations of larger and smaller shards. Padding counts
+// as shape: a rank whose windows reach over an end of an image computes
+// something else than one in its middle.
 //
 //===----------------------------------------------------------------------===//
 
@@ -149,9 +149,10 @@ Value Localizer::buildAllReduce(OpBuilder &builder, dist::SoftmaxMergeOp op,
   for (auto name : op.getAxes().getAsValueRange<StringAttr>())
     from.partialAxes.push_back(reader.mesh().axis(name.str()));
   from.combiner = combiner;
-  auto reduced = rt::CollectiveOp::create(
-      builder, op.getLoc(), local.getType(), builder.getStringAttr("all_reduce"),
-      local, op.getAxes(), reader.attr(from), reader.attr(to));
+  auto reduced = rt::CollectiveOp::create(builder, op.getLoc(), local.getType(),
+                                          builder.getStringAttr("all_reduce"),
+                                          local, op.getAxes(),
+                                          reader.attr(from), reader.attr(to));
   nn::copyIdentity(op, reduced, suffix);
   return reduced;
 }
@@ -190,8 +191,8 @@ void Localizer::buildMerge(OpBuilder &builder, dist::SoftmaxMergeOp op,
   Value total =
       buildAllReduce(builder, op, weight, true, Combiner::Sum, "/weight");
   Value divisor = named(nn::MaxOp::create(builder, loc, total, splat(1e-30)));
-  map.map(op.getResult(), named(nn::DivOp::create(builder, loc, sum,
-                                                  widen(divisor))));
+  map.map(op.getResult(),
+          named(nn::DivOp::create(builder, loc, sum, widen(divisor))));
   Value log = named(nn::LogOp::create(builder, loc, total));
   map.map(op.getResultLse(), named(nn::AddOp::create(builder, loc, top, log)));
 }
@@ -246,6 +247,7 @@ Result<Operation *> Localizer::buildPlanned(OpBuilder &builder, Operation *op,
     return local.localize(builder, operands, results, {offset, beyond});
   NamedAttrList attributes(op->getDiscardableAttrDictionary());
   attributes.erase(dist::strategyAttrName);
+  attributes.erase(dist::stageAttrName);
   return builder.insert(Operation::create(
       op->getLoc(), op->getName(), results, operands,
       attributes.getDictionary(op->getContext()), op->getPropertiesStorage(),
@@ -279,7 +281,8 @@ Status Localizer::buildOp(OpBuilder &builder, Operation *op, IRMapping &map,
   return ok();
 }
 
-Status Localizer::buildClass(unsigned index, const std::vector<int64_t> &ranks) {
+Status Localizer::buildClass(unsigned index,
+                             const std::vector<int64_t> &ranks) {
   localTypes.clear();
   Block &body = entry.getBody().front();
   auto typesOf = [&](ValueRange values) {
@@ -289,17 +292,20 @@ Status Localizer::buildClass(unsigned index, const std::vector<int64_t> &ranks) 
     return types;
   };
   OpBuilder builder(entry);
-  auto type = builder.getFunctionType(
-      typesOf(body.getArguments()),
-      typesOf(body.getTerminator()->getOperands()));
+  auto type =
+      builder.getFunctionType(typesOf(body.getArguments()),
+                              typesOf(body.getTerminator()->getOperands()));
   auto function = func::FuncOp::create(
-      builder, entry.getLoc(), "step_class" + std::to_string(index), type);
+      builder, entry.getLoc(),
+      entry.getName().str() + "_class" + std::to_string(index), type);
   SmallVector<DictionaryAttr> arguments, results;
   entry.getAllArgAttrs(arguments);
   entry.getAllResultAttrs(results);
   function.setAllArgAttrs(arguments);
   function.setAllResultAttrs(results);
   function->setAttr(rt::ranksAttrName, builder.getDenseI64ArrayAttr(ranks));
+  if (Attribute mesh = entry->getAttr(dist::meshAttrName))
+    function->setAttr(dist::meshAttrName, mesh);
   Block *block = function.addEntryBlock();
   IRMapping map;
   map.map(body.getArguments(), block->getArguments());

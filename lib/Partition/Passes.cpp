@@ -6,51 +6,77 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "partita/Partition/Passes.h"
 #include "Shardings.h"
 #include "dialects/rt/RT.h"
-#include "partita/Partition/Partition.h"
-#include "partita/Partition/Passes.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Pass/Pass.h"
+#include "partita/Partition/Partition.h"
 
 using namespace mlir;
 using namespace partita;
 
 namespace partita {
 #define GEN_PASS_DECL
+#define GEN_PASS_DEF_SPLITSTAGES
 #define GEN_PASS_DEF_INSERTRESHARDS
 #define GEN_PASS_DEF_LOWERRESHARDS
 #define GEN_PASS_DEF_LOCALIZE
 #include "lib/Partition/Passes.h.inc"
 } // namespace partita
 
+/// What is partitioned by itself: @step, or a stage.
 struct Partitioner::Impl {
+  struct Part {
+    ShardingReader reader;
+    ReshardPlanner planner;
+  };
   ModuleOp module;
-  ShardingReader reader;
-  ReshardPlanner planner;
+  std::vector<Part> parts;
 };
 
 Partitioner::Partitioner(std::unique_ptr<Impl> impl) : impl(std::move(impl)) {}
 Partitioner::Partitioner(Partitioner &&) noexcept = default;
 Partitioner::~Partitioner() = default;
 
+/// The functions that are partitioned.
+static std::vector<std::string> entriesOf(ModuleOp module) {
+  std::vector<std::string> entries;
+  if (auto step = module.lookupSymbol<func::FuncOp>("step"))
+    for (auto stage : step.getOps<dist::StageOp>())
+      entries.push_back(stage.getEntry().str());
+  if (entries.empty())
+    entries.push_back("step");
+  return entries;
+}
+
 Result<Partitioner> Partitioner::create(ModuleOp module,
                                         const Topology &topology) {
-  PARTITA_TRY(ShardingReader reader, ShardingReader::create(module));
-  ReshardPlanner planner(reader.mesh(),
-                         CollectiveCost(topology, reader.mesh()));
-  return Partitioner(std::unique_ptr<Impl>(
-      new Impl{module, std::move(reader), std::move(planner)}));
+  auto impl = std::make_unique<Impl>();
+  impl->module = module;
+  for (const std::string &entry : entriesOf(module)) {
+    PARTITA_TRY(ShardingReader reader, ShardingReader::create(module, entry));
+    ReshardPlanner planner(reader.mesh(),
+                           CollectiveCost(topology, reader.mesh()));
+    impl->parts.push_back({std::move(reader), std::move(planner)});
+  }
+  return Partitioner(std::move(impl));
 }
 
 Status Partitioner::insertReshards() {
-  return partita::insertReshards(impl->reader, impl->planner);
+  for (Impl::Part &part : impl->parts)
+    PARTITA_CHECK(partita::insertReshards(part.reader, part.planner));
+  return ok();
 }
 Status Partitioner::lowerReshards() {
-  return partita::lowerReshards(impl->reader, impl->planner);
+  for (Impl::Part &part : impl->parts)
+    PARTITA_CHECK(partita::lowerReshards(part.reader, part.planner));
+  return ok();
 }
 Status Partitioner::localize() {
-  return partita::localize(impl->module, impl->reader);
+  for (Impl::Part &part : impl->parts)
+    PARTITA_CHECK(partita::localize(impl->module, part.reader));
+  return ok();
 }
 
 static Status verified(ModuleOp module, const char *step) {
@@ -88,6 +114,14 @@ Status runStep(ModuleOp module, const std::string &text,
   return (partitioner.*step)();
 }
 
+struct SplitStagesPass : partita::impl::SplitStagesBase<SplitStagesPass> {
+  using SplitStagesBase::SplitStagesBase;
+  void runOnOperation() override {
+    if (failedWith(getOperation(), splitStages(getOperation())))
+      signalPassFailure();
+  }
+};
+
 struct InsertReshardsPass
     : partita::impl::InsertReshardsBase<InsertReshardsPass> {
   using InsertReshardsBase::InsertReshardsBase;
@@ -110,8 +144,8 @@ struct LowerReshardsPass : partita::impl::LowerReshardsBase<LowerReshardsPass> {
 struct LocalizePass : partita::impl::LocalizeBase<LocalizePass> {
   using LocalizeBase::LocalizeBase;
   void runOnOperation() override {
-    if (failedWith(getOperation(), runStep(getOperation(), "cpu:1",
-                                           &Partitioner::localize)))
+    if (failedWith(getOperation(),
+                   runStep(getOperation(), "cpu:1", &Partitioner::localize)))
       signalPassFailure();
   }
 };
@@ -119,6 +153,7 @@ struct LocalizePass : partita::impl::LocalizeBase<LocalizePass> {
 } // namespace
 
 void partita::registerPartitionPasses() {
+  PassRegistration<SplitStagesPass>();
   PassRegistration<InsertReshardsPass>();
   PassRegistration<LowerReshardsPass>();
   PassRegistration<LocalizePass>();

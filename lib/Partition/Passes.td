@@ -8,6 +8,25 @@
 
 include "mlir/Pass/PassBase.td"
 
+def SplitStages : Pass<"dist-split-stages", "::mlir::ModuleOp"> {
+  let summary = "Makes a function on a mesh of its own of each stage";
+  let description = [{
+    Precondition: one dist.mesh with an axis pp; a strategy and a stage on every
+    operation of @step. After it, no function sees another stage.
+
+    ```mlir
+    // before
+    %h = nn.relu %x {dist.in_stage = 0, dist.strategy = ..}
+    %y = nn.tanh %h {dist.in_stage = 1, dist.strategy = ..}
+    // after
+    %h = dist.stage 0 "step_stage0" on @stage0(%x)
+    %t = dist.transfer %h : .. from #dist.sharding<@stage0, ..> to ..
+    %y = dist.stage 1 "step_stage1" on @stage1(%t)
+    ```
+  }];
+  let dependentDialects = ["::partita::dist::DistDialect"];
+}
+
 def InsertReshards : Pass<"dist-insert-reshards", "::mlir::ModuleOp"> {
   let summary = "Puts a reshard where a use demands another sharding";
   let description = [{

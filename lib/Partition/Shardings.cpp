@@ -28,18 +28,19 @@ static Error planError(Operation *op, std::string message) {
                    std::move(message), "plan the model again");
 }
 
-Result<ShardingReader> ShardingReader::create(ModuleOp module) {
+Result<ShardingReader> ShardingReader::create(ModuleOp module,
+                                              StringRef entry) {
   ShardingReader reader;
-  dist::MeshOp mesh = dist::getMesh(module);
+  reader.function = module.lookupSymbol<func::FuncOp>(entry);
+  if (!reader.function || !reader.function.getBody().hasOneBlock())
+    return makeError(ExitCode::InvalidInput, "partition.entry", "module",
+                     "there is no function @" + entry.str() + " of one block");
+  dist::MeshOp mesh = dist::meshOf(reader.function);
   if (!mesh)
     return makeError(ExitCode::InvalidInput, "partition.mesh", "module",
                      "there is no dist.mesh", "run the planner first");
   reader.grid = mesh.getMesh();
   reader.ref = FlatSymbolRefAttr::get(mesh.getSymNameAttr());
-  reader.function = module.lookupSymbol<func::FuncOp>("step");
-  if (!reader.function || !reader.function.getBody().hasOneBlock())
-    return makeError(ExitCode::InvalidInput, "partition.entry", "module",
-                     "there is no function @step of one block");
   return reader;
 }
 

@@ -31,7 +31,9 @@ std::string placeOf(mlir::Operation *op);
 /// and applied to its rule once, and most comparisons are of pointers.
 class ShardingReader {
 public:
-  static Result<ShardingReader> create(mlir::ModuleOp module);
+  /// Of the function `entry` and the mesh that it runs on.
+  static Result<ShardingReader> create(mlir::ModuleOp module,
+                                       llvm::StringRef entry);
 
   const Mesh &mesh() const { return grid; }
   mlir::FlatSymbolRefAttr meshRef() const { return ref; }

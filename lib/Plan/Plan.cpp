@@ -62,7 +62,7 @@ static std::string factorName(const ShardingRule &rule, size_t f) {
 }
 
 PlannedOp partita::planOperation(const GraphOp &op, const Strategy &strategy) {
-  PlannedOp planned{op.id, op.kind, op.nodes, {}};
+  PlannedOp planned{op.id, op.kind, op.nodes};
   for (size_t f = 0; f < strategy.factors.size(); ++f)
     if (!strategy.factors[f].isReplicated())
       planned.factors.push_back({factorName(op.rule, f), strategy.factors[f]});
@@ -78,11 +78,14 @@ Plan partita::makePlan(const Graph &graph, const PlanOptions &options,
   plan.mesh = result.mesh;
   plan.microBatches = result.execution.microBatches;
   plan.recompute = result.execution.recompute;
+  plan.schedule = result.execution.schedule;
   if (!result.execution.isPlain())
-    plan.stages = result.stages;
+    plan.chunks = result.chunks;
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     plan.ops.push_back(planOperation(graph.ops[o], result.strategies[o]));
     plan.ops.back().stage = result.execution.stage(o);
+    plan.ops.back().chunk =
+        static_cast<int>(result.execution.chunk(o) / result.execution.stages);
   }
   plan.cost = result.cost;
   plan.residentBytes = result.residentBytes;
@@ -117,6 +120,14 @@ static Result<Strategy> strategyFor(const PlannedOp &planned, const GraphOp &op,
                        "the operation has no factor '" + factor.name + "'",
                        "its rule is " + op.rule.str());
     strategy.factors[f] = factor.parts;
+    for (const FactorSharding &part : factor.parts.factors)
+      for (int axis : part.axes)
+        if (planned.stage < mesh.numStages() &&
+            !mesh.hasAxis(planned.stage, axis))
+          return makeError(ExitCode::InvalidInput, "plan.illegal", where,
+                           "stage " + std::to_string(planned.stage) +
+                               " has no axis '" + mesh.axisNames[axis] + "'",
+                           "its mesh is " + mesh.gridOf(planned.stage).str());
   }
   if (Status legal = checkStrategy(op.rule, strategy, mesh, where); !legal) {
     Error error = legal.takeError();
@@ -126,25 +137,78 @@ static Result<Strategy> strategyFor(const PlannedOp &planned, const GraphOp &op,
   return strategy;
 }
 
-Result<Execution> partita::executionOf(const Plan &plan, const Graph &graph,
-                                       const std::string &place) {
+/// What depends on data goes to later chunks only, and comes back only in the
+/// backward pass.
+static Status checkStageOrder(const Execution &execution, const Graph &graph,
+                              const std::string &place) {
+  std::vector<OpPhase> phases = phasesOf(graph);
+  const std::string part =
+      execution.chunks() > execution.stages ? "chunk" : "stage";
+  std::vector<int> producer(graph.values.size(), -1);
+  for (size_t o = 0; o < graph.ops.size(); ++o) {
+    const GraphOp &op = graph.ops[o];
+    for (int value : op.results)
+      producer[value] = static_cast<int>(o);
+    if (phases[o] != OpPhase::Forward || op.role != OpRole::Compute)
+      continue;
+    for (int value : op.operands) {
+      int from = producer[value];
+      if (phases[from] == OpPhase::Forward &&
+          graph.ops[from].role == OpRole::Compute &&
+          execution.chunk(from) > execution.chunk(o))
+        return makeError(
+            ExitCode::InvalidInput, "plan.stage-order",
+            place + ": operation '" + op.id + "'",
+            "is in " + part + " " + std::to_string(execution.chunk(o)) +
+                " and reads '" + graph.ops[from].id + "' of a later " + part +
+                ", " + std::to_string(execution.chunk(from)),
+            "a " + part + " reads what earlier ones make");
+    }
+  }
+  return ok();
+}
+
+Execution partita::executionOf(const Plan &plan) {
   Execution execution;
-  int axis = plan.mesh.axis(stageAxis);
-  execution.stages = axis < 0 ? 1 : plan.mesh.axisSizes[axis];
+  execution.stages = plan.mesh.numStages();
   execution.microBatches = plan.microBatches;
   execution.recompute = plan.recompute;
-  std::unordered_map<std::string, int> stageOf;
-  for (const PlannedOp &op : plan.ops) {
-    if (op.stage >= execution.stages)
-      return makeError(ExitCode::InvalidInput, "plan.field",
-                       place + ": operation '" + op.id + "'",
-                       "stage " + std::to_string(op.stage) + " of " +
-                           std::to_string(execution.stages),
-                       "stages count from zero along the axis pp");
-    stageOf[op.id] = op.stage;
+  execution.schedule = plan.schedule;
+  return execution;
+}
+
+Result<Execution> partita::executionOf(const Plan &plan, const Graph &graph,
+                                       const std::string &place) {
+  Execution execution = executionOf(plan);
+  const ScheduleShape shape = shapeOf(execution, true);
+  if (Status there = checkShape(shape); !there) {
+    Error error = there.takeError();
+    error.exit = ExitCode::InvalidInput;
+    error.code = "plan.field";
+    error.place = place + ": " + error.place;
+    return error;
   }
-  for (size_t o = 0; execution.stages > 1 && o < graph.ops.size(); ++o)
-    execution.stageOf.push_back(stageOf[graph.ops[o].id]);
+  auto refuse = [&](const PlannedOp &op, const char *what, int number,
+                    int64_t of, const char *hint) {
+    return makeError(
+        ExitCode::InvalidInput, "plan.field",
+        place + ": operation '" + op.id + "'",
+        what + std::to_string(number) + " of " + std::to_string(of), hint);
+  };
+  std::unordered_map<std::string, int> chunkOf;
+  for (const PlannedOp &op : plan.ops) {
+    if (op.stage >= shape.lanes)
+      return refuse(op, "stage ", op.stage, shape.lanes,
+                    "stages count from zero along the axis pp");
+    if (op.chunk >= shape.chunksPerLane)
+      return refuse(op, "chunk ", op.chunk, shape.chunksPerLane,
+                    "chunks of a stage count from zero");
+    chunkOf[op.id] = static_cast<int>(shape.chunkOf(op.stage, op.chunk));
+  }
+  for (size_t o = 0; execution.chunks() > 1 && o < graph.ops.size(); ++o)
+    execution.chunkOf.push_back(chunkOf[graph.ops[o].id]);
+  if (execution.chunks() > 1)
+    PARTITA_CHECK(checkStageOrder(execution, graph, place));
   return execution;
 }
 

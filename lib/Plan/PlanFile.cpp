@@ -86,6 +86,8 @@ static std::string strategiesText(const Plan &plan) {
     text += "]";
     if (op.stage)
       text += ", \"stage\": " + std::to_string(op.stage);
+    if (op.chunk)
+      text += ", \"chunk\": " + std::to_string(op.chunk);
     std::string &factors = known[op.factors];
     if (factors.empty()) {
       Json json = Json::object();
@@ -98,17 +100,35 @@ static std::string strategiesText(const Plan &plan) {
   return text + (plan.ops.empty() ? "}" : "\n  }");
 }
 
+/// The names of the axes that a stage has.
+static Json axesOfStage(const Mesh &mesh, int stage) {
+  Json names = Json::array();
+  for (int axis = 0; axis < mesh.numAxes(); ++axis)
+    if (mesh.axisNames[axis] != stageAxis && mesh.hasAxis(stage, axis))
+      names.push_back(mesh.axisNames[axis]);
+  return names;
+}
+
 static Json executionJson(const Plan &plan) {
   auto both = [](const StageTimes::Time &time) {
     return Json{toSeconds(time.compute), toSeconds(time.communication)};
   };
+  const Execution execution = executionOf(plan);
   Json stages = Json::array();
-  for (const StageTimes &stage : plan.stages)
-    stages.push_back({{"forward_seconds", both(stage.forward)},
-                      {"backward_seconds", both(stage.backward)},
-                      {"once_seconds", both(stage.once)}});
+  for (const StageTimes &chunk : plan.chunks) {
+    int stage = execution.stageOf(static_cast<int>(stages.size()));
+    Json &times = stages.emplace_back();
+    times["forward_seconds"] = both(chunk.forward);
+    times["backward_seconds"] = both(chunk.backward);
+    if (execution.splitsWeight())
+      times["weight_seconds"] = both(chunk.weight);
+    times["once_seconds"] = both(chunk.once);
+    if (!plan.mesh.stageAxes.empty())
+      times["axes"] = axesOfStage(plan.mesh, stage);
+  }
   return {{"micro_batches", plan.microBatches},
           {"recompute", plan.recompute},
+          {"schedule", plan.schedule.str()},
           {"stages", std::move(stages)}};
 }
 
@@ -121,7 +141,7 @@ std::string partita::writePlan(const Plan &plan, const std::string &report) {
   json["mesh"] = Json::object();
   for (int axis = 0; axis < plan.mesh.numAxes(); ++axis)
     json["mesh"][plan.mesh.axisNames[axis]] = plan.mesh.axisSizes[axis];
-  if (plan.microBatches > 1 || plan.recompute || !plan.stages.empty())
+  if (plan.microBatches > 1 || plan.recompute || !plan.chunks.empty())
     json["execution"] = executionJson(plan);
   json["strategies"] = Json::array(); // Replaced below.
   json["predicted"] = {
@@ -364,17 +384,21 @@ static Result<FactorSharding> readPart(const Reader &reader, const Mesh &mesh) {
 
 static Result<PlannedOp> readOp(const std::string &id, const Reader &reader,
                                 const Mesh &mesh) {
-  PARTITA_CHECK(reader.onlyFields({"op", "nodes", "stage", "factors"}));
+  PARTITA_CHECK(
+      reader.onlyFields({"op", "nodes", "stage", "chunk", "factors"}));
   PlannedOp op;
   op.id = id;
   PARTITA_TRY(Reader kind, reader.field("op"));
   PARTITA_TRY(op.kind, kind.string());
   PARTITA_TRY(Reader nodes, reader.field("nodes"));
   PARTITA_TRY(op.nodes, nodes.strings());
-  if (reader.has("stage")) {
-    PARTITA_TRY(Reader stage, reader.field("stage"));
-    PARTITA_TRY(int64_t number, stage.integer(0, 1 << 20));
-    op.stage = static_cast<int>(number);
+  for (auto [name, place] :
+       {std::pair("stage", &op.stage), std::pair("chunk", &op.chunk)}) {
+    if (!reader.has(name))
+      continue;
+    PARTITA_TRY(Reader field, reader.field(name));
+    PARTITA_TRY(int64_t number, field.integer(0, 1 << 20));
+    *place = static_cast<int>(number);
   }
   PARTITA_TRY(Reader factors, reader.field("factors"));
   PARTITA_CHECK(factors.forEach(
@@ -434,24 +458,62 @@ static Status readTimes(const Reader &reader, const std::string &name,
   return ok();
 }
 
+static Result<uint32_t> readStageAxes(const Reader &reader, const Mesh &mesh) {
+  PARTITA_TRY(Reader field, reader.field("axes"));
+  PARTITA_TRY(std::vector<std::string> names, field.strings());
+  uint32_t axes = 0;
+  for (const std::string &name : names) {
+    int axis = mesh.axis(name);
+    if (axis < 0 || name == stageAxis)
+      return field.fail("'" + name + "' is no axis that a stage has");
+    axes |= uint32_t(1) << axis;
+  }
+  return axes;
+}
+
 static Status readExecution(const Reader &reader, Plan &plan) {
-  PARTITA_CHECK(reader.onlyFields({"micro_batches", "recompute", "stages"}));
+  PARTITA_CHECK(
+      reader.onlyFields({"micro_batches", "recompute", "schedule", "stages"}));
   PARTITA_TRY(Reader count, reader.field("micro_batches"));
   PARTITA_TRY(plan.microBatches, count.integer(1, 1 << 20));
   PARTITA_TRY(Reader recompute, reader.field("recompute"));
   PARTITA_TRY(plan.recompute, recompute.boolean());
+  PARTITA_TRY(Reader schedule, reader.field("schedule"));
+  PARTITA_TRY(std::string name, schedule.string());
+  auto choice = ScheduleChoice::parse(name);
+  if (!choice)
+    return schedule.fail("'" + name + "' is no schedule");
+  plan.schedule = *choice;
+  const Execution execution = executionOf(plan);
+  std::vector<uint32_t> axesOfChunks;
   PARTITA_TRY(Reader stages, reader.field("stages"));
-  PARTITA_TRY(
-      plan.stages,
-      stages.list<StageTimes>([](const Reader &item) -> Result<StageTimes> {
-        PARTITA_CHECK(item.onlyFields(
-            {"forward_seconds", "backward_seconds", "once_seconds"}));
-        StageTimes times;
-        PARTITA_CHECK(readTimes(item, "forward_seconds", times.forward));
-        PARTITA_CHECK(readTimes(item, "backward_seconds", times.backward));
-        PARTITA_CHECK(readTimes(item, "once_seconds", times.once));
-        return times;
-      }));
+  PARTITA_TRY(plan.chunks, stages.list<StageTimes>([&](const Reader &item)
+                                                       -> Result<StageTimes> {
+    PARTITA_CHECK(item.onlyFields({"forward_seconds", "backward_seconds",
+                                   "weight_seconds", "once_seconds", "axes"}));
+    if (item.has("axes")) {
+      PARTITA_TRY(uint32_t axes, readStageAxes(item, plan.mesh));
+      axesOfChunks.push_back(axes);
+    }
+    StageTimes times;
+    PARTITA_CHECK(readTimes(item, "forward_seconds", times.forward));
+    PARTITA_CHECK(readTimes(item, "backward_seconds", times.backward));
+    if (execution.splitsWeight())
+      PARTITA_CHECK(readTimes(item, "weight_seconds", times.weight));
+    PARTITA_CHECK(readTimes(item, "once_seconds", times.once));
+    return times;
+  }));
+  if (static_cast<int64_t>(plan.chunks.size()) != execution.chunks())
+    return stages.fail("there are " + std::to_string(execution.chunks()) +
+                       " of them");
+  if (axesOfChunks.empty())
+    return ok();
+  if (axesOfChunks.size() != plan.chunks.size())
+    return stages.fail("not all of them say which axes they have");
+  plan.mesh.stageAxes.assign(execution.stages, 0);
+  for (size_t chunk = 0; chunk < axesOfChunks.size(); ++chunk)
+    plan.mesh.stageAxes[execution.stageOf(static_cast<int>(chunk))] |=
+        axesOfChunks[chunk];
   return ok();
 }
 

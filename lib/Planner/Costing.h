@@ -7,9 +7,10 @@
 //
 // A step of m equal micro-batches through p stages takes, if the stages take
 // equally long, (m + p - 1) / p times what all of them take for one
-// micro-batch, and a p-th of what is done once. So the price of a step is a sum
-// over operations and edges as without stages, with other weights, and one
-// problem has all stages in it.
+// micro-batch, and a p-th of what is done once; with schedules other than 1F1B,
+// other parts, by phase. So the price of a step is a sum over operations and
+// edges as without stages, with other weights, and one problem has all stages
+// in it.
 //
 // To bound steps from below, operations may count by other numbers instead, as
 // those of one stage for each micro-batch and those of others once.
@@ -43,19 +44,18 @@ struct Share {
 struct Costing {
   Execution execution;
   std::vector<OpPhase> phases;
-  Share forward, backward, once;
-  /// By operation: how often what it does for a micro-batch counts, and what it
-  /// does once a step; empty: once.
-  std::vector<int64_t> timesInLoop, timesOnce;
+  Share forward, backward, weight, once;
+  /// By operation: how often what is done at its place counts, in the forward
+  /// pass, in the backward pass with all gradients, and once a step; empty:
+  /// once.
+  std::vector<int64_t> timesForward, timesBackward, timesOnce;
 
   /// Everything runs once.
   explicit Costing(const Graph &graph)
       : phases(graph.ops.size(), OpPhase::Forward) {}
   Costing(const Graph &graph, Execution execution);
 
-  bool isInLoop(size_t op) const {
-    return phases[op] == OpPhase::Forward || phases[op] == OpPhase::Backward;
-  }
+  bool isInLoop(size_t op) const { return partita::isInLoop(phases[op]); }
   Share shareOf(size_t op) const { return shareOf(op, op); }
   Share onceOf(size_t op) const { return times(once, timesOnce, op); }
   /// Of bringing a result of `from` to where `to` reads it, done at the place
@@ -71,8 +71,10 @@ private:
   Share shareOf(size_t op, size_t at) const {
     if (!isInLoop(op))
       return onceOf(at);
-    return times(phases[op] == OpPhase::Forward ? forward : backward,
-                 timesInLoop, at);
+    if (phases[op] == OpPhase::Forward)
+      return times(forward, timesForward, at);
+    return times(phases[op] == OpPhase::Weight ? weight : backward,
+                 timesBackward, at);
   }
   static Share times(Share share, const std::vector<int64_t> &often,
                      size_t op) {
@@ -81,6 +83,9 @@ private:
     return share;
   }
 };
+
+/// No step is shorter than this part of its price.
+double partOfPrice(const Execution &execution, bool hasBackward);
 
 } // namespace partita::planner
 

@@ -9,6 +9,7 @@
 #include "Classes.h"
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <tuple>
 #include <utility>
 
@@ -22,10 +23,29 @@ struct Side {
   const PriceTable *table;
   bool isRow;
   int other;
-  int64_t at(int mine, int theirs) const {
-    return isRow ? table->at(mine, theirs) : table->at(theirs, mine);
-  }
 };
+
+/// The prices of a side, of the values that are left: by value of the variable
+/// at hand, then by value of its neighbour.
+struct Prices {
+  size_t columns;
+  std::vector<int64_t> all;
+  /// By value: where the neighbour makes the edge cheapest. Such places tell
+  /// most pairs apart at once.
+  std::vector<size_t> cheapest;
+  const int64_t *of(size_t value) const { return &all[value * columns]; }
+};
+
+/// The greatest a[x] - b[x] for x < count: where the time goes.
+__attribute__((target_clones("default", "avx2", "avx512f"))) int64_t
+greatestLoss(const int64_t *a, const int64_t *b, size_t count) {
+  int64_t greatest = INT64_MIN;
+  for (size_t x = 0; x < count; ++x) {
+    int64_t loss = a[x] - b[x];
+    greatest = loss > greatest ? loss : greatest;
+  }
+  return greatest;
+}
 
 class Remover {
 public:
@@ -35,8 +55,8 @@ public:
 private:
   bool reduce(int variable);
   std::vector<int> withoutDominated(int variable);
-  bool dominates(int variable, int p, int q) const;
-  void findCheapest(int variable);
+  bool dominates(size_t p, size_t q) const;
+  void findPrices(int variable);
 
   const Problem &problem;
   std::vector<std::vector<Side>> sides;
@@ -47,9 +67,9 @@ private:
   Classes<std::vector<int>> lists;
   std::vector<int> unaryOf, listOf; // by variable
   std::map<std::vector<int64_t>, int> known;
-  /// Of the variable at hand, by side and value: where the neighbour makes the
-  /// edge cheapest. Such places tell most pairs apart at once.
-  std::vector<std::vector<int>> cheapest;
+  /// Of the variable at hand, by value that is left, and by side.
+  std::vector<int64_t> own;
+  std::vector<Prices> prices;
 };
 
 } // namespace
@@ -72,68 +92,74 @@ Remover::Remover(const Problem &problem)
   }
 }
 
-void Remover::findCheapest(int variable) {
-  cheapest.clear();
+void Remover::findPrices(int variable) {
+  own.clear();
+  for (int value : left[variable])
+    own.push_back(problem.unary[variable][value]);
+  prices.clear();
   for (const Side &side : sides[variable]) {
-    std::vector<int> places(problem.unary[variable].size(), 0);
-    for (int value : left[variable]) {
-      int place = left[side.other][0];
-      for (int theirs : left[side.other])
-        if (side.at(value, theirs) < side.at(value, place))
-          place = theirs;
-      places[value] = place;
+    const std::vector<int> &theirs = left[side.other];
+    const int64_t *table = side.table->prices.data();
+    const auto columns = static_cast<size_t>(side.table->columns);
+    Prices &dense = prices.emplace_back();
+    dense.columns = theirs.size();
+    dense.all.reserve(own.size() * theirs.size());
+    for (int mine : left[variable]) {
+      size_t first = dense.all.size();
+      for (int other : theirs)
+        dense.all.push_back(side.isRow ? table[mine * columns + other]
+                                       : table[other * columns + mine]);
+      auto begin = dense.all.begin() + static_cast<std::ptrdiff_t>(first);
+      dense.cheapest.push_back(std::min_element(begin, dense.all.end()) -
+                               begin);
     }
-    cheapest.push_back(std::move(places));
   }
 }
 
-bool Remover::dominates(int variable, int p, int q) const {
+/// Of values by their number among those that are left.
+bool Remover::dominates(size_t p, size_t q) const {
   // Savings where q is forbidden do not pay for losses elsewhere.
   constexpr int64_t most = forbidden / 64;
-  const int64_t limit = problem.unary[variable][q] - problem.unary[variable][p];
+  const int64_t limit = own[q] - own[p];
   // The loss at one place of each edge bounds the greatest losses from below,
   // and rises to them.
   int64_t loss = 0;
-  auto lossAt = [&](const Side &side, int place) {
-    return std::clamp(side.at(p, place) - side.at(q, place), -most, most);
+  auto lossAt = [&](const Prices &side) {
+    size_t place = side.cheapest[q];
+    return std::clamp(side.of(p)[place] - side.of(q)[place], -most, most);
   };
-  for (size_t s = 0; s < sides[variable].size(); ++s)
-    loss += lossAt(sides[variable][s], cheapest[s][q]);
-  for (size_t s = 0; loss <= limit && s < sides[variable].size(); ++s) {
-    const Side &side = sides[variable][s];
-    int64_t greatest = lossAt(side, cheapest[s][q]);
-    for (int theirs : left[side.other]) {
-      int64_t here = lossAt(side, theirs);
-      if (here <= greatest)
-        continue;
-      loss += here - greatest;
-      greatest = here;
-      if (loss > limit)
-        return false;
-    }
+  for (const Prices &side : prices)
+    loss += lossAt(side);
+  for (size_t s = 0; loss <= limit && s < prices.size(); ++s) {
+    const Prices &side = prices[s];
+    int64_t greatest = greatestLoss(side.of(p), side.of(q), side.columns);
+    loss += std::clamp(greatest, -most, most) - lossAt(side);
   }
   return loss <= limit;
 }
 
 std::vector<int> Remover::withoutDominated(int variable) {
-  std::vector<int> values = left[variable];
-  findCheapest(variable);
+  const std::vector<int> &values = left[variable];
+  findPrices(variable);
   // Candidates to stay are tried cheapest first: they dominate most.
-  std::vector<int> order = values;
-  std::sort(order.begin(), order.end(), [&](int a, int b) {
-    return std::make_pair(problem.unary[variable][a], a) <
-           std::make_pair(problem.unary[variable][b], b);
+  std::vector<size_t> order(values.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return std::pair(own[a], a) < std::pair(own[b], b);
   });
-  std::vector<char> gone(problem.unary[variable].size(), 0);
-  for (int p : order) {
+  std::vector<char> gone(values.size(), 0);
+  for (size_t p : order) {
     if (gone[p])
       continue;
-    for (int q : order)
-      if (q != p && !gone[q] && dominates(variable, p, q))
+    for (size_t q : order)
+      if (q != p && !gone[q] && dominates(p, q))
         gone[q] = 1;
   }
-  std::erase_if(values, [&](int value) { return gone[value] != 0; });
-  return values;
+  std::vector<int> stay;
+  for (size_t v = 0; v < values.size(); ++v)
+    if (!gone[v])
+      stay.push_back(values[v]);
+  return stay;
 }
 
 /// Removes what is dominated among the values of `variable`; whether anything

@@ -7,7 +7,9 @@
 
 #include "Dual.h"
 #include "Classes.h"
+#include "LeastSums.h"
 #include <algorithm>
+#include <bit>
 #include <numeric>
 
 using namespace partita;
@@ -77,16 +79,43 @@ private:
   std::vector<int> order; // of nodes
   std::vector<Table> tables;
   std::map<const PriceTable *, Transposed> cut;
-  std::vector<int64_t> room;
+  std::vector<int64_t> room, given;
 };
 
-/// least[x] = min(least[x], prices[x] - less) for x < count: where the time
-/// goes.
+__attribute__((target_clones("default", "avx2", "avx512f"))) int64_t
+leastOf(const std::vector<int64_t> &prices) {
+  int64_t least = INT64_MAX;
+  for (int64_t price : prices)
+    least = price < least ? price : least;
+  return least;
+}
+
+/// into[x] += times * from[x] for x < count.
 __attribute__((target_clones("default", "avx2", "avx512f"))) void
-takeLeast(const int64_t *prices, int64_t less, size_t count, int64_t *least) {
+addTimes(int64_t times, const int64_t *from, size_t count, int64_t *into) {
+  for (size_t x = 0; x < count; ++x)
+    into[x] += times * from[x];
+}
+
+/// parts[x] = min(parts[x], (prices[x] - least) / shares) for x < count, where
+/// nothing is less than `least`. Divisions take most of the time: a little less
+/// is as good.
+__attribute__((target_clones("default", "avx2", "avx512f"))) void
+takeParts(const int64_t *prices, int64_t least, int64_t shares, size_t count,
+          int64_t *parts) {
+  const int shift = std::bit_width(static_cast<uint64_t>(shares - 1));
+  if (int64_t(1) << shift == shares) {
+    for (size_t x = 0; x < count; ++x) {
+      int64_t part = (prices[x] - least) >> shift;
+      parts[x] = part < parts[x] ? part : parts[x];
+    }
+    return;
+  }
+  const double each = (1 - 1e-12) / static_cast<double>(shares);
   for (size_t x = 0; x < count; ++x) {
-    int64_t rest = prices[x] - less;
-    least[x] = rest < least[x] ? rest : least[x];
+    auto part =
+        static_cast<int64_t>(static_cast<double>(prices[x] - least) * each);
+    parts[x] = part < parts[x] ? part : parts[x];
   }
 }
 
@@ -217,12 +246,11 @@ void Messages::collect(int number, int side) {
   size_t count = mine.size();
   room.assign(count, INT64_MAX);
   for (size_t y = 0; y < theirs.size(); ++y, prices += count)
-    takeLeast(prices, theirs[y], count, room.data());
+    takeSums(-theirs[y], prices, static_cast<int64_t>(count), room.data());
   for (size_t x = 0; x < count; ++x)
     std::swap(mine[x], room[x]), room[x] = mine[x] - room[x];
   for (auto [node, times] : table.nodes[side])
-    for (size_t x = 0; x < count; ++x)
-      nodes[node].prices[x] += times * room[x];
+    addTimes(times, room.data(), count, nodes[node].prices.data());
 }
 
 /// Gives a table `parts`, as far as the other variables can that share its
@@ -231,21 +259,18 @@ void Messages::give(Node &node, const End &end,
                     const std::vector<int64_t> &parts) {
   Table &table = tables[end.table];
   const auto &sharers = table.nodes[end.side];
-  std::vector<int64_t> given = parts;
+  given.assign(parts.begin(), parts.end());
   for (auto [number, times] : sharers) {
     const Node &other = nodes[number];
     if (&other == &node)
       continue;
-    int64_t least = *std::min_element(other.prices.begin(), other.prices.end());
-    int64_t shares = std::max(other.later, other.earlier);
-    for (size_t x = 0; x < given.size(); ++x)
-      given[x] = std::min(given[x], (other.prices[x] - least) / shares);
+    int64_t least = leastOf(other.prices);
+    takeParts(other.prices.data(), least, std::max(other.later, other.earlier),
+              given.size(), given.data());
   }
-  for (size_t x = 0; x < given.size(); ++x)
-    table.messages[end.side][x] -= given[x];
+  addTimes(-1, given.data(), given.size(), table.messages[end.side].data());
   for (auto [number, times] : sharers)
-    for (size_t x = 0; x < given.size(); ++x)
-      nodes[number].prices[x] -= times * given[x];
+    addTimes(-times, given.data(), given.size(), nodes[number].prices.data());
 }
 
 /// With `excess`, everything is collected, and what values have above the least
@@ -258,17 +283,17 @@ void Messages::pass(bool forward, std::vector<std::vector<int64_t>> *excess) {
     for (const End &end : node.ends)
       if (excess || isLater(node, end) != forward)
         collect(end.table, end.side);
-    int64_t least = *std::min_element(node.prices.begin(), node.prices.end());
-    parts.clear();
-    for (int64_t price : node.prices)
-      parts.push_back(price - least);
-    if (excess)
+    int64_t least = leastOf(node.prices);
+    if (excess) {
+      parts.assign(node.prices.size(), INT64_MAX);
+      takeParts(node.prices.data(), least, 1, parts.size(), parts.data());
       (*excess)[number] = parts;
+    }
     if (node.ends.empty())
       continue;
-    int64_t shares = std::max(node.later, node.earlier);
-    for (int64_t &part : parts)
-      part /= shares;
+    parts.assign(node.prices.size(), INT64_MAX);
+    takeParts(node.prices.data(), least, std::max(node.later, node.earlier),
+              parts.size(), parts.data());
     for (const End &end : node.ends)
       if (isLater(node, end) == forward)
         give(node, end, parts);
@@ -278,19 +303,18 @@ void Messages::pass(bool forward, std::vector<std::vector<int64_t>> *excess) {
 int64_t Messages::bound() const {
   __int128 sum = 0;
   for (const Node &node : nodes)
-    sum += static_cast<__int128>(node.copies) *
-           *std::min_element(node.prices.begin(), node.prices.end());
+    sum += static_cast<__int128>(node.copies) * leastOf(node.prices);
   for (const Table &table : tables) {
     const std::vector<int64_t> &columns = table.messages[1];
-    std::vector<int64_t> leastOf(columns.size(), INT64_MAX);
+    std::vector<int64_t> sums(columns.size(), INT64_MAX);
     const int64_t *prices = table.byRow->data();
     for (int64_t row : table.messages[0]) {
-      takeLeast(prices, row, columns.size(), leastOf.data());
+      takeSums(-row, prices, static_cast<int64_t>(columns.size()), sums.data());
       prices += columns.size();
     }
     int64_t least = INT64_MAX;
     for (size_t x = 0; x < columns.size(); ++x)
-      least = std::min(least, leastOf[x] - columns[x]);
+      least = std::min(least, sums[x] - columns[x]);
     sum += static_cast<__int128>(table.copies) * least;
   }
   return static_cast<int64_t>(

@@ -28,11 +28,12 @@ public:
   Evaluator(const Graph &graph, const Topology &topology, const Mesh &mesh,
             const std::vector<Strategy> &strategies, const Execution &execution)
       : graph(graph), mesh(stageOf(mesh)), strategies(strategies),
-        execution(execution), phases(phasesOf(graph)),
-        collectives(topology, this->mesh), betweenStages(topology, mesh),
+        execution(execution), phases(phasesOf(graph, execution)),
+        collectives(topology, this->mesh),
+        betweenStages(topology, evenStages(mesh)),
         kernels(topology), reshard(this->mesh, collectives),
-        uses(graph.values.size()), stages(execution.stages) {}
-  Result<PlanCost> run(std::vector<StageTimes> *stageTimes);
+        uses(graph.values.size()), chunks(execution.chunks()) {}
+  Result<PlanCost> run(std::vector<StageTimes> *times);
   /// By operation, of a step.
   std::vector<PlanCost> parts;
 
@@ -61,7 +62,7 @@ private:
   std::map<std::tuple<DType, Sharding, Sharding>, int64_t> prices;
   /// By value: operations and operand numbers.
   std::vector<std::vector<std::pair<size_t, size_t>>> uses;
-  std::vector<StageTimes> stages;
+  std::vector<StageTimes> chunks;
   int64_t load = 0;
 };
 } // namespace
@@ -123,12 +124,13 @@ Result<int64_t> Evaluator::pathTime(DType dtype, const Sharding &from,
   return it->second;
 }
 
-/// What `op` does as often as `asIn` runs adds to these times of its stage.
+/// What `op` does as often as `asIn` runs adds to these times of its chunk.
 StageTimes::Time &Evaluator::timesOf(size_t op, size_t asIn) {
-  StageTimes &stage = stages[execution.stage(op)];
-  return phases[asIn] == OpPhase::Forward    ? stage.forward
-         : phases[asIn] == OpPhase::Backward ? stage.backward
-                                             : stage.once;
+  StageTimes &chunk = chunks[execution.chunk(op)];
+  return phases[asIn] == OpPhase::Forward    ? chunk.forward
+         : phases[asIn] == OpPhase::Backward ? chunk.backward
+         : phases[asIn] == OpPhase::Weight   ? chunk.weight
+                                             : chunk.once;
 }
 
 /// How often a step has an operation.
@@ -137,6 +139,7 @@ int64_t Evaluator::runsOf(size_t op) const {
   case OpPhase::Forward:
     return execution.microBatches * (execution.recompute ? 2 : 1);
   case OpPhase::Backward:
+  case OpPhase::Weight:
     return execution.microBatches;
   case OpPhase::Once:
   case OpPhase::Update:
@@ -153,10 +156,6 @@ void Evaluator::addTraffic(size_t maker, size_t op, size_t asIn, bool atLoad,
     parts[maker].load += time;
   else
     parts[maker].communication += time * runsOf(asIn);
-}
-
-static bool isInLoop(OpPhase phase) {
-  return phase == OpPhase::Forward || phase == OpPhase::Backward;
 }
 
 /// Where values come from that are the same for all micro-batches but are read
@@ -186,7 +185,9 @@ int64_t Evaluator::transferTime(int number, size_t op) const {
 
 /// The reshards of one value belong to the step, unless producer and users all
 /// run at load. A reshard runs as often as the use that asks for it, but a
-/// value that is computed once a step is brought to its place once.
+/// value that is computed once a step is brought to its place once. What
+/// several share is there for the first of them: a forward pass before a
+/// backward pass, that before gradients that are split off.
 Status Evaluator::addTraffic(int number, size_t producer, size_t result) {
   struct Demand {
     Sharding sharding;
@@ -208,7 +209,8 @@ Status Evaluator::addTraffic(int number, size_t producer, size_t result) {
     bool inLoop =
         isInLoop(phases[op]) && (!once || isStored(graph.ops[producer]));
     size_t asIn = inLoop ? op : once ? producer : op;
-    if (inLoop && (!isInLoop(phases[oftenest]) || oftenest == producer))
+    if (inLoop && (!isInLoop(phases[oftenest]) || oftenest == producer ||
+                   phases[op] < phases[oftenest]))
       oftenest = op;
     auto it =
         std::find_if(demands.begin(), demands.end(), [&](const Demand &demand) {
@@ -232,16 +234,24 @@ Status Evaluator::addTraffic(int number, size_t producer, size_t result) {
     PARTITA_TRY(int64_t time, pathTime(value.dtype, have, shared));
     addTraffic(producer, producer, oftenest, allAtLoad, time);
   }
-  std::vector<char> received(execution.stages, 0);
+  // By stage, who gets it first.
+  std::vector<const Demand *> receivers(execution.stages, nullptr);
+  auto rank = [&](const Demand &demand) {
+    OpPhase phase = phases[demand.asIn];
+    return isInLoop(phase) ? phase : OpPhase::Update;
+  };
   for (const Demand &demand : demands) {
     PARTITA_TRY(int64_t time, pathTime(value.dtype, shared, demand.sharding));
     addTraffic(producer, demand.op, demand.asIn, demand.atLoad, time);
-    int stage = execution.stage(demand.op);
-    if (stage == execution.stage(producer) || received[stage]++)
-      continue;
-    addTraffic(producer, demand.op, demand.asIn, false,
-               transferTime(number, demand.op));
+    const Demand *&receiver = receivers[execution.stage(demand.op)];
+    if (!receiver || rank(demand) < rank(*receiver))
+      receiver = &demand;
   }
+  receivers[execution.stage(producer)] = nullptr;
+  for (const Demand *receiver : receivers)
+    if (receiver)
+      addTraffic(producer, receiver->op, receiver->asIn, false,
+                 transferTime(number, receiver->op));
   return ok();
 }
 
@@ -258,7 +268,7 @@ Status Evaluator::addReturn(size_t number) {
                        canonical(resultSharding(graph.ops[number].rule,
                                                 strategies[number], 0),
                                  mesh)));
-  stages[execution.stage(number)].once.communication += time;
+  chunks[execution.chunk(number)].once.communication += time;
   parts[number].communication += time;
   return ok();
 }
@@ -266,38 +276,30 @@ Status Evaluator::addReturn(size_t number) {
 /// Of the stage that does most.
 PlanCost Evaluator::total() const {
   PlanCost cost;
-  const int64_t m = execution.microBatches;
-  for (const StageTimes &stage : stages) {
-    int64_t compute = m * (stage.forward.compute + stage.backward.compute) +
-                      stage.once.compute;
-    int64_t communication =
-        m * (stage.forward.communication + stage.backward.communication) +
-        stage.once.communication;
-    if (compute + communication > cost.step()) {
-      cost.compute = compute;
-      cost.communication = communication;
+  for (const StageTimes &stage : timesOfStages(execution, chunks)) {
+    StageTimes::Time sum = stage.once;
+    for (const StageTimes::Time &time :
+         {stage.forward, stage.backward, stage.weight}) {
+      sum.compute += execution.microBatches * time.compute;
+      sum.communication += execution.microBatches * time.communication;
+    }
+    if (sum.sum() > cost.step()) {
+      cost.compute = sum.compute;
+      cost.communication = sum.communication;
     }
   }
-  cost.idle = stepTime(stages, m) - cost.step();
+  cost.idle = stepTime(execution, chunks) - cost.step();
   cost.load = load;
   return cost;
 }
 
-Result<PlanCost> Evaluator::run(std::vector<StageTimes> *stageTimes) {
+Result<PlanCost> Evaluator::run(std::vector<StageTimes> *times) {
   if (strategies.size() != graph.ops.size())
     return makeError(ExitCode::InvalidInput, "plan.illegal", "plan",
                      "the plan has " + std::to_string(strategies.size()) +
                          " strategies for " + std::to_string(graph.ops.size()) +
                          " operations");
-  // Each micro-batch in each stage is simulated.
-  constexpr int64_t most = int64_t(1) << 22;
-  if (execution.microBatches > most / execution.stages)
-    return makeError(ExitCode::Usage, "plan.micro-batches",
-                     "--micro-batches " +
-                         std::to_string(execution.microBatches),
-                     "there are more than " + std::to_string(most) +
-                         " in all stages together",
-                     "fewer micro-batches");
+  PARTITA_CHECK(checkShape(shapeOf(execution, true)));
   parts.assign(graph.ops.size(), {});
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     const GraphOp &op = graph.ops[o];
@@ -322,12 +324,12 @@ Result<PlanCost> Evaluator::run(std::vector<StageTimes> *stageTimes) {
   for (size_t o = 0; o < graph.ops.size(); ++o)
     PARTITA_CHECK(addReturn(o));
   if (execution.recompute)
-    for (StageTimes &stage : stages) {
-      stage.backward.compute += stage.forward.compute;
-      stage.backward.communication += stage.forward.communication;
+    for (StageTimes &chunk : chunks) {
+      chunk.backward.compute += chunk.forward.compute;
+      chunk.backward.communication += chunk.forward.communication;
     }
-  if (stageTimes)
-    *stageTimes = stages;
+  if (times)
+    *times = chunks;
   return total();
 }
 
@@ -335,9 +337,9 @@ Result<PlanCost> partita::evaluate(const Graph &graph, const Topology &topology,
                                    const Mesh &mesh,
                                    const std::vector<Strategy> &strategies,
                                    const Execution &execution,
-                                   std::vector<StageTimes> *stages) {
+                                   std::vector<StageTimes> *times) {
   PARTITA_CHECK(checkGraph(graph));
-  return Evaluator(graph, topology, mesh, strategies, execution).run(stages);
+  return Evaluator(graph, topology, mesh, strategies, execution).run(times);
 }
 
 Result<std::vector<PlanCost>> partita::evaluateParts(

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "partita/Planner/Execution.h"
+#include "Segments.h"
 #include <algorithm>
 
 using namespace partita;
@@ -37,9 +38,52 @@ std::vector<OpPhase> partita::phasesOf(const Graph &graph) {
   return phases;
 }
 
+std::vector<OpPhase> partita::phasesOf(const Graph &graph,
+                                       const Execution &execution) {
+  std::vector<OpPhase> phases = phasesOf(graph);
+  if (!execution.splitsWeight())
+    return phases;
+  const std::vector<OpPhase> whole = phases;
+  const planner::Segments segments(graph, whole);
+  // By value: something of the backward pass that is not split off reads it, or
+  // another layer.
+  using Layer = std::pair<int, int>;
+  std::vector<std::vector<Layer>> layersOf(graph.values.size());
+  std::vector<char> isNeeded(graph.values.size(), 0);
+  for (size_t o = graph.ops.size(); o-- > 0;) {
+    const GraphOp &op = graph.ops[o];
+    if (phases[o] != OpPhase::Backward)
+      continue;
+    const Layer layer{execution.chunk(o), segments.segmentOf()[o]};
+    bool needed = false;
+    for (int value : op.results) {
+      needed |= isNeeded[value];
+      for (const Layer &other : layersOf[value])
+        needed |= other != layer;
+    }
+    if (!needed)
+      phases[o] = OpPhase::Weight;
+    for (int value : op.operands) {
+      isNeeded[value] |= needed;
+      layersOf[value].push_back(layer);
+    }
+  }
+  return phases;
+}
+
+int Execution::stageOf(int chunk) const {
+  return static_cast<int>(shapeOf(*this, true).laneOf(chunk));
+}
+
+Mesh partita::evenStages(Mesh mesh) {
+  mesh.stageAxes.clear();
+  return mesh;
+}
+
 Mesh partita::stageOf(Mesh mesh) {
   if (int axis = mesh.axis(stageAxis); axis >= 0)
     mesh.axisSizes[axis] = 1;
+  mesh.stageAxes.clear();
   return mesh;
 }
 
@@ -54,6 +98,8 @@ public:
   Splitter(const Graph &graph, int64_t count)
       : graph(graph), count(count), isBatch(graph.values.size()) {}
   Result<Graph> run();
+  /// After run().
+  std::vector<Strategy> strategies;
 
 private:
   Error refusal(const std::string &what) const {
@@ -147,6 +193,10 @@ Status Splitter::follow() {
   }
   for (GraphOp &op : graph.ops) {
     PARTITA_TRY(std::vector<char> split, splitFactors(op));
+    Strategy &strategy = strategies.emplace_back(Strategy::replicated(op.rule));
+    for (size_t f = 0; f < split.size(); ++f)
+      if (split[f])
+        strategy.factors[f].factors = {{op.rule.factors[f].size, {0}}};
     for (size_t f = 0; f < split.size(); ++f)
       if (split[f])
         op.rule.factors[f].size /= count;
@@ -194,60 +244,71 @@ Result<Graph> partita::microBatched(const Graph &graph, int64_t count) {
   return Splitter(graph, count).run();
 }
 
+Result<std::vector<Strategy>> partita::microBatchStrategies(const Graph &graph,
+                                                            int64_t count) {
+  Splitter splitter(graph, count);
+  PARTITA_TRY(Graph cut, splitter.run());
+  return std::move(splitter.strategies);
+}
+
 //===----------------------------------------------------------------------===//
 // Time
 //===----------------------------------------------------------------------===//
 
-int64_t partita::inFlight(const Execution &execution, int stage) {
-  return std::min(execution.microBatches, execution.stages - stage);
+ScheduleShape partita::shapeOf(const Execution &execution, bool backward) {
+  ScheduleShape shape;
+  shape.kind = execution.schedule.kind;
+  shape.lanes = execution.stages;
+  shape.chunksPerLane = execution.schedule.chunksPerLane;
+  shape.microBatches = execution.microBatches;
+  shape.backward = backward;
+  // Of transformers, about: backward passes of attention take longer.
+  shape.units[0] = 3;
+  shape.units[1] = execution.recompute ? 7 : 4;
+  shape.units[2] = 4;
+  return shape;
 }
 
-int64_t partita::stepTime(const std::vector<StageTimes> &stages,
-                          int64_t microBatches) {
-  const size_t count = stages.size();
+static Schedule scheduleOf(const Execution &execution, bool backward) {
+  auto schedule = makeSchedule(shapeOf(execution, backward));
+  assert(schedule && "there is a schedule of each execution");
+  return std::move(*schedule);
+}
+
+std::vector<Kept> partita::keptMost(const Execution &execution) {
+  return keptMost(scheduleOf(execution, true));
+}
+
+StageTimes &StageTimes::operator+=(const StageTimes &other) {
+  forward += other.forward;
+  backward += other.backward;
+  weight += other.weight;
+  once += other.once;
+  return *this;
+}
+
+std::vector<StageTimes>
+partita::timesOfStages(const Execution &execution,
+                       const std::vector<StageTimes> &times) {
+  std::vector<StageTimes> stages(execution.stages);
+  for (int chunk = 0; chunk < static_cast<int>(times.size()); ++chunk)
+    stages[execution.stageOf(chunk)] += times[chunk];
+  return stages;
+}
+
+int64_t partita::stepTime(const Execution &execution,
+                          const std::vector<StageTimes> &times) {
   bool backward = false;
-  for (const StageTimes &stage : stages)
-    backward |= stage.backward.sum() > 0;
-  // By stage: what it has done, and when it is free.
-  std::vector<int64_t> forwards(count, 0), backwards(count, 0), free(count, 0);
-  // When stage s has ended forward or backward pass k.
-  std::vector<std::vector<int64_t>> ended(count), returned(count);
-  int64_t left =
-      static_cast<int64_t>(count) * microBatches * (backward ? 2 : 1);
-  while (left > 0) {
-    bool moved = false;
-    for (size_t s = 0; s < count; ++s)
-      while (true) {
-        int64_t f = forwards[s], b = backwards[s];
-        int64_t most = static_cast<int64_t>(count - s);
-        bool mayForward = f < microBatches && (!backward || f - b < most);
-        bool wantsBackward = backward && b < f && !mayForward;
-        if (mayForward) {
-          if (s > 0 && static_cast<int64_t>(ended[s - 1].size()) <= f)
-            break;
-          int64_t ready = s > 0 ? ended[s - 1][f] : 0;
-          free[s] = std::max(free[s], ready) + stages[s].forward.sum();
-          ended[s].push_back(free[s]);
-          ++forwards[s];
-        } else if (wantsBackward) {
-          if (s + 1 < count &&
-              static_cast<int64_t>(returned[s + 1].size()) <= b)
-            break;
-          int64_t ready = s + 1 < count ? returned[s + 1][b] : ended[s][b];
-          free[s] = std::max(free[s], ready) + stages[s].backward.sum();
-          returned[s].push_back(free[s]);
-          ++backwards[s];
-        } else {
-          break;
-        }
-        moved = true;
-        --left;
-      }
-    if (!moved)
-      break; // Cannot be: stages wait for earlier work only.
+  std::vector<ChunkTimes> ofChunks;
+  for (const StageTimes &chunk : times) {
+    backward |= chunk.backward.sum() + chunk.weight.sum() > 0;
+    ofChunks.push_back(
+        {chunk.forward.sum(), chunk.backward.sum(), chunk.weight.sum()});
   }
+  auto spans = simulate(scheduleOf(execution, backward), ofChunks);
+  const std::vector<StageTimes> stages = timesOfStages(execution, times);
   int64_t end = 0;
-  for (size_t s = 0; s < count; ++s)
-    end = std::max(end, free[s] + stages[s].once.sum());
+  for (size_t s = 0; s < stages.size(); ++s)
+    end = std::max(end, (*spans)[s].end + stages[s].once.sum());
   return end;
 }

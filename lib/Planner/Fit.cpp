@@ -178,6 +178,9 @@ Status Fitter::findPrice() {
   for (int step = 0; step < maxSteps && price <= most; ++step) {
     PARTITA_TRY(Solution solution, solveAt(price));
     atLeast = std::max(atLeast, solution.bound - toPicoseconds(price * limit));
+    fitted.beaten = rough && atLeast >= toBeat;
+    if (fitted.beaten)
+      return ok();
     size_t before = tight.size();
     bool fits = judge(solution.values);
     int64_t found = solution.price;
@@ -289,6 +292,10 @@ static Result<Fitted> solveOnce(const Model &model, const MemoryRows *rows,
   first.workLimit = std::min(options.workLimit, options.easyLimit);
   PARTITA_TRY(fitted.solution, solved(model.objective, first));
   fitted.fits = true;
+  // Memory only makes a plan slower.
+  fitted.beaten = rough && fitted.solution.price >= toBeat;
+  if (fitted.beaten)
+    return fitted;
   if (rows && fitted.solution.price < forbidden)
     PARTITA_CHECK(
         Fitter(model, *rows, limit, toBeat, options, rough, fitted).run());
@@ -312,11 +319,9 @@ public:
   Status run();
 
 private:
-  /// A part of the step that is not worth another look.
-  static constexpr int64_t small = 500;
   bool isEnough() const {
-    return time - fitted.bound <= time / small || fitted.beaten ||
-           options.isInterrupted();
+    int64_t step = std::min(time, toBeat);
+    return step - fitted.bound <= hardlyMore(step) || options.isInterrupted();
   }
   Result<int64_t> tryTuples(const Sharing &sharing);
 
@@ -382,9 +387,9 @@ Status Refiner::run() {
     preferTime(sharing->model);
     PARTITA_TRY(int64_t missing, tryTuples(*sharing));
     // Again with more layouts, or where a better plan leaves fewer values.
-    if (missing > time / small && layouts < mostLayouts)
+    if (missing > hardlyMore(time) && layouts < mostLayouts)
       ++layouts;
-    else if (last - time <= time / small)
+    else if (last - time <= hardlyMore(time))
       break;
   }
   // A shorter step is worth other prices if it is so much shorter.
@@ -398,13 +403,20 @@ Status Refiner::run() {
   return ok();
 }
 
+Status planner::refine(const Model &model, const MemoryRows *rows,
+                       int64_t limit, int64_t toBeat,
+                       const SolverOptions &options, Fitted &fitted) {
+  if (fitted.beaten || !fitted.fits || fitted.solution.price >= forbidden)
+    return ok();
+  return Refiner(model, rows, limit, toBeat, options, fitted).run();
+}
+
 Result<Fitted> planner::solveWithin(const Model &model, const MemoryRows *rows,
                                     int64_t limit, int64_t toBeat,
                                     const SolverOptions &options, Care care) {
   PARTITA_TRY(Fitted fitted, solveOnce(model, rows, limit, toBeat, options,
                                        care == Care::Rough));
-  if (care == Care::Best && !fitted.beaten && fitted.fits &&
-      fitted.solution.price < forbidden)
-    PARTITA_CHECK(Refiner(model, rows, limit, toBeat, options, fitted).run());
+  if (care == Care::Best)
+    PARTITA_CHECK(refine(model, rows, limit, toBeat, options, fitted));
   return fitted;
 }

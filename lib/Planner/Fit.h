@@ -43,9 +43,12 @@ struct Fitted {
 };
 
 /// How closely a plan is looked for. Rough: within a percent or so where the
-/// limit binds, without a bound. Good: with a bound. Best: again where plan and
-/// bound are apart, which takes long for training steps.
+/// limit binds, without a bound; what is no better than the one to beat by its
+/// price is left alone. Good: with a bound. Best: refined.
 enum class Care : uint8_t { Rough, Good, Best };
+
+/// A part of a step that is not worth another look.
+inline int64_t hardlyMore(int64_t step) { return step / 500; }
 
 /// The best of `model` whose rows are at most `limit`, as far as it may take a
 /// shorter step than `toBeat`. Without `rows` everything fits. Errors: those of
@@ -54,6 +57,13 @@ Result<Fitted> solveWithin(const Model &model, const MemoryRows *rows,
                            int64_t limit, int64_t toBeat,
                            const SolverOptions &options,
                            Care care = Care::Best);
+
+/// Looks again where plan and bound are apart, with prices that know what uses
+/// share. Takes long for training steps. `fitted` is what solveWithin() found
+/// for the same; its bound may rise, and its plan become a better one. Errors:
+/// as there.
+Status refine(const Model &model, const MemoryRows *rows, int64_t limit,
+              int64_t toBeat, const SolverOptions &options, Fitted &fitted);
 
 } // namespace partita::planner
 

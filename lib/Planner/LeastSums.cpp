@@ -12,9 +12,9 @@
 using namespace partita;
 using namespace partita::planner;
 
-/// least[y] = min(least[y], add + a[y]) for y < count.
-__attribute__((target_clones("default", "avx2", "avx512f"))) static void
-takeSums(int64_t add, const int64_t *a, int64_t count, int64_t *least) {
+__attribute__((target_clones("default", "avx2", "avx512f"))) void
+planner::takeSums(int64_t add, const int64_t *a, int64_t count,
+                  int64_t *least) {
   for (int64_t y = 0; y < count; ++y) {
     int64_t sum = add + a[y];
     least[y] = sum < least[y] ? sum : least[y];
@@ -23,8 +23,8 @@ takeSums(int64_t add, const int64_t *a, int64_t count, int64_t *least) {
 
 /// The same for two terms.
 __attribute__((target_clones("default", "avx2", "avx512f"))) static void
-takeSums(int64_t add, const int64_t *a, const int64_t *b, int64_t count,
-         int64_t *least) {
+takeSumsOfTwo(int64_t add, const int64_t *a, const int64_t *b, int64_t count,
+              int64_t *least) {
   for (int64_t y = 0; y < count; ++y) {
     int64_t sum = add + a[y] + b[y];
     least[y] = sum < least[y] ? sum : least[y];
@@ -131,7 +131,7 @@ std::vector<int64_t> planner::leastSums(const std::vector<int64_t> &unary,
       if (wide == 1) {
         takeSums(sum, at(narrow), count, least);
       } else if (wide == 2) {
-        takeSums(sum, at(narrow), at(narrow + 1), count, least);
+        takeSumsOfTwo(sum, at(narrow), at(narrow + 1), count, least);
       } else {
         std::copy_n(at(narrow), count, several.data());
         for (size_t t = narrow + 1; t < order.size(); ++t)

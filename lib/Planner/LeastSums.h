@@ -19,6 +19,10 @@
 
 namespace partita::planner {
 
+/// least[y] = min(least[y], add + a[y]) for y < count, in the vectors that the
+/// machine has.
+void takeSums(int64_t add, const int64_t *a, int64_t count, int64_t *least);
+
 /// A dense function as the step sees it: how far apart neighbouring values of
 /// the variable that goes are, and of each that stays; zero for those that it
 /// does not have.

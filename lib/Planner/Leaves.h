@@ -6,9 +6,9 @@
 //===----------------------------------------------------------------------===//
 //
 // A leaf of the search is a mesh and a way to execute: stages, micro-batches,
-// recomputation, and the cut. Its plans differ in strategies alone. To solve
-// one takes seconds, so each is probed first: a bound comes from parts of the
-// model, equal ones once.
+// recomputation, the schedule, and the cut. Its plans differ in strategies
+// alone. To solve one takes seconds, so each is probed first: a bound comes
+// from parts of the model, equal ones once.
 //
 // The bound. Let stage j take t_j for a micro-batch, forward and backward, and
 // o_j for what it does once a step. Stage s waits for a micro-batch that goes
@@ -19,12 +19,22 @@
 //
 // for each s, which is tight where no later stage takes longer. Without a
 // backward pass micro-batches go on instead: all j other than s count, and the
-// o of the last stage. Each operation has a number in such a sum: how often
-// what it does counts. The sum is least where each window of the model
-// (Segments.h) is least, whatever lies around it.
+// o of the last stage. Where stages have several chunks, t_s is of all chunks
+// of stage s, and j runs over the chunks before its first: in whatever order it
+// works, its first task waits for the forward passes of these, and they wait
+// for its last one, the backward pass of that first chunk. Where gradients of
+// weights are split off, the last task may be one that nobody waits for: then
+// only forward passes of the chunks before count, and its own o_s:
+//
+//   step >= m t_s + sum of forward t_j for j < s + o_s
+//
+// Each operation has a number in such a sum: how often what it does counts. The
+// sum is least where each window of the model (Segments.h) is least, whatever
+// lies around it.
 //
 // What a leaf says of others: t(m') >= m / m' t(m) for more micro-batches m',
-// as times of kernels and collectives grow no faster than their sizes.
+// as times of kernels and collectives grow no faster than their sizes. And
+// where each operation counts r times as often at least, so does their sum.
 //
 //===----------------------------------------------------------------------===//
 
@@ -35,39 +45,63 @@
 #include "partita/Topology/Topology.h"
 #include <map>
 #include <memory>
+#include <mutex>
 
 namespace partita::planner {
 
-/// What one micro-batch runs.
+/// What one micro-batch runs. Takes as much memory as the model's graph.
 struct Step {
   Graph graph;
   DimClasses classes;
+};
+
+/// What is looked at to bound leaves.
+struct Outline {
   Windows windows;
   /// By operation: bytes of all ranks together that are there for the whole
   /// step, and that the backward pass reads.
-  std::vector<int64_t> residentBytes, keptBytes;
+  std::vector<double> residentBytes, keptBytes;
 };
 
 /// Those of a graph, by the number of micro-batches.
 class Steps {
 public:
-  explicit Steps(const Graph &whole);
-  /// Errors: `plan.micro-batches` (1).
-  Result<const Step *> of(int64_t microBatches);
+  /// `cut` as PlanOptions::microBatch.
+  explicit Steps(const Graph &whole,
+                 std::function<Result<Graph>(int64_t)> cut = {});
+  /// Made anew each time. Errors: `plan.micro-batches` (1).
+  Result<std::unique_ptr<Step>> of(int64_t microBatches) const;
+  /// Makes the outlines that are not there yet, side by side. Errors: as above.
+  Status outline(std::vector<int64_t> microBatches);
+  /// One that was made.
+  const Outline *outlineOf(int64_t microBatches) const {
+    return outlines.at(microBatches).get();
+  }
+  const Graph &graph() const { return whole; }
   /// False: the batch does not fall into so many. True: it may.
   bool mayDivide(int64_t microBatches) const;
   bool hasBackward() const { return backward; }
   const Segments &segments() const { return parts; }
 
 private:
-  void findBytes(Step &step) const;
+  void findBytes(const Graph &graph, Outline &outline) const;
 
   const Graph &whole;
+  const std::function<Result<Graph>(int64_t)> cut;
   const std::vector<OpPhase> phases;
   const Segments parts;
   bool backward = false;
   std::vector<int64_t> batches;
-  std::map<int64_t, std::unique_ptr<Step>> steps;
+  std::map<int64_t, std::unique_ptr<Outline>> outlines;
+  /// `cut` need not know that there are threads.
+  mutable std::mutex cutting;
+};
+
+/// Times, or how often they count: forward, backward with all gradients, and
+/// once a step.
+struct ByPhase {
+  int64_t forward = 0, backward = 0, once = 0;
+  ByPhase &operator+=(const ByPhase &other);
 };
 
 struct Leaf {
@@ -75,20 +109,24 @@ struct Leaf {
   Execution execution;
   /// In the order in which they are listed.
   size_t number = 0;
-  const Step *step = nullptr;
+  const Outline *outline = nullptr;
   /// The least time that is known of its plans, in picoseconds.
   int64_t bound = 0;
-  /// Whether that comes from the leaf itself.
-  bool probed = false;
+  /// Whether that comes from the leaf itself, and whether it has been solved
+  /// and is still open.
+  bool probed = false, solved = false;
   /// By segment, once it is dealt.
-  std::vector<int> stageOfSegment;
+  std::vector<int> chunkOfSegment;
   /// The stage that counts once for each micro-batch.
   int slowest = 0;
-  /// By window: the least of its part of the sum, and of its forward pass, by
-  /// segment, for one micro-batch.
+  /// By segment, once it is probed: the least time for a micro-batch, with and
+  /// without its part of what is done once a step.
+  std::vector<int64_t> work, workInLoop;
+  /// By window: the least of its part of the sum; and by segment, what its
+  /// operations take at least, for one micro-batch.
   struct Part {
     int64_t bound = 0;
-    std::vector<int64_t> forward;
+    std::vector<ByPhase> least;
   };
   std::vector<Part> parts;
 };
@@ -96,7 +134,7 @@ struct Leaf {
 class Prober {
 public:
   Prober(const Topology &topology, const Steps &steps)
-      : topology(topology), segments(steps.segments()),
+      : topology(topology), graph(steps.graph()), segments(steps.segments()),
         crossing(steps.segments().crossing()), backward(steps.hasBackward()) {}
 
   /// Cuts a leaf that is not cut, where work is most even. Errors:
@@ -109,32 +147,47 @@ public:
   /// what its backward pass reads, and of recomputed layers what goes between
   /// them.
   int64_t leastBytes(const Leaf &leaf) const;
-  /// What a leaf that was probed says of another of the same mesh and cut; zero
-  /// if that is nothing.
+  /// What a leaf that was probed says of another of the same mesh, which is
+  /// cut; zero if that is nothing.
   int64_t inherited(const Leaf &probed, const Leaf &other) const;
 
 private:
   class Session;
-  int64_t timesOf(const Leaf &leaf, int64_t microBatches, int stage) const;
-  int64_t timesOnce(const Leaf &leaf, int stage) const;
+  std::vector<ByPhase> timesOf(const Leaf &leaf, int slowest) const;
+  int64_t inherited(const Leaf &probed, const Leaf &other, int slowest) const;
+  int slowestOf(const Leaf &leaf, const std::vector<int64_t> &work) const;
 
   const Topology &topology;
+  const Graph &graph;
   const Segments &segments;
   const std::vector<char> crossing;
   bool backward;
 };
 
-/// The open leaves, those of which least is known to be needed first.
+/// The open leaves, those of which least is known to be needed first. Of
+/// schedules other than those of the first leaves of all meshes, leaves wait to
+/// be admitted.
 class LeafQueue {
 public:
   explicit LeafQueue(std::vector<Leaf> &leaves);
+  bool hasOthers() const { return !others.empty(); }
+  void admitOthers();
+  /// A leaf of which there is a plan: its step, and its number.
+  using Solved = std::tuple<int64_t, size_t, const Leaf *>;
+  /// The open ones that differ from one of these in their schedule only.
+  std::vector<Leaf *> otherSchedulesOf(const std::vector<Solved> &solved) const;
+  /// Those of them that were probed, by their bounds, if they are as far from
+  /// their steps as solved ones were, and need no more room.
+  std::vector<Leaf *> likelyFirst(const std::vector<Solved> &solved,
+                                  const Prober &prober) const;
 
   bool empty() const { return open.empty(); }
   /// Those of many stages, which have most room, before others.
   std::vector<Leaf *> firstOfMeshes() const;
   Leaf *least() const;
-  /// Of those that were probed; null if there is none.
-  Leaf *leastProbed() const;
+  /// Some that were probed and may be better than `toBeat`: of what was not
+  /// solved, if there is any.
+  std::vector<Leaf *> leastProbed(size_t most, int64_t toBeat) const;
   /// The one whose plans need least room, as far as that can be told without a
   /// look at it: of the meshes of which something is known, if there are any,
   /// one with many micro-batches.
@@ -142,12 +195,13 @@ public:
   /// Some that were not probed and may be better than `toBeat`, of the meshes
   /// that come first.
   std::vector<Leaf *> unprobed(size_t most, int64_t toBeat);
-  /// What a leaf that was probed says of others.
+  /// What a leaf that was probed says of others of its mesh: where they are
+  /// cut, too.
   void tell(const Leaf &probed, const Prober &prober);
   void remove(Leaf *leaf) { std::erase(open, leaf); }
 
 private:
-  std::vector<Leaf *> open;
+  std::vector<Leaf *> open, others;
   std::map<std::vector<int64_t>, std::vector<Leaf *>> ofMesh;
 };
 

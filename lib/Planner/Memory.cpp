@@ -42,6 +42,7 @@ private:
   void addRead(int op);
   void addMade(int op, size_t result);
   void addKept(int op, size_t result);
+  int64_t othersKept(int op, int value, bool again) const;
   void addReceived(int value);
   void add(int op, std::pair<int, int> rows, const Numbers &operands,
            const Numbers &results, int64_t copies = 1);
@@ -66,6 +67,10 @@ private:
   /// what looks at it; of values that the backward pass reads, also there.
   Numbers lastUse, lastBackward, firstBackward;
   std::vector<char> boundary;   // by value
+  const std::vector<Kept> kept; // by chunk
+  /// By value: gradients of weights that are split off read it, or what looks
+  /// at it.
+  std::vector<char> forWeight;
   Numbers segmentOf, returnsAt; // by operation; by segment: first backward row
   std::map<std::tuple<const CandidateSet *, Numbers, Numbers>,
            std::shared_ptr<const std::vector<int64_t>>>
@@ -80,7 +85,8 @@ MemoryRows::Builder::Builder(
       costing(costing), producer(graph.values.size(), -1),
       uses(graph.values.size()), lastUse(graph.values.size(), -1),
       lastBackward(graph.values.size(), -1),
-      firstBackward(graph.values.size(), INT_MAX) {
+      firstBackward(graph.values.size(), INT_MAX),
+      kept(keptMost(costing.execution)), forWeight(graph.values.size(), 0) {
   orderRows();
   findUses();
   if (costing.execution.recompute) {
@@ -89,7 +95,7 @@ MemoryRows::Builder::Builder(
     boundary = segments.crossing();
     returnsAt.assign(segments.count(), INT_MAX);
     for (size_t o = 0; o < graph.ops.size(); ++o)
-      if (is(o, OpPhase::Backward))
+      if (isBackward(costing.phases[o]))
         returnsAt[segmentOf[o]] = std::min(returnsAt[segmentOf[o]], row[o]);
   }
 }
@@ -122,7 +128,9 @@ void MemoryRows::Builder::findUses() {
       const GraphOp &user = graph.ops[op];
       bool isView = costing.isInLoop(op) && user.role == OpRole::Compute &&
                     user.kernelClass == KernelClass::Free;
-      bool returns = is(op, OpPhase::Backward) && is(from, OpPhase::Forward);
+      bool returns =
+          isBackward(costing.phases[op]) && is(from, OpPhase::Forward);
+      forWeight[value] |= is(op, OpPhase::Weight);
       if (returns) {
         lastBackward[value] = std::max(lastBackward[value], last);
         firstBackward[value] = std::min(firstBackward[value], last);
@@ -131,6 +139,7 @@ void MemoryRows::Builder::findUses() {
       }
       for (size_t i = 0; isView && i < user.results.size(); ++i) {
         int seen = user.results[i];
+        forWeight[value] |= forWeight[seen];
         int &mine = returns ? lastBackward[value] : lastUse[value];
         mine = std::max(mine, lastUse[seen]);
         lastBackward[value] = std::max(lastBackward[value], lastBackward[seen]);
@@ -182,6 +191,17 @@ void MemoryRows::Builder::addMade(int number, size_t result) {
       {static_cast<int>(result)});
 }
 
+/// Of how many other micro-batches a value of the forward pass is kept, when
+/// the stage keeps most: what gradients of weights read waits for these, what
+/// is computed `again` only from then on.
+int64_t MemoryRows::Builder::othersKept(int number, int value,
+                                        bool again) const {
+  const Kept &ofChunk = kept[costing.execution.chunk(number)];
+  if (again)
+    return forWeight[value] ? ofChunk.forWeight : 0;
+  return ofChunk.all - (forWeight[value] ? 0 : ofChunk.forWeight) - 1;
+}
+
 /// From the forward pass to the backward pass, and from micro-batch to
 /// micro-batch.
 void MemoryRows::Builder::addKept(int number, size_t result) {
@@ -200,10 +220,15 @@ void MemoryRows::Builder::addKept(int number, size_t result) {
       from = std::min(firstBackward[value], returnsAt[segmentOf[number]]);
     if (from <= lastBackward[value])
       add(number, {from, lastBackward[value]}, {}, it);
-    int64_t others = inFlight(execution, stageOf(number)) - 1;
-    if (!again && others > 0)
+    int64_t others = othersKept(number, value, again);
+    if (others > 0)
       add(number, allOf(stageOf(number)), {}, it, others);
   }
+  // What backward passes make waits for gradients of weights.
+  int64_t waiting = kept[execution.chunk(number)].forWeight;
+  if (is(number, OpPhase::Backward) && forWeight[value] && !isView &&
+      op.role == OpRole::Compute && waiting > 0)
+    add(number, allOf(stageOf(number)), {}, it, waiting);
   if (execution.microBatches == 1 || !costing.isInLoop(number))
     return;
   for (auto [user, operand] : uses[value])
@@ -220,7 +245,8 @@ void MemoryRows::Builder::addRead(int number) {
   for (size_t i = 0; i < op.operands.size(); ++i) {
     int value = op.operands[i], from = producer[value];
     const GraphOp &maker = graph.ops[from];
-    bool isKept = is(from, OpPhase::Forward) && is(number, OpPhase::Backward) &&
+    bool isKept = is(from, OpPhase::Forward) &&
+                  isBackward(costing.phases[number]) &&
                   maker.kernelClass != KernelClass::Free;
     if (isResident(maker) || isWhole(maker) || isKept ||
         maker.role == OpRole::Input || stageOf(from) != stageOf(number) ||
@@ -258,7 +284,7 @@ void MemoryRows::Builder::addReceived(int value) {
     bool returns = is(op, OpPhase::Forward) && !stays &&
                    range.second >= row[op] &&
                    costing.phases[from] == OpPhase::Forward;
-    int64_t others = inFlight(costing.execution, stage) - 1;
+    int64_t others = kept[costing.execution.chunk(op)].all - 1;
     if (returns && others > 0)
       add(op, allOf(stage), {static_cast<int>(operand)}, {}, others);
   }

@@ -14,9 +14,10 @@ using namespace partita::planner;
 ModelBuilder::ModelBuilder(const Graph &graph, const DimClasses &classes,
                            const Mesh &mesh, const Topology &topology,
                            Costing costing)
-    : graph(graph), mesh(stageOf(mesh)), costing(std::move(costing)),
-      device(topology.commonDevice()), collectives(topology, this->mesh),
-      betweenStages(topology, mesh), kernels(topology),
+    : graph(graph), whole(mesh), mesh(stageOf(mesh)),
+      costing(std::move(costing)), device(topology.commonDevice()),
+      collectives(topology, this->mesh),
+      betweenStages(topology, evenStages(mesh)), kernels(topology),
       reshard(this->mesh, collectives),
       enumerator(graph, classes, this->mesh, kernels, reshard),
       producer(graph.values.size(), {-1, 0}), uses(graph.values.size()) {
@@ -43,7 +44,8 @@ ModelBuilder::conflictAmong(int op, std::vector<const Pin *> pins) {
   for (size_t i = 0; i < pins.size();) {
     std::vector<const Pin *> fewer = pins;
     fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
-    PARTITA_TRY(const CandidateSet *set, enumerator.enumerate(op, fewer));
+    PARTITA_TRY(const CandidateSet *set,
+                enumerator.enumerate(op, fewer, axesOf(op)));
     if (set->candidates.empty())
       pins = std::move(fewer);
     else
@@ -52,12 +54,20 @@ ModelBuilder::conflictAmong(int op, std::vector<const Pin *> pins) {
   return pins;
 }
 
+/// The axes that the stage of an operation has, where that is known.
+uint32_t ModelBuilder::axesOf(size_t op) const {
+  if (whole.stageAxes.empty() || costing.execution.chunkOf.empty())
+    return ~uint32_t(0);
+  return whole.stageAxes[costing.execution.stage(op)];
+}
+
 Status ModelBuilder::addOperations(
     const std::vector<std::vector<const Pin *>> &pinsOfOp) {
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     const GraphOp &op = graph.ops[o];
-    PARTITA_TRY(const CandidateSet *set,
-                enumerator.enumerate(static_cast<int>(o), pinsOfOp[o]));
+    PARTITA_TRY(
+        const CandidateSet *set,
+        enumerator.enumerate(static_cast<int>(o), pinsOfOp[o], axesOf(o)));
     if (!set->candidates.empty()) {
       model.candidates.push_back(set);
       continue;
@@ -76,7 +86,8 @@ Status ModelBuilder::addOperations(
   return ok();
 }
 
-void ModelBuilder::price() {
+void ModelBuilder::price(bool forBound) {
+  onlyTime = forBound;
   for (size_t o = 0; o < graph.ops.size(); ++o)
     addPricesOf(static_cast<int>(o));
   for (size_t value = 0; value < graph.values.size(); ++value)
@@ -238,8 +249,9 @@ void ModelBuilder::addEdge(int first, int second, int fromList, int toList,
       model.time.edges.push_back({first, second, free});
     return;
   }
-  model.objective.edges.push_back(
-      {first, second, table(fromList, toList, traffic, 1)});
+  if (!onlyTime)
+    model.objective.edges.push_back(
+        {first, second, table(fromList, toList, traffic, 1)});
   model.time.edges.push_back(
       {first, second, table(fromList, toList, traffic, shareOf)});
 }

@@ -79,18 +79,21 @@ public:
   /// its pins leave it no strategy; `plan.infeasible` (4) if nothing but its
   /// axes do.
   Status addOperations(const std::vector<std::vector<const Pin *>> &pinsOfOp);
-  /// Deals the operations to stages; before the prices.
-  void setStages(std::vector<int> stageOf) {
-    costing.execution.stageOf = std::move(stageOf);
+  /// Deals the operations to chunks of stages; before the prices.
+  void setChunks(std::vector<int> chunkOf) {
+    costing.execution.chunkOf = std::move(chunkOf);
   }
   /// How often what each operation does counts; before the prices.
-  void setTimes(std::vector<int64_t> inLoop, std::vector<int64_t> once) {
-    costing.timesInLoop = std::move(inLoop);
+  void setTimes(std::vector<int64_t> forward, std::vector<int64_t> backward,
+                std::vector<int64_t> once) {
+    costing.timesForward = std::move(forward);
+    costing.timesBackward = std::move(backward);
     costing.timesOnce = std::move(once);
   }
   const Execution &execution() const { return costing.execution; }
-  /// Those of strategies, and the edges; after the operations.
-  void price();
+  /// Those of strategies, and the edges; after the operations. Who only asks
+  /// for a bound needs no edges of the objective.
+  void price(bool onlyTime = false);
   /// What the operations need; after them.
   MemoryRows memory() const {
     return MemoryRows(graph, model.candidates, reshard, mesh, costing);
@@ -132,9 +135,12 @@ private:
     int op;
     size_t operand;
   };
+  uint32_t axesOf(size_t op) const;
   const Graph &graph;
-  const Mesh mesh;
+  /// All stages, and one that has all axes.
+  const Mesh whole, mesh;
   Costing costing;
+  bool onlyTime = false;
   const DeviceType device;
   CollectiveCost collectives, betweenStages;
   KernelCost kernels;

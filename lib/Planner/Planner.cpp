@@ -16,15 +16,16 @@
 #include "Leaves.h"
 #include "Meshes.h"
 #include "Model.h"
+#include "Parallel.h"
 #include "Pins.h"
 #include "partita/Support/Names.h"
 #include "partita/Topology/Units.h"
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <mutex>
 #include <random>
 #include <set>
-#include <thread>
 
 using namespace partita;
 using namespace partita::planner;
@@ -33,40 +34,57 @@ using namespace partita::planner;
 static const char *const memoryCode = "plan.memory";
 static const char *const noneFoundCode = "plan.memory-search";
 
-/// Leaves are probed side by side; what comes out is the same for any number.
-static const size_t numThreads =
-    std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 8);
-
 namespace {
 /// Plans for one graph on one topology.
 class PlanSearch {
 public:
   PlanSearch(const Graph &graph, const PlanOptions &options)
-      : options(options), steps(graph), prober(options.topology, steps) {}
+      : options(options), steps(graph, options.microBatch),
+        prober(options.topology, steps) {}
   Result<PlanResult> run();
 
 private:
-  Result<std::unique_ptr<ModelBuilder>> open(Leaf &leaf) const;
-  Result<std::optional<PlanResult>> solve(Leaf leaf, int64_t toBeat, Care care);
-  std::vector<Leaf> leavesOf(int64_t stages);
+  Result<std::unique_ptr<ModelBuilder>> open(Leaf &leaf,
+                                             const Step &step) const;
+  Result<std::optional<PlanResult>> solve(Leaf leaf, int64_t toBeat, Care care,
+                                          Fitted *known = nullptr);
+  Status prepare(const std::vector<Leaf *> &leaves);
+  std::vector<ScheduleChoice> schedulesOf(int64_t stages) const;
+  std::vector<Leaf> leavesOf(int64_t stages, Error &refusal);
   std::vector<int64_t> microBatchesOf(int64_t stages) const;
   Status probeAll(std::vector<Leaf *> leaves);
   /// What came of the leaves that are done.
   struct Found {
     std::optional<PlanResult> best;
     int64_t bound = INT64_MAX;
+    /// By number: of leaves whose plan and bound are apart, and which are still
+    /// open.
+    std::map<size_t, Fitted> unsettled;
     bool someUnknown = false, allProved = true;
     /// Of those that have no room however they are split, the one that needs
     /// least.
     const Leaf *leastFull = nullptr;
     int64_t leastOfFull = INT64_MAX;
+    /// Those of which there is a plan, with its step.
+    std::vector<LeafQueue::Solved> solved;
     int64_t toBeat() const { return best ? best->cost.step() : INT64_MAX; }
   };
   Status probe(const std::vector<Leaf *> &leaves, LeafQueue &queue);
   bool isFull(const Leaf &leaf, Found &found) const;
-  Status tryLeaf(const Leaf &leaf, Found &found);
+  using Solved = Result<std::optional<PlanResult>>;
+  Result<bool> take(Leaf &leaf, Solved solved, Found &found);
+  Status tryLeaves(const std::vector<Leaf *> &leaves, LeafQueue &queue,
+                   Found &found);
   Status workThrough(LeafQueue &queue, Found &found);
-  double partOfPrice(const Execution &execution) const;
+  Status tryOtherSchedules(LeafQueue &queue, Found &found);
+  /// Leaves: steps of several micro-batches and stages take longer to solve.
+  int64_t mostSolves() const {
+    return options.microBatches == 0 ? std::max<int64_t>(options.effort / 4, 1)
+                                     : options.effort;
+  }
+  double partOfPrice(const Execution &execution) const {
+    return planner::partOfPrice(execution, steps.hasBackward());
+  }
   int64_t boundOf(const Execution &execution, int64_t price) const {
     if (execution.stages == 1)
       return price;
@@ -83,7 +101,8 @@ private:
                         const MemoryRows &rows) const;
   bool isStopped();
   Result<bool> choose(const Step &step, const ModelBuilder &builder,
-                      int64_t toBeat, Care care, PlanResult &result);
+                      int64_t toBeat, Care care, Fitted &fitted,
+                      PlanResult &result);
   void chooseRandomly(const Step &step, const Model &model,
                       PlanResult &result) const;
   void finish(const Step &step, PlanResult &result) const;
@@ -102,6 +121,9 @@ private:
   std::string leastProof;
   /// By whoever asked.
   std::optional<StoppedBy> stopped;
+  /// Guards what leaves that are solved side by side have in common: the above
+  /// from `leastBytes` on.
+  std::mutex common;
 };
 } // namespace
 
@@ -157,7 +179,8 @@ std::string PlanSearch::proofText(const Graph &graph, const Mesh &mesh,
 /// `least` is what every plan needs at least; zero if it is within the limit.
 Error PlanSearch::noRoom(const std::string &place, int64_t least,
                          const std::string &proof) {
-  if (least > 0 && least < leastBytes) {
+  std::lock_guard lock(common);
+  if (least > 0 && std::tie(least, proof) < std::tie(leastBytes, leastProof)) {
     leastBytes = least;
     leastProof = proof;
   }
@@ -170,10 +193,11 @@ Error PlanSearch::noRoom(const std::string &place, int64_t least,
       "give more ranks, another mesh, smaller dimensions or a narrower type");
 }
 
-/// Fills in strategies and bound. False: no plan is better than `toBeat`, the
-/// step of another.
+/// Fills in strategies and bound. `fitted` is what is known, or empty. False:
+/// no plan is better than `toBeat`, the step of another.
 Result<bool> PlanSearch::choose(const Step &step, const ModelBuilder &builder,
-                                int64_t toBeat, Care care, PlanResult &result) {
+                                int64_t toBeat, Care care, Fitted &fitted,
+                                PlanResult &result) {
   const Graph &graph = step.graph;
   const Model &model = builder.model;
   SolverOptions solver;
@@ -183,13 +207,18 @@ Result<bool> PlanSearch::choose(const Step &step, const ModelBuilder &builder,
   std::optional<MemoryRows> rows;
   if (options.memoryLimit > 0)
     rows = builder.memory();
-  // The price from which on the step is no shorter.
-  if (toBeat < INT64_MAX)
+  // The price from which on the step is no shorter; roughly, it is the step.
+  if (toBeat < INT64_MAX && care != Care::Rough)
     toBeat = static_cast<int64_t>(static_cast<double>(toBeat) /
                                   partOfPrice(builder.execution()));
-  PARTITA_TRY(Fitted fitted,
-              solveWithin(model, rows ? &*rows : nullptr, options.memoryLimit,
-                          toBeat, solver, care));
+  const MemoryRows *limited = rows ? &*rows : nullptr;
+  if (fitted.solution.values.empty()) {
+    PARTITA_TRY(fitted, solveWithin(model, limited, options.memoryLimit, toBeat,
+                                    solver, care));
+  } else {
+    PARTITA_CHECK(
+        refine(model, limited, options.memoryLimit, toBeat, solver, fitted));
+  }
   result.bound = boundOf(builder.execution(), fitted.bound);
   if (fitted.beaten)
     return false;
@@ -261,6 +290,7 @@ int64_t PlanSearch::residentBytes(const Step &step,
 }
 
 bool PlanSearch::isStopped() {
+  std::lock_guard lock(common);
   if (!stopped && options.stop)
     stopped = options.stop();
   return stopped.has_value();
@@ -274,7 +304,6 @@ void PlanSearch::finish(const Step &step, PlanResult &result) const {
                      : result.proved   ? StoppedBy::Exhausted
                      : result.gap == 0 ? StoppedBy::Gap
                                        : StoppedBy::Work;
-  result.residentBytes = residentBytes(step, result);
   for (int axis = 0; axis < result.mesh.numAxes(); ++axis) {
     if (result.mesh.axisNames[axis] == stageAxis)
       continue;
@@ -288,8 +317,8 @@ void PlanSearch::finish(const Step &step, PlanResult &result) const {
 }
 
 /// The operations of a leaf, dealt to its stages.
-Result<std::unique_ptr<ModelBuilder>> PlanSearch::open(Leaf &leaf) const {
-  const Step &step = *leaf.step;
+Result<std::unique_ptr<ModelBuilder>> PlanSearch::open(Leaf &leaf,
+                                                       const Step &step) const {
   PARTITA_TRY(auto pins,
               resolvePins(step.graph, step.classes, leaf.mesh, options.pins));
   if (leaf.execution.stages > 1)
@@ -308,9 +337,17 @@ std::string PlanSearch::restOfSpace() const {
   if (isCut)
     text += ", equal micro-batches in the numbers that were tried";
   if (options.maxStages > 1 ||
-      (options.mesh && options.mesh->axis(stageAxis) >= 0))
-    text += ", equal stages on equal parts of the machine, cut where work is "
-            "most even, 1F1B";
+      (options.mesh && options.mesh->axis(stageAxis) >= 0)) {
+    text += std::string(options.mesh && !options.mesh->stageAxes.empty()
+                            ? ", stages as given"
+                            : ", equal stages on equal parts of the machine") +
+            ", cut where work is most even";
+    std::string separator = ", ";
+    for (const ScheduleChoice &choice : schedulesOf(2)) {
+      text += separator + choice.str();
+      separator = " or ";
+    }
+  }
   if (!options.pins.empty())
     text += ", " + std::to_string(options.pins.size()) + " pins";
   if (options.memoryLimit > 0)
@@ -318,42 +355,32 @@ std::string PlanSearch::restOfSpace() const {
   return text;
 }
 
-/// No step is shorter than this part of its price. A price counts equal stages.
-/// Let the stages take S in all for a micro-batch and O once a step. Unequal
-/// ones, with a backward pass, satisfy T >= c S where c is
-/// 1 / (1 - (1 - 1/m)^p), as a stage waits for all that come before it, and
-/// they have T >= (m S + O) / p; a mean of both is a part of (m + p - 1) S / p
-/// + O / p.
-double PlanSearch::partOfPrice(const Execution &execution) const {
-  if (execution.stages == 1 || !steps.hasBackward())
-    return 1;
-  auto p = static_cast<double>(execution.stages),
-       m = static_cast<double>(execution.microBatches);
-  double c = 1 / (1 - std::pow(1 - 1 / m, p));
-  return c / (c + (p - 1) / p) * (1 - 1e-9);
-}
-
 /// The best plan of a leaf, unless its step is no shorter than `toBeat`.
+/// Begins with what is known, if that is not empty, and adds what it finds.
 Result<std::optional<PlanResult>> PlanSearch::solve(Leaf leaf, int64_t toBeat,
-                                                    Care care) {
+                                                    Care care, Fitted *known) {
   PlanResult result;
   result.mesh = leaf.mesh;
-  PARTITA_TRY(leaf.step, steps.of(leaf.execution.microBatches));
-  PARTITA_TRY(std::unique_ptr<ModelBuilder> builder, open(leaf));
+  PARTITA_TRY(std::unique_ptr<Step> made,
+              steps.of(leaf.execution.microBatches));
+  const Step &step = *made;
+  PARTITA_TRY(std::unique_ptr<ModelBuilder> builder, open(leaf, step));
   result.execution = leaf.execution;
-  const Step &step = *leaf.step;
   if (options.randomStrategies) {
     chooseRandomly(step, builder->model, result);
   } else {
     builder->price();
-    PARTITA_TRY(bool better, choose(step, *builder, toBeat, care, result));
+    Fitted own;
+    PARTITA_TRY(bool better, choose(step, *builder, toBeat, care,
+                                    known ? *known : own, result));
     if (!better)
       return std::optional<PlanResult>();
   }
   result.bound = std::max(result.bound, leaf.bound);
   PARTITA_TRY(result.cost,
               evaluate(step.graph, options.topology, result.mesh,
-                       result.strategies, result.execution, &result.stages));
+                       result.strategies, result.execution, &result.chunks));
+  result.residentBytes = residentBytes(step, result);
   result.boundSpace = "mesh " + result.mesh.str() + restOfSpace();
   return std::optional(std::move(result));
 }
@@ -425,9 +452,26 @@ std::vector<int64_t> PlanSearch::microBatchesOf(int64_t stages) const {
   return counts;
 }
 
-/// Of a number of stages, all meshes and micro-batches that are tried.
-std::vector<Leaf> PlanSearch::leavesOf(int64_t stages) {
+/// In which order as many stages may work.
+std::vector<ScheduleChoice> PlanSearch::schedulesOf(int64_t stages) const {
+  using Kind = ScheduleKind;
+  if (stages == 1)
+    return {{}};
+  if (options.schedule)
+    return {*options.schedule};
+  if (!steps.hasBackward())
+    return {{Kind::OneForwardOneBackward, 1}};
+  return {{Kind::OneForwardOneBackward, 1}, {Kind::Interleaved, 2},
+          {Kind::Interleaved, 3},           {Kind::Interleaved, 4},
+          {Kind::ZeroBubbleV, 2},           {Kind::ZeroBubbleH1, 1},
+          {Kind::ZeroBubbleH2, 1},          {Kind::GPipe, 1}};
+}
+
+/// Of a number of stages, all meshes, micro-batches and schedules that are
+/// tried, and that there are; `refusal` says of one why there is none.
+std::vector<Leaf> PlanSearch::leavesOf(int64_t stages, Error &refusal) {
   std::vector<Leaf> leaves;
+  const std::vector<ScheduleChoice> schedules = schedulesOf(stages);
   for (const Mesh &mesh :
        options.mesh ? std::vector<Mesh>{*options.mesh}
                     : meshesOf(options.topology, options.maxAxes, stages))
@@ -436,30 +480,37 @@ std::vector<Leaf> PlanSearch::leavesOf(int64_t stages) {
         if (options.recompute ? recompute != *options.recompute
                               : recompute && !steps.hasBackward())
           continue;
-        Leaf &leaf = leaves.emplace_back();
-        leaf.mesh = mesh;
-        leaf.execution = {stages, m, recompute, {}};
+        for (const ScheduleChoice &schedule : schedules) {
+          Leaf leaf;
+          leaf.mesh = mesh;
+          leaf.execution = {stages, m, recompute, {}, schedule};
+          Status there = checkShape(shapeOf(leaf.execution, true));
+          if (!there)
+            refusal = there.takeError();
+          else if ((options.mesh && schedule == schedules[0]) ||
+                   leaf.execution.chunks() <= steps.segments().count())
+            leaves.push_back(std::move(leaf));
+        }
       }
   return leaves;
 }
 
+/// Gives leaves what their micro-batches run.
+Status PlanSearch::prepare(const std::vector<Leaf *> &leaves) {
+  std::vector<int64_t> counts;
+  for (const Leaf *leaf : leaves)
+    counts.push_back(leaf->execution.microBatches);
+  PARTITA_CHECK(steps.outline(counts));
+  for (Leaf *leaf : leaves)
+    leaf->outline = steps.outlineOf(leaf->execution.microBatches);
+  return ok();
+}
+
 /// Of different leaves; those that there is no plan of stay as they are.
 Status PlanSearch::probeAll(std::vector<Leaf *> leaves) {
-  for (Leaf *leaf : leaves)
-    if (!leaf->step) {
-      PARTITA_TRY(leaf->step, steps.of(leaf->execution.microBatches));
-    }
+  PARTITA_CHECK(prepare(leaves));
   std::vector<Status> done(leaves.size(), ok());
-  auto work = [&](size_t begin) {
-    for (size_t i = begin; i < leaves.size(); i += numThreads)
-      done[i] = prober.probe(*leaves[i]);
-  };
-  std::vector<std::thread> others;
-  for (size_t t = 1; t < std::min(numThreads, leaves.size()); ++t)
-    others.emplace_back(work, t);
-  work(0);
-  for (std::thread &other : others)
-    other.join();
+  forAll(leaves.size(), [&](size_t i) { done[i] = prober.probe(*leaves[i]); });
   for (Status &status : done)
     PARTITA_CHECK(std::move(status));
   return ok();
@@ -487,33 +538,70 @@ bool PlanSearch::isFull(const Leaf &leaf, Found &found) const {
   return true;
 }
 
-/// Solves a leaf and keeps its plan if that is the best.
-Status PlanSearch::tryLeaf(const Leaf &leaf, Found &found) {
-  auto solved = solve(leaf, found.toBeat(), isCut ? Care::Rough : Care::Best);
+/// Keeps the plan of a leaf if that is the best; whether the leaf is settled.
+/// Without cuts, one whose plan and bound are apart is not: others are tried
+/// before it is looked at again.
+Result<bool> PlanSearch::take(Leaf &leaf, Solved solved, Found &found) {
+  auto settle = [&](int64_t bound) {
+    found.bound = std::min(found.bound, bound);
+    found.unsettled.erase(leaf.number);
+    return true;
+  };
   if (!solved) {
     // Others may have room.
     Error error = solved.takeError();
     if (error.code != memoryCode && error.code != noneFoundCode)
       return error;
-    if (error.code == noneFoundCode) {
-      found.bound = std::min(found.bound, leaf.bound);
-      found.someUnknown = true;
-    }
-    return ok();
+    found.someUnknown |= error.code == noneFoundCode;
+    return settle(error.code == noneFoundCode ? leaf.bound : INT64_MAX);
   }
   if (!*solved)
-    return ok();
+    return settle(
+        isCut ? leaf.bound
+              : std::max(leaf.bound, found.unsettled[leaf.number].bound));
   PlanResult &result = **solved;
-  found.bound = std::min(found.bound, result.bound);
-  found.allProved &= result.proved;
-  PARTITA_TRY(const Step *step, steps.of(result.execution.microBatches));
-  result.residentBytes = residentBytes(*step, result);
+  const int64_t bound = result.bound, step = result.cost.step();
+  const bool again = leaf.solved;
+  // Each leaf once: what is done with them is done side by side.
+  if (again)
+    std::erase_if(found.solved, [&](const LeafQueue::Solved &one) {
+      return std::get<2>(one) == &leaf;
+    });
+  found.solved.push_back({step, leaf.number, &leaf});
+  leaf.solved = !isCut && step - bound > hardlyMore(step);
+  const bool isSettled = again || !leaf.solved;
+  found.allProved &= result.proved || !isSettled;
   auto rank = [&](const PlanResult &plan) {
     return plan.cost.step() +
            residentPrice(options.topology.commonDevice(), plan.residentBytes);
   };
   if (!found.best || rank(result) < rank(*found.best))
     found.best = std::move(result);
+  leaf.bound = bound;
+  return isSettled && settle(bound);
+}
+
+/// Solves leaves, side by side.
+Status PlanSearch::tryLeaves(const std::vector<Leaf *> &leaves,
+                             LeafQueue &queue, Found &found) {
+  PARTITA_CHECK(prepare(leaves));
+  const int64_t toBeat = found.toBeat();
+  std::vector<Fitted *> known;
+  for (const Leaf *leaf : leaves)
+    known.push_back(isCut ? nullptr : &found.unsettled[leaf->number]);
+  std::vector<Solved> all(leaves.size(), std::optional<PlanResult>());
+  forAll(leaves.size(), [&](size_t i) {
+    // What is not worth another look is settled as it is.
+    if (leaves[i]->solved && leaves[i]->bound + hardlyMore(toBeat) >= toBeat)
+      return;
+    all[i] =
+        solve(*leaves[i], toBeat, isCut ? Care::Rough : Care::Good, known[i]);
+  });
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    PARTITA_TRY(bool settled, take(*leaves[i], std::move(all[i]), found));
+    if (settled)
+      queue.remove(leaves[i]);
+  }
   return ok();
 }
 
@@ -522,19 +610,16 @@ Status PlanSearch::tryLeaf(const Leaf &leaf, Found &found) {
 /// best; then leaves are bounded and solved until none may be better, or that
 /// was enough work.
 Status PlanSearch::workThrough(LeafQueue &queue, Found &found) {
-  constexpr size_t atOnce = 8;
+  constexpr size_t probedTogether = 8, solvedTogether = 2;
   std::vector<Leaf *> first = queue.firstOfMeshes();
   // Some at least where most leaves are worth nothing.
   for (auto it = first.begin();
        it != first.end() && ((isCut && it == first.begin()) || !isStopped());) {
-    auto end = it + std::min<std::ptrdiff_t>(atOnce, first.end() - it);
+    auto end = it + std::min<std::ptrdiff_t>(probedTogether, first.end() - it);
     PARTITA_CHECK(probe({it, end}, queue));
     it = end;
   }
-  // Steps of several micro-batches and stages take longer to solve.
-  const int64_t solves = options.microBatches == 0
-                             ? std::max<int64_t>(options.effort / 4, 1)
-                             : options.effort;
+  const int64_t solves = mostSolves();
   const int64_t probesToFirst = 16, probes = 3 * options.effort;
   for (int64_t probed = 0, work = 0; !queue.empty();) {
     Leaf *leaf = queue.least();
@@ -543,22 +628,58 @@ Status PlanSearch::workThrough(LeafQueue &queue, Found &found) {
       break;
     bool goesOn = probed < (found.best ? probes : probesToFirst);
     if (!leaf->probed && goesOn && !isStopped()) {
-      std::vector<Leaf *> next = queue.unprobed(atOnce, toBeat);
+      std::vector<Leaf *> next = queue.unprobed(probedTogether, toBeat);
       probed += static_cast<int64_t>(next.size());
       PARTITA_CHECK(probe(next, queue));
       continue;
     }
+    std::vector<Leaf *> next = queue.leastProbed(solvedTogether, toBeat);
     if (isCut && !found.best && isStopped())
-      leaf = queue.roomiest();
-    else if (Leaf *known = queue.leastProbed())
-      leaf = known;
-    if (leaf->bound >= toBeat)
+      next = {queue.roomiest()};
+    else if (next.empty() && !found.best)
+      next = {leaf};
+    else if (next.empty())
       break;
-    queue.remove(leaf);
-    if (isFull(*leaf, found))
-      continue;
-    ++work;
-    PARTITA_CHECK(tryLeaf(*leaf, found));
+    for (Leaf *full : std::exchange(next, {}))
+      if (isFull(*full, found))
+        queue.remove(full);
+      else
+        next.push_back(full);
+    work += static_cast<int64_t>(next.size());
+    PARTITA_CHECK(tryLeaves(next, queue, found));
+  }
+  return ok();
+}
+
+/// Schedules other than the first are tried where that one gave the best plans.
+Status PlanSearch::tryOtherSchedules(LeafQueue &queue, Found &found) {
+  constexpr size_t together = 2;
+  const int64_t solves = std::max<int64_t>(mostSolves() / 2, 1);
+  found.someUnknown |= !found.best && queue.hasOthers();
+  queue.admitOthers();
+  std::sort(found.solved.begin(), found.solved.end());
+  found.solved.resize(
+      std::min(found.solved.size(),
+               static_cast<size_t>(std::max<int64_t>(solves / 4, 1))));
+  std::vector<Leaf *> others = queue.otherSchedulesOf(found.solved);
+  std::erase_if(others, [&](const Leaf *leaf) {
+    return leaf->probed || leaf->bound >= found.toBeat();
+  });
+  if (!isStopped())
+    PARTITA_CHECK(probe(others, queue));
+  others = queue.likelyFirst(found.solved, prober);
+  auto it = others.begin();
+  for (int64_t work = 0; it != others.end() && work < solves && !isStopped();) {
+    std::vector<Leaf *> next;
+    for (; it != others.end() && next.size() < together; ++it)
+      if ((*it)->bound < found.toBeat()) {
+        if (isFull(**it, found))
+          queue.remove(*it);
+        else
+          next.push_back(*it);
+      }
+    work += static_cast<int64_t>(next.size());
+    PARTITA_CHECK(tryLeaves(next, queue, found));
   }
   return ok();
 }
@@ -568,6 +689,7 @@ Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
   LeafQueue queue(leaves);
   Found found;
   PARTITA_CHECK(workThrough(queue, found));
+  PARTITA_CHECK(tryOtherSchedules(queue, found));
   if (!found.best && found.leastFull && leastBytes == INT64_MAX &&
       !found.someUnknown) {
     // Says what it is full of.
@@ -589,14 +711,17 @@ Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
 
 Result<PlanResult> PlanSearch::searchMeshes() {
   std::vector<Leaf> leaves;
+  Error refusal;
   for (int64_t stages = 1; stages <= std::max<int64_t>(options.maxStages, 1) &&
                            options.topology.numRanks() % stages == 0;
        stages *= 2) {
     if (stages > steps.segments().count())
       break;
-    std::vector<Leaf> more = leavesOf(stages);
+    std::vector<Leaf> more = leavesOf(stages, refusal);
     leaves.insert(leaves.end(), more.begin(), more.end());
   }
+  if (leaves.empty())
+    return refusal;
   isCut = options.microBatches != 1;
   size_t number = leaves.size();
   if (options.randomStrategies)
@@ -607,8 +732,6 @@ Result<PlanResult> PlanSearch::searchMeshes() {
       (options.microBatches == 0 ? " pairs of a way to execute and a mesh"
                                  : " meshes") +
       " of up to " + std::to_string(options.maxAxes) + " axes" + restOfSpace();
-  PARTITA_TRY(const Step *step, steps.of(best.execution.microBatches));
-  nameAxes(*step, best);
   return best;
 }
 
@@ -620,15 +743,18 @@ Result<PlanResult> PlanSearch::takeMesh() {
             " ranks, the topology " + options.topology.text + " has " +
             std::to_string(options.topology.numRanks()),
         "the sizes of the axes multiply to the number of ranks");
-  int axis = options.mesh->axis(stageAxis);
-  int64_t stages = axis < 0 ? 1 : options.mesh->axisSizes[axis];
-  std::vector<Leaf> leaves = leavesOf(stages);
+  int64_t stages = options.mesh->numStages();
+  Error refusal;
+  std::vector<Leaf> leaves = leavesOf(stages, refusal);
+  if (leaves.empty())
+    return refusal;
   isCut = leaves.size() > 1 || leaves[0].execution.microBatches > 1;
   if (leaves.size() > 1)
     return searchLeaves(std::move(leaves));
   Leaf &leaf = leaves[0];
-  if (stages > 1 && !options.randomStrategies)
-    PARTITA_CHECK(probeAll({&leaf}));
+  if (stages > 1)
+    PARTITA_CHECK(options.randomStrategies ? prepare({&leaf})
+                                           : probeAll({&leaf}));
   PARTITA_TRY(auto solved,
               solve(leaf, INT64_MAX,
                     isCut || steps.hasBackward() ? Care::Good : Care::Best));
@@ -637,37 +763,12 @@ Result<PlanResult> PlanSearch::takeMesh() {
 
 Result<PlanResult> PlanSearch::run() {
   PARTITA_TRY(PlanResult result, options.mesh ? takeMesh() : searchMeshes());
-  PARTITA_TRY(const Step *step, steps.of(result.execution.microBatches));
+  PARTITA_TRY(std::unique_ptr<Step> step,
+              steps.of(result.execution.microBatches));
+  if (!options.mesh)
+    nameAxes(*step, result);
   finish(*step, result);
   return result;
-}
-
-static constexpr std::pair<StoppedBy, const char *> stopNames[] = {
-    {StoppedBy::Exhausted, "exhausted"},
-    {StoppedBy::Gap, "gap"},
-    {StoppedBy::Work, "work"},
-    {StoppedBy::Time, "time"},
-    {StoppedBy::User, "user"}};
-
-const char *partita::stoppedByName(StoppedBy reason) {
-  for (auto [known, name] : stopNames)
-    if (known == reason)
-      return name;
-  return "";
-}
-
-std::optional<StoppedBy> partita::parseStoppedBy(const std::string &text) {
-  for (auto [known, name] : stopNames)
-    if (text == name)
-      return known;
-  return std::nullopt;
-}
-
-void PlanResult::setBound(int64_t picoseconds) {
-  bound = std::min(picoseconds, cost.step());
-  gap = cost.step() > 0 ? static_cast<double>(cost.step() - bound) /
-                              static_cast<double>(cost.step())
-                        : 0;
 }
 
 Result<PlanResult> partita::plan(const Graph &graph,

@@ -13,7 +13,7 @@
 using namespace partita;
 using namespace partita::planner;
 
-static double bytesOf(const GraphValue &value) {
+double planner::wholeBytes(const GraphValue &value) {
   double bytes = static_cast<double>(dtypeSize(value.dtype));
   for (int64_t size : value.shape)
     bytes *= static_cast<double>(size);
@@ -77,8 +77,8 @@ void Segments::findBoundaries() {
     const GraphOp &op = graph.ops[forward[i]];
     for (int value : op.results)
       if (lastUse[value] > static_cast<int>(i)) {
-        past[i + 1] += bytesOf(graph.values[value]);
-        past[lastUse[value] + 1] -= bytesOf(graph.values[value]);
+        past[i + 1] += wholeBytes(graph.values[value]);
+        past[lastUse[value] + 1] -= wholeBytes(graph.values[value]);
       }
     work[i + 1] = work[i] + static_cast<double>(op.flops);
   }
@@ -172,9 +172,9 @@ std::vector<char> Segments::crossing() const {
 // Stages
 //===----------------------------------------------------------------------===//
 
-/// By count: how many stages the first segments need if none may do more than
+/// By count: how many chunks the first segments need if none may do more than
 /// `most`; all are within that.
-static std::vector<int64_t> stagesNeeded(const std::vector<int64_t> &work,
+static std::vector<int64_t> chunksNeeded(const std::vector<int64_t> &work,
                                          int64_t most) {
   std::vector<int64_t> needed{0};
   int64_t sum = most;
@@ -186,12 +186,12 @@ static std::vector<int64_t> stagesNeeded(const std::vector<int64_t> &work,
   return needed;
 }
 
-/// From the last stage on, each gets what comes nearest to the mean of those
+/// From the last chunk on, each gets what comes nearest to the mean of those
 /// that are left, as far as the others find room then.
-std::vector<int> planner::dealt(int64_t stages,
+std::vector<int> planner::dealt(int64_t chunks,
                                 const std::vector<int64_t> &work) {
   const auto count = static_cast<int64_t>(work.size());
-  if (stages > count)
+  if (chunks > count)
     return {};
   std::vector<int64_t> before(count + 1, 0);
   std::partial_sum(work.begin(), work.end(), before.begin() + 1);
@@ -199,26 +199,26 @@ std::vector<int> planner::dealt(int64_t stages,
           high = before[count];
   while (low + 1 < high) {
     int64_t middle = low + (high - low) / 2;
-    (stagesNeeded(work, middle)[count] > stages ? low : high) = middle;
+    (chunksNeeded(work, middle)[count] > chunks ? low : high) = middle;
   }
-  const std::vector<int64_t> needed = stagesNeeded(work, high);
-  std::vector<int> stageOf(count);
-  for (int64_t stage = stages - 1, end = count; stage >= 0; --stage) {
-    const int64_t mean = before[end] / (stage + 1);
+  const std::vector<int64_t> needed = chunksNeeded(work, high);
+  std::vector<int> chunkOf(count);
+  for (int64_t chunk = chunks - 1, end = count; chunk >= 0; --chunk) {
+    const int64_t mean = before[end] / (chunk + 1);
     int64_t begin = -1, least = INT64_MAX;
-    for (int64_t b = end - 1; b >= stage && before[end] - before[b] <= high;
+    for (int64_t b = end - 1; b >= chunk && before[end] - before[b] <= high;
          --b) {
       int64_t away = std::abs(before[end] - before[b] - mean);
-      if (needed[b] <= stage && away < least) {
+      if (needed[b] <= chunk && away < least) {
         begin = b;
         least = away;
       }
     }
-    std::fill(stageOf.begin() + begin, stageOf.begin() + end,
-              static_cast<int>(stage));
+    std::fill(chunkOf.begin() + begin, chunkOf.begin() + end,
+              static_cast<int>(chunk));
     end = begin;
   }
-  return stageOf;
+  return chunkOf;
 }
 
 std::vector<int> Segments::byOp(const std::vector<int> &ofSegment) const {

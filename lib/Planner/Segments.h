@@ -22,6 +22,9 @@
 
 namespace partita::planner {
 
+/// Of all ranks together, if nothing of it is there twice.
+double wholeBytes(const GraphValue &value);
+
 /// Segments that come several times in a graph.
 struct Window {
   /// The first, how many there are, and how often they come.
@@ -77,10 +80,10 @@ private:
   std::vector<int> segments;   // by operation
 };
 
-/// The stage of each segment if these are dealt to `stages` of them so that the
-/// largest has least work, and the others about the same. Empty if there are
-/// fewer segments than stages.
-std::vector<int> dealt(int64_t stages, const std::vector<int64_t> &work);
+/// The chunk of each segment if these are dealt to `chunks` of them, in order,
+/// so that the largest has least work, and the others about the same. Empty if
+/// there are fewer segments than chunks.
+std::vector<int> dealt(int64_t chunks, const std::vector<int64_t> &work);
 
 } // namespace partita::planner
 

@@ -18,6 +18,9 @@ using namespace partita::planner;
 
 bool planner::axisAllows(const std::string &axis,
                          const std::vector<Piece> &run) {
+  // Of several sizes: "tp.1".
+  if (size_t dot = axis.find('.'); dot != std::string::npos)
+    return axisAllows(axis.substr(0, dot), run);
   auto all = [&](auto test) {
     return std::all_of(run.begin(), run.end(), test);
   };
@@ -264,15 +267,18 @@ StrategyEnumerator::keyOf(int number,
 }
 
 Result<const CandidateSet *>
-StrategyEnumerator::enumerate(int op, const std::vector<const Pin *> &pins) {
-  std::unique_ptr<CandidateSet> &set = known[keyOf(op, pins)];
+StrategyEnumerator::enumerate(int op, const std::vector<const Pin *> &pins,
+                              uint32_t axes) {
+  std::unique_ptr<CandidateSet> &set =
+      known[keyOf(op, pins) + std::to_string(axes)];
   if (set)
     return static_cast<const CandidateSet *>(set.get());
   set = std::make_unique<CandidateSet>();
   seen.clear();
   std::vector<std::vector<Choice>> choices;
   for (int axis = 0; axis < mesh.numAxes(); ++axis)
-    choices.push_back(choicesOf(op, axis, pins));
+    choices.push_back(axes >> axis & 1 ? choicesOf(op, axis, pins)
+                                       : std::vector<Choice>{{}});
   std::vector<size_t> digits(mesh.numAxes(), 0);
   std::vector<Choice> byAxis(mesh.numAxes());
   for (const std::vector<Choice> &list : choices)

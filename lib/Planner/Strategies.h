@@ -57,10 +57,12 @@ public:
       : graph(graph), classes(classes), mesh(mesh), cost(cost),
         reshard(reshard) {}
 
-  /// The candidates of operation `op` that satisfy its pins, in a fixed order
+  /// The candidates of operation `op` that satisfy its pins and split over
+  /// nothing but `axes`, in a fixed order
   /// that begins with the replicated one if it is there. May be empty.
   Result<const CandidateSet *> enumerate(int op,
-                                         const std::vector<const Pin *> &pins);
+                                         const std::vector<const Pin *> &pins,
+                                         uint32_t axes = ~uint32_t(0));
 
 private:
   /// A run of pieces that an axis may take, or none (factor -1).

@@ -25,38 +25,6 @@
 using namespace partita;
 using namespace partita::runtime;
 
-int64_t Piece::elements() const {
-  int64_t total = 0;
-  for (const RunGroup &run : runs)
-    total += run.elements();
-  return total;
-}
-
-/// Runs at constant steps become one group: gathering columns of a matrix takes
-/// one entry, not one per row.
-static std::vector<RunGroup> groupRuns(const std::vector<SharedRun> &runs) {
-  std::vector<RunGroup> groups;
-  for (const SharedRun &run : runs) {
-    if (!groups.empty()) {
-      RunGroup &last = groups.back();
-      int64_t fromStep =
-          run.from - last.from - (last.repeat - 1) * last.fromStep;
-      int64_t toStep = run.to - last.to - (last.repeat - 1) * last.toStep;
-      bool continues = last.count == run.count &&
-                       (last.repeat == 1 ||
-                        (fromStep == last.fromStep && toStep == last.toStep));
-      if (continues) {
-        last.fromStep = fromStep;
-        last.toStep = toStep;
-        ++last.repeat;
-        continue;
-      }
-    }
-    groups.push_back({run.from, run.to, run.count, 1, 0, 0});
-  }
-  return groups;
-}
-
 static bool contains(const std::vector<int> &axes, int axis) {
   return std::find(axes.begin(), axes.end(), axis) != axes.end();
 }

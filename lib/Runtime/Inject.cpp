@@ -11,6 +11,7 @@
 
 #include "Inject.h"
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <new>
 #include <sstream>
@@ -24,10 +25,10 @@ Result<Injection> Injection::fromEnvironment() {
   const char *text = std::getenv("PARTITA_INJECT");
   if (!text || !*text)
     return injection;
-  Error malformed =
-      makeError(ExitCode::Usage, "run.inject", "PARTITA_INJECT",
-                std::string("cannot be read: ") + text,
-                "write it as rank=1,command=5,kind=error (or alloc, hang)");
+  Error malformed = makeError(
+      ExitCode::Usage, "run.inject", "PARTITA_INJECT",
+      std::string("cannot be read: ") + text,
+      "write it as rank=1,command=5,kind=error (or alloc, hang, kill, stop)");
   std::istringstream fields(text);
   std::string field;
   while (std::getline(fields, field, ',')) {
@@ -42,6 +43,10 @@ Result<Injection> Injection::fromEnvironment() {
         injection.kind = Kind::Alloc;
       else if (value == "hang")
         injection.kind = Kind::Hang;
+      else if (value == "kill")
+        injection.kind = Kind::Kill;
+      else if (value == "stop")
+        injection.kind = Kind::Stop;
       else
         return malformed;
       continue;
@@ -73,6 +78,11 @@ Status Injection::strike() const {
                      "injected error", "PARTITA_INJECT asked for it");
   case Kind::Alloc:
     throw std::bad_alloc();
+  case Kind::Kill:
+  case Kind::Stop:
+    // To this thread, so that it does nothing more before.
+    ::raise(kind == Kind::Kill ? SIGKILL : SIGSTOP);
+    return ok();
   case Kind::Hang:
     while (true)
       std::this_thread::sleep_for(std::chrono::seconds(1));

@@ -15,6 +15,8 @@
 //   error  the command reports a failure
 //   alloc  the command runs out of memory (std::bad_alloc)
 //   hang   the command never returns and does not notice that others gave up
+//   kill   the rank's process is killed
+//   stop   the rank's process is stopped
 //
 //===----------------------------------------------------------------------===//
 
@@ -28,7 +30,7 @@
 namespace partita::runtime {
 
 struct Injection {
-  enum class Kind { None, Error, Alloc, Hang };
+  enum class Kind { None, Error, Alloc, Hang, Kill, Stop };
   Kind kind = Kind::None;
   int64_t rank = -1, command = -1;
 

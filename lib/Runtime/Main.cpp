@@ -5,17 +5,19 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Reads inputs, loads the program, runs it as often as asked, writes outputs and
-// report. Nothing is renamed into place before everything has been written.
+// Reads inputs, loads the program, runs it as often as asked, writes outputs
+// and report. Nothing is renamed into place before everything has been written.
 //
 //===----------------------------------------------------------------------===//
 
+#include "Launcher.h"
 #include "Report.h"
 #include "partita/Runtime/RandomInputs.h"
 #include "partita/Support/File.h"
 #include "partita/Support/Npy.h"
 #include <CLI/CLI.hpp>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <iomanip>
@@ -34,17 +36,22 @@ struct Arguments {
   std::optional<uint64_t> seed;
   int64_t repeat = 1, warmup = 0;
   bool info = false, onRequest = false;
+  LaunchOptions launch;
   SessionOptions session;
 };
 
 class Runner {
 public:
-  Runner(const Arguments &arguments, const partita_module &module)
-      : arguments(arguments), module(module) {}
+  Runner(const Arguments &arguments, const partita_module &module,
+         Program program)
+      : arguments(arguments), module(module), program(std::move(program)) {}
   Status run();
 
 private:
-  Status describe();
+  /// Of several processes, one reads stdin and writes results.
+  bool isFirst() const {
+    return !arguments.session.job || arguments.session.job->process == 0;
+  }
   Status readInputs();
   Status steps();
   Status stepsOnRequest(const std::vector<NamedTensor> &in,
@@ -54,7 +61,7 @@ private:
 
   const Arguments &arguments;
   const partita_module &module;
-  Program program; ///< of the module, read before anything is loaded
+  Program program; ///< of the module
   std::unique_ptr<Session> session;
   std::vector<HostTensor> inputs, outputs;
   std::vector<AtomicFile> files;
@@ -95,7 +102,7 @@ static std::string inputsHint(const Program &program) {
   return "the model's inputs are: " + names;
 }
 
-Status Runner::describe() {
+static Status describe(const Program &program, const Arguments &arguments) {
   if (arguments.info)
     return print(program.planJson.empty() ? "{}\n" : program.planJson + "\n");
   return print(printProgram(program));
@@ -116,8 +123,7 @@ Status Runner::readInputs() {
     if (!given.emplace(entry.substr(0, equals), entry.substr(equals + 1))
              .second)
       return makeError(ExitCode::InvalidInput, "run.input", "run",
-                       "input '" + entry.substr(0, equals) +
-                           "' is given twice",
+                       "input '" + entry.substr(0, equals) + "' is given twice",
                        inputsHint(program));
   }
   std::vector<NamedTensor> named;
@@ -144,13 +150,12 @@ Status Runner::readInputs() {
 /// minutes of computation.
 Status Runner::openOutputs() {
   result.files.assign(program.outputs.size(), "");
-  if (arguments.outputDirectory.empty())
+  if (arguments.outputDirectory.empty() || !isFirst())
     return ok();
   const std::string &directory = arguments.outputDirectory;
   if (::mkdir(directory.c_str(), 0777) != 0 && errno != EEXIST)
     return makeError(ExitCode::InvalidInput, "file.write", directory,
-                     std::string("cannot be created: ") +
-                         std::strerror(errno),
+                     std::string("cannot be created: ") + std::strerror(errno),
                      "name a folder in one that exists and can be written");
   for (size_t i = 0; i < program.outputs.size(); ++i) {
     std::string path = directory + "/" + fileNameOf(program.outputs[i].name);
@@ -168,8 +173,8 @@ Status Runner::openOutputs() {
 Status Runner::steps() {
   std::vector<NamedTensor> in, out;
   for (size_t i = 0; i < inputs.size(); ++i)
-    in.push_back({program.inputs[i].name, inputs[i].dtype(),
-                  inputs[i].shape(), inputs[i].data()});
+    in.push_back({program.inputs[i].name, inputs[i].dtype(), inputs[i].shape(),
+                  inputs[i].data()});
   for (const PortInfo &port : program.outputs) {
     outputs.emplace_back(port.dtype, port.shape);
     out.push_back({port.name, port.dtype, port.shape, outputs.back().data()});
@@ -182,7 +187,9 @@ Status Runner::steps() {
     result.stepSeconds.push_back(
         std::chrono::duration<double>(Clock::now() - begin).count());
   }
-  return arguments.onRequest ? stepsOnRequest(in, out) : ok();
+  if (arguments.onRequest)
+    PARTITA_CHECK(stepsOnRequest(in, out));
+  return session->finish(out);
 }
 
 /// A step for each line on stdin, and its seconds on stdout: a caller can take
@@ -202,6 +209,8 @@ Status Runner::stepsOnRequest(const std::vector<NamedTensor> &in,
 }
 
 Status Runner::writeOutputs() {
+  if (!isFirst())
+    return ok();
   for (size_t i = 0; i < files.size(); ++i) {
     PARTITA_CHECK(writeNpy(files[i], outputs[i]));
     PARTITA_CHECK(files[i].finish());
@@ -221,11 +230,6 @@ Status Runner::writeOutputs() {
 }
 
 Status Runner::run() {
-  PARTITA_TRY(program,
-              deserialize({static_cast<const std::byte *>(module.program),
-                           static_cast<size_t>(module.program_size)}));
-  if (arguments.info || !arguments.dump.empty())
-    return describe();
   if (program.weightsAbsent)
     return weightsAbsentError(program);
   PARTITA_CHECK(readInputs());
@@ -254,6 +258,25 @@ static void addOptions(CLI::App &app, Arguments &arguments) {
       ->check(CLI::IsMember({"json", "text"}));
   app.add_option("--trace", arguments.trace,
                  "write a Chrome trace of every command of every rank");
+  app.add_option("--communicator", arguments.launch.communicator,
+                 "threads: ranks are threads of one process (default); gloo: "
+                 "processes")
+      ->check(CLI::IsMember({"threads", "gloo"}));
+  app.add_option("--processes", arguments.launch.processes,
+                 "start this many processes; the default is what torchrun, "
+                 "mpirun or srun say, or one")
+      ->check(CLI::Range(int64_t(1), int64_t(65536)));
+  app.add_option("--ranks-per-process", arguments.launch.ranksPerProcess,
+                 "ranks that are threads of each process (default 1)")
+      ->check(CLI::Range(int64_t(1), int64_t(65536)));
+  app.add_option("--bind", arguments.launch.bind,
+                 "address or interface to listen on (default: loopback)");
+  app.add_option("--port", arguments.launch.port,
+                 "where processes meet (default: chosen)")
+      ->check(CLI::Range(int64_t(1), int64_t(65535)));
+  app.add_option("--flight-dir", arguments.session.flightDirectory,
+                 "where each rank's record goes if the run fails (default, for "
+                 "processes: a folder in $TMPDIR)");
   app.add_option("--weights-dir", arguments.session.weightsDirectory,
                  "where the weight files are now");
   app.add_option("--timeout", arguments.session.timeoutSeconds,
@@ -278,6 +301,80 @@ static int fail(const Error &error) {
   return static_cast<int>(error.exit);
 }
 
+/// The exit code of `fn`, whatever it throws.
+template <typename Fn> static int guarded(Fn fn) {
+  try {
+    return fn();
+  } catch (const std::bad_alloc &) {
+    return fail(makeError(ExitCode::DistributedFault, "run.memory", "main",
+                          "out of memory",
+                          "use more ranks or a smaller batch"));
+  } catch (const std::exception &e) {
+    return fail(makeError(ExitCode::Internal, "run.exception", "main", e.what(),
+                          "this is a defect; please report it"));
+  }
+}
+
+/// Runs the ranks of this process.
+static int runHere(const Arguments &arguments, const partita_module &module,
+                   Program program) {
+  // A rank that goes away is an error of writing to it.
+  if (arguments.session.job)
+    std::signal(SIGPIPE, SIG_IGN);
+  auto runner = std::make_unique<Runner>(arguments, module, std::move(program));
+  Status status = runner->run();
+  if (status)
+    return 0;
+  int code = fail(status.error());
+  // Not through exit(): a thread that was left behind may be using what the
+  // destructors of globals would take away.
+  runner.reset();
+  std::fflush(nullptr);
+  if (Session::anyStuckThread())
+    ::_exit(code);
+  return code;
+}
+
+/// Runs all ranks here, or starts processes for them, or is one of those.
+static Result<int> launch(Arguments &arguments, const partita_module &module) {
+  PARTITA_TRY(Program program,
+              deserialize({static_cast<const std::byte *>(module.program),
+                           static_cast<size_t>(module.program_size)}));
+  if (arguments.info || !arguments.dump.empty()) {
+    PARTITA_CHECK(describe(program, arguments));
+    return 0;
+  }
+  arguments.launch.timeoutSeconds = arguments.session.timeoutSeconds;
+  arguments.launch.flightDirectory = arguments.session.flightDirectory;
+  auto variable = [](const std::string &name) -> std::optional<std::string> {
+    const char *value = std::getenv(name.c_str());
+    return value ? std::optional<std::string>(value) : std::nullopt;
+  };
+  PARTITA_TRY(Launch launch,
+              planLaunch(arguments.launch, program.numRanks(), variable));
+  if (launch.kind != Launch::Kind::Threads && arguments.onRequest)
+    return makeError(ExitCode::Usage, "launch.contradiction", "--on-request",
+                     "is for one process: only that one reads stdin",
+                     "leave it out, or give --communicator threads");
+  if (launch.kind != Launch::Kind::Start) {
+    if (launch.kind == Launch::Kind::Join)
+      arguments.session.job = launch.job;
+    if (launch.kind == Launch::Kind::Join && launch.job.process == 0)
+      std::fprintf(stderr, "%lld processes, started by %s\n",
+                   static_cast<long long>(launch.job.processes),
+                   launch.source.c_str());
+    return runHere(arguments, module, std::move(program));
+  }
+  auto describe = [&](int64_t rank, CommandNumber number) {
+    return describeNumber(program.classes[program.classOfRank[rank]], number);
+  };
+  return startProcesses(launch.job, describe, [&](const Job &job) {
+    arguments.session.job = job;
+    return guarded(
+        [&] { return runHere(arguments, module, std::move(program)); });
+  });
+}
+
 int partita_main(int argc, char **argv, const partita_module *module) {
   Arguments arguments;
   CLI::App app{"A model compiled by Partita."};
@@ -291,26 +388,8 @@ int partita_main(int argc, char **argv, const partita_module *module) {
                           error.what(), "--help lists the options"));
   }
   arguments.session.trace = !arguments.trace.empty();
-  try {
-    auto runner = std::make_unique<Runner>(arguments, *module);
-    Status status = runner->run();
-    if (status)
-      return 0;
-    int code = fail(status.error());
-    // Not through exit(): a thread that was left behind may be using what the
-    // destructors of globals would take away.
-    bool stuck = Session::anyStuckThread();
-    runner.reset();
-    std::fflush(nullptr);
-    if (stuck)
-      ::_exit(code);
-    return code;
-  } catch (const std::bad_alloc &) {
-    return fail(makeError(ExitCode::DistributedFault, "run.memory", "main",
-                          "out of memory",
-                          "use more ranks or a smaller batch"));
-  } catch (const std::exception &e) {
-    return fail(makeError(ExitCode::Internal, "run.exception", "main",
-                          e.what(), "this is a defect; please report it"));
-  }
+  return guarded([&] {
+    Result<int> code = launch(arguments, *module);
+    return code ? *code : fail(code.error());
+  });
 }

@@ -17,6 +17,8 @@
 
 #include "Inject.h"
 #include "Memory.h"
+#include "Messages.h"
+#include "Recorder.h"
 #include "Weights.h"
 #include "partita/Runtime/Communicator.h"
 #include "partita/Runtime/Library.h"
@@ -33,6 +35,7 @@ struct RankContext {
   const std::byte *constants = nullptr;
   Injection injection;
   bool checkArena = false, trace = false, pin = false;
+  std::chrono::duration<double> timeout{30};
 };
 
 /// Global tensors of a step, by the numbers of inputs and outputs. An output
@@ -42,33 +45,51 @@ struct StepTensors {
   std::vector<std::byte *> outputs;
 };
 
-/// One executed command.
+/// One executed command, with nanoseconds of steady_clock.
 struct TraceEvent {
-  const Command *command;
-  bool init;
-  Clock::time_point begin, end;
+  CommandNumber command;
+  int64_t begin, end;
 };
+
+/// What a rank tells of itself. Work is that of the last step.
+struct RankSummary {
+  int64_t allocatedBytes = 0, weightBytesRead = 0, matmulFlops = 0;
+  std::vector<TraceEvent> trace;
+};
+
+/// The command of a rank's class, or null.
+const Command *findCommand(const RankClass &table, CommandNumber number);
+/// "command 5, call matmul @id (nodes)", with "init " before it where it is one
+/// of those; empty for none.
+std::string describeNumber(const RankClass &table, CommandNumber number);
 
 class Rank {
 public:
+  /// The record outlives the rank.
   Rank(const RankContext &context, int64_t rank,
-       std::unique_ptr<Communicator> communicator);
+       std::unique_ptr<Communicator> communicator,
+       std::unique_ptr<Transport> transport, FlightRecord &record);
   ~Rank();
 
   /// Allocates, prepares both lists and runs `init`.
   Status load();
+  /// All micro-batches, one after the other.
   Status step(const StepTensors &tensors);
 
   int64_t number() const { return rank; }
   const RankClass &rankClass() const { return table; }
-  /// Readable by others: the command being executed, or null.
-  const Command *currentCommand() const { return current.load(); }
-
-  int64_t allocatedBytes() const { return memory.allocatedBytes(); }
-  int64_t weightBytesRead = 0;
-  /// Of the last step.
-  int64_t matmulFlops = 0;
-  std::vector<TraceEvent> trace;
+  /// Readable by others: the command being prepared or executed, or null.
+  const Command *currentCommand() const {
+    return findCommand(table, record.current.load());
+  }
+  const FlightRecord &flightRecord() const { return record; }
+  RankSummary summary() const;
+  /// Moves the outputs' parts of a rank of another process into the tensors of
+  /// rank 0, which receives, and what ranks tell of themselves into
+  /// `summaries` (by rank). Called on every rank; `firstRemote` is the first
+  /// one that does not share rank 0's memory.
+  Status collect(const StepTensors &tensors, int64_t firstRemote,
+                 std::vector<RankSummary> &summaries);
 
 private:
   struct Ready;
@@ -85,18 +106,24 @@ private:
     return bases[static_cast<int>(view.space)] + view.offset;
   }
   void fillDead(const std::vector<Interval> &dead);
-  Error located(Error error, const Command &command) const;
+  Error located(Error error, CommandNumber number) const;
 
   RankContext context;
   int64_t rank;
-  std::vector<int64_t> coords;
   const RankClass &table;
+  /// Of the rank's stage, and where the rank is in it.
+  Mesh mesh;
+  std::vector<int64_t> coords;
   std::unique_ptr<Communicator> communicator;
+  std::unique_ptr<Transport> transport;
+  int64_t microBatch = 0;
   RankMemory memory;
   std::byte *bases[3] = {};
   std::vector<Ready> steps;
   std::vector<std::vector<Interval>> stepDead, initDead;
-  std::atomic<const Command *> current{nullptr};
+  FlightRecord &record;
+  int64_t weightBytesRead = 0, matmulFlops = 0;
+  std::vector<TraceEvent> trace;
 };
 
 /// "command 5, call matmul @id (nodes)"; `index` below zero is left out.

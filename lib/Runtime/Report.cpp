@@ -21,17 +21,46 @@ using namespace partita;
 using namespace partita::runtime;
 using nlohmann::ordered_json;
 
+/// By kind, group and bytes.
+using BillLines =
+    std::map<std::tuple<std::string, std::vector<int64_t>, int64_t>,
+             CollectiveBill>;
+
+/// Each with the ranks of both stages and what a rank receives at most.
+static void addTransfers(const Program &program, BillLines &lines) {
+  for (const TransferInfo &transfer : program.transfers) {
+    const Grid &to = program.stages[transfer.toStage];
+    std::vector<int64_t> group = program.stages[transfer.fromStage].ranks;
+    group.insert(group.end(), to.ranks.begin(), to.ranks.end());
+    int64_t most = 0;
+    for (size_t place = 0; place < to.ranks.size(); ++place)
+      most =
+          std::max(most, boxOf(transfer.to, to.mesh,
+                               to.mesh.coordinates(static_cast<int64_t>(place)))
+                             .numElements());
+    int64_t bytes = most * static_cast<int64_t>(dtypeSize(transfer.dtype));
+    CollectiveBill &line = lines[{"transfer", group, bytes}];
+    line.kind = "transfer";
+    line.group = group;
+    line.axes = {"pp"};
+    line.bytes = bytes;
+    line.count += program.microBatches;
+  }
+}
+
 std::vector<CollectiveBill>
 partita::runtime::collectiveBill(const Program &program) {
-  std::map<std::tuple<std::string, std::vector<int64_t>, int64_t>,
-           CollectiveBill>
-      lines;
-  for (int64_t rank = 0; rank < program.mesh.numRanks(); ++rank)
-    for (const Command &command :
-         program.classes[program.classOfRank[rank]].step) {
+  BillLines lines;
+  for (int64_t rank = 0; rank < program.numRanks(); ++rank) {
+    const RankClass &rankClass = program.classes[program.classOfRank[rank]];
+    const Grid grid = program.gridOf(rankClass.stage);
+    for (const Command &command : rankClass.step) {
       if (command.kind != CommandKind::Collective)
         continue;
-      std::vector<int64_t> group = program.mesh.group(rank, command.axes);
+      std::vector<int64_t> group =
+          grid.mesh.group(grid.placeOf(rank), command.axes);
+      for (int64_t &member : group)
+        member = grid.ranks[member];
       std::sort(group.begin(), group.end());
       if (group.front() != rank) // Each group is counted once.
         continue;
@@ -43,10 +72,12 @@ partita::runtime::collectiveBill(const Program &program) {
       line.group = group;
       line.axes.clear();
       for (int axis : command.axes)
-        line.axes.push_back(program.mesh.axisNames[axis]);
+        line.axes.push_back(grid.mesh.axisNames[axis]);
       line.bytes = bytes;
-      ++line.count;
+      line.count += program.microBatches;
     }
+  }
+  addTransfers(program, lines);
   std::vector<CollectiveBill> bill;
   for (auto &[key, line] : lines)
     bill.push_back(std::move(line));
@@ -67,7 +98,7 @@ std::string partita::runtime::reportJson(const Session &session,
   const Program &program = session.program();
   ordered_json json;
   json["model"] = program.modelName;
-  json["ranks"] = program.mesh.numRanks();
+  json["ranks"] = program.numRanks();
   json["threads_per_rank"] = program.threadsPerRank;
   json["mesh"] = program.mesh.str();
   json["step_seconds"] = median(result.stepSeconds);
@@ -76,9 +107,9 @@ std::string partita::runtime::reportJson(const Session &session,
   for (const char *name : {"peak_bytes", "promised_peak_bytes",
                            "weight_bytes_read", "matmul_flops"})
     json[name] = ordered_json::array();
-  for (int64_t r = 0; r < program.mesh.numRanks(); ++r) {
-    const Rank &rank = session.rank(r);
-    json["peak_bytes"].push_back(rank.allocatedBytes());
+  for (int64_t r = 0; r < program.numRanks(); ++r) {
+    const RankSummary &rank = session.summaries()[r];
+    json["peak_bytes"].push_back(rank.allocatedBytes);
     json["promised_peak_bytes"].push_back(program.peakBytes(r));
     json["weight_bytes_read"].push_back(rank.weightBytesRead);
     json["matmul_flops"].push_back(rank.matmulFlops);
@@ -135,17 +166,17 @@ std::string partita::runtime::reportText(const Session &session,
                                          const RunResult &result) {
   const Program &program = session.program();
   std::ostringstream os;
-  os << program.modelName << " on " << program.mesh.numRanks() << " rank"
-     << (program.mesh.numRanks() == 1 ? "" : "s") << ", mesh "
-     << program.mesh.str() << '\n';
+  os << program.modelName << " on " << program.numRanks() << " rank"
+     << (program.numRanks() == 1 ? "" : "s") << ", mesh " << program.mesh.str()
+     << '\n';
   os << "  load " << formatSeconds(result.loadSeconds) << ", step "
      << formatSeconds(median(result.stepSeconds));
   if (result.stepSeconds.size() > 1)
     os << " (median of " << result.stepSeconds.size() << ")";
   os << '\n';
-  for (int64_t r = 0; r < program.mesh.numRanks(); ++r) {
-    const Rank &rank = session.rank(r);
-    os << "  rank " << r << ": memory " << formatBytes(rank.allocatedBytes())
+  for (int64_t r = 0; r < program.numRanks(); ++r) {
+    const RankSummary &rank = session.summaries()[r];
+    os << "  rank " << r << ": memory " << formatBytes(rank.allocatedBytes)
        << ", weights read " << formatBytes(rank.weightBytesRead)
        << ", products " << std::setprecision(4) << rank.matmulFlops * 1e-9
        << " GFLOP\n";
@@ -170,26 +201,28 @@ std::string partita::runtime::reportText(const Session &session,
 
 std::string partita::runtime::traceJson(const Session &session) {
   const Program &program = session.program();
-  Clock::time_point origin = Clock::time_point::max();
-  for (int64_t r = 0; r < program.mesh.numRanks(); ++r)
-    if (!session.rank(r).trace.empty())
-      origin = std::min(origin, session.rank(r).trace.front().begin);
-  auto micros = [](Clock::duration d) {
-    return std::chrono::duration<double, std::micro>(d).count();
-  };
+  int64_t origin = std::numeric_limits<int64_t>::max();
+  for (const RankSummary &rank : session.summaries())
+    if (!rank.trace.empty())
+      origin = std::min(origin, rank.trace.front().begin);
+  auto micros = [](int64_t nanoseconds) { return nanoseconds * 1e-3; };
   ordered_json events = ordered_json::array();
   events.push_back({{"name", "process_name"},
                     {"ph", "M"},
                     {"pid", 0},
                     {"args", {{"name", program.modelName}}}});
-  for (int64_t r = 0; r < program.mesh.numRanks(); ++r) {
+  for (int64_t r = 0; r < program.numRanks(); ++r) {
     events.push_back({{"name", "thread_name"},
                       {"ph", "M"},
                       {"pid", 0},
                       {"tid", r},
                       {"args", {{"name", "rank " + std::to_string(r)}}}});
-    for (const TraceEvent &event : session.rank(r).trace) {
-      const Command &command = *event.command;
+    const RankClass &table = program.classes[program.classOfRank[r]];
+    for (const TraceEvent &event : session.summaries()[r].trace) {
+      const Command *found = findCommand(table, event.command);
+      if (!found)
+        continue; // Not of this program: it came over the network.
+      const Command &command = *found;
       std::string what = commandKindName(command.kind);
       if (command.kind == CommandKind::Call)
         what = command.callee;
@@ -203,7 +236,7 @@ std::string partita::runtime::traceJson(const Session &session) {
       if (command.matmulFlops > 0)
         args["flops"] = command.matmulFlops;
       events.push_back({{"name", what},
-                        {"cat", event.init ? "init" : "step"},
+                        {"cat", event.command < 0 ? "init" : "step"},
                         {"ph", "X"},
                         {"pid", 0},
                         {"tid", r},

@@ -13,6 +13,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "Session.h"
+#include "ProcessWorld.h"
+#include "WaitErrors.h"
 #include <algorithm>
 #include <condition_variable>
 #include <cstring>
@@ -26,33 +28,49 @@
 using namespace partita;
 using namespace partita::runtime;
 
-using Job = std::function<Status(Rank &)>;
+using Work = std::function<Status(Rank &)>;
 
 struct Session::Impl {
   Program program;
   std::vector<std::byte> constantMemory;
   std::vector<partita_kernel> kernels;
-  std::unique_ptr<ThreadWorld> world;
-  std::vector<std::unique_ptr<Rank>> ranks;
+  FlightRecorder recorder;
+  std::unique_ptr<World> world;
+  ProcessWorld *processes = nullptr; ///< the world, if it is one of those
+  Interval local;                    ///< ranks of this process
+  int64_t localProcess = 0, localProcesses = 1;
+  std::vector<std::unique_ptr<Rank>> ranks; ///< of this process
   std::vector<std::thread> threads;
+  std::vector<RankSummary> summaries;
+  FlightLog log;
+  /// What was last told of the ranks.
+  std::vector<RankState> told;
   RankContext context;
   int threadsPerRank = 1;
 
   std::mutex mutex;
   std::condition_variable wake, finished;
-  const Job *job = nullptr;
+  const Work *work = nullptr;
   uint64_t generation = 0;
   int64_t running = 0;
-  std::vector<bool> busy; ///< by rank: still in the job
+  std::vector<bool> busy; ///< by local rank: still in the job
   std::chrono::duration<double> timeout{};
-  bool exiting = false, stuck = false;
-  std::optional<Error> failure;
+  bool exiting = false, stuck = false, reported = false;
+  /// The first error of a rank of this process; then, what the job says of it.
+  std::optional<Error> firstError, failure;
   int64_t failedRank = -1;
 
+  Rank &rank(int64_t number) { return *ranks[number - local.begin]; }
+  Status createWorld(const partita_module &module,
+                     const SessionOptions &options, const WeightFiles &weights);
+  std::string describe(int64_t number, CommandNumber command) const;
+  std::vector<RankState> rankStates();
+  void writeRecords();
   void threadMain(int64_t number);
   void fail(int64_t number, Error error);
   void failLate();
-  Status runJob(const Job &job);
+  Status runJob(const Work &job);
+  Status meetOthers();
   std::string describeRanks(int64_t except);
   void start();
   bool stop();
@@ -63,7 +81,7 @@ struct Session::Impl {
 //===----------------------------------------------------------------------===//
 
 /// Binds the calling thread, and the OpenMP threads that it will start, to
-/// cores of their own, if there are enough.
+/// cores of their own, if there are enough; `ranks` are those of this machine.
 static void pinThread(int64_t rank, int64_t ranks, int threads) {
   cpu_set_t allowed;
   if (::sched_getaffinity(0, sizeof(allowed), &allowed) != 0 ||
@@ -83,7 +101,8 @@ static void pinThread(int64_t rank, int64_t ranks, int threads) {
 
 void Session::Impl::threadMain(int64_t number) {
   if (context.pin)
-    pinThread(number, program.mesh.numRanks(), threadsPerRank);
+    pinThread(number - local.begin + localProcess * local.size(),
+              localProcesses * local.size(), threadsPerRank);
   setThreadCount(threadsPerRank);
   uint64_t seen = 0;
   std::unique_lock lock(mutex);
@@ -92,11 +111,11 @@ void Session::Impl::threadMain(int64_t number) {
     if (exiting)
       return;
     seen = generation;
-    const Job *current = job;
+    const Work *current = work;
     lock.unlock();
     Status status = ok();
     try {
-      status = (*current)(*ranks[number]);
+      status = (*current)(rank(number));
     } catch (const std::bad_alloc &) {
       status = makeError(ExitCode::DistributedFault, "run.memory",
                          "rank " + std::to_string(number), "out of memory",
@@ -109,38 +128,99 @@ void Session::Impl::threadMain(int64_t number) {
     if (!status)
       fail(number, status.takeError());
     lock.lock();
-    busy[number] = false;
+    busy[number - local.begin] = false;
     --running;
     finished.notify_all();
   }
 }
 
-/// Keeps the first real failure and ends the waits of all other ranks.
+/// Keeps the first failure, asks other processes what they make of it, and ends
+/// the waits of all other ranks.
 void Session::Impl::fail(int64_t number, Error error) {
   {
     std::lock_guard lock(mutex);
-    if (!failure && error.code != "run.aborted") {
-      failure = std::move(error);
-      failedRank = number;
-      failure->message += describeRanks(number);
-    }
+    if (firstError)
+      return;
+    firstError = error;
+    failedRank = number;
+  }
+  if (processes)
+    error = processes->settle(error);
+  else
+    error.message += describeRanks(number);
+  // Otherwise the hub has said so.
+  if (!processes || error.code == "run.hub-lost")
+    error.message += log.note();
+  writeRecords();
+  {
+    std::lock_guard lock(mutex);
+    failure = std::move(error);
     finished.notify_all();
   }
   world->abort();
+}
+
+std::string Session::Impl::describe(int64_t number,
+                                    CommandNumber command) const {
+  return describeNumber(program.classes[program.classOfRank[number]], command);
+}
+
+/// As it was told to the hub, if it was.
+void Session::Impl::writeRecords() {
+  if (log.directory.empty())
+    return;
+  std::vector<RankState> states;
+  {
+    std::lock_guard lock(mutex);
+    states = told;
+  }
+  if (states.empty())
+    states = rankStates();
+  for (const RankState &state : states)
+    log.write(state, recorder[state.rank - local.begin],
+              [&](int64_t number, CommandNumber command) {
+                return describe(number, command);
+              });
+}
+
+/// What the ranks of this process are doing.
+std::vector<RankState> Session::Impl::rankStates() {
+  using Kind = RankState::Kind;
+  std::vector<RankState> states;
+  std::lock_guard lock(mutex);
+  for (const std::unique_ptr<Rank> &rank : ranks) {
+    RankState state;
+    state.rank = rank->number();
+    const FlightRecord &record = rank->flightRecord();
+    state.doing = describeNumber(rank->rankClass(), record.current.load());
+    state.last = describeNumber(rank->rankClass(), record.last());
+    WaitState wait = world->waitState(state.rank);
+    state.waitsFor = wait.missing;
+    state.kind = wait.waiting          ? Kind::Waiting
+                 : state.doing.empty() ? Kind::Idle
+                                       : Kind::Busy;
+    if (state.rank == failedRank && !blamesOthers(*firstError)) {
+      state.kind = Kind::Failed;
+      state.error = firstError;
+    }
+    states.push_back(std::move(state));
+  }
+  told = states;
+  return states;
 }
 
 /// A line for each other rank: what it executes and what it waits for.
 std::string Session::Impl::describeRanks(int64_t except) {
   std::ostringstream os;
   int64_t shown = 0;
-  for (int64_t r = 0; r < program.mesh.numRanks(); ++r) {
+  for (int64_t r = 0; r < program.numRanks(); ++r) {
     if (r == except && !world->waitState(r).waiting)
       continue;
     if (++shown > 16) {
       os << "\n  ... and more ranks";
       break;
     }
-    const Command *command = ranks[r]->currentCommand();
+    const Command *command = rank(r).currentCommand();
     os << "\n  rank " << r << ": ";
     WaitState state = world->waitState(r);
     if (state.waiting) {
@@ -161,14 +241,23 @@ std::string Session::Impl::describeRanks(int64_t except) {
 }
 
 void Session::Impl::start() {
-  for (int64_t r = 0; r < program.mesh.numRanks(); ++r)
-    ranks.push_back(std::make_unique<Rank>(context, r, world->communicator(r)));
-  for (int64_t r = 0; r < program.mesh.numRanks(); ++r)
+  for (int64_t r = local.begin; r < local.end; ++r)
+    ranks.push_back(std::make_unique<Rank>(
+        context, r,
+        world->communicator(
+            r, program.gridOf(program.classes[program.classOfRank[r]].stage)),
+        world->transport(r), recorder[r - local.begin]));
+  if (processes)
+    processes->watch([this] { return rankStates(); },
+                     [this] { fail(local.begin, abortedError()); });
+  for (int64_t r = local.begin; r < local.end; ++r)
     threads.emplace_back([this, r] { threadMain(r); });
 }
 
 /// Ends the threads; false if one of them does not come back.
 bool Session::Impl::stop() {
+  if (processes)
+    processes->unwatch(); // It asks about the ranks.
   {
     std::lock_guard lock(mutex);
     exiting = true;
@@ -184,14 +273,28 @@ bool Session::Impl::stop() {
   return !stuck;
 }
 
+/// A step is over when it is over everywhere: groups that have nothing to say
+/// to each other would otherwise drift apart, until one waits too long for
+/// another.
+Status Session::Impl::meetOthers() {
+  Status status = processes ? processes->meet() : ok();
+  if (status)
+    return ok();
+  fail(local.begin, status.takeError());
+  std::unique_lock lock(mutex);
+  finished.wait(lock, [&] { return failure.has_value(); });
+  reported = true;
+  return *failure;
+}
+
 /// A rank that nobody waits for can be late without a collective's noticing.
 void Session::Impl::failLate() {
   std::unique_lock lock(mutex);
   auto late = std::find(busy.begin(), busy.end(), true);
   if (late == busy.end())
     return;
-  int64_t number = late - busy.begin();
-  const Command *command = ranks[number]->currentCommand();
+  int64_t number = local.begin + (late - busy.begin());
+  const Command *command = rank(number).currentCommand();
   std::ostringstream message;
   message << "did not finish within " << timeout.count()
           << " s after another rank";
@@ -203,20 +306,21 @@ void Session::Impl::failLate() {
                          "raise --timeout if a rank is only slow"));
 }
 
-Status Session::Impl::runJob(const Job &work) {
+Status Session::Impl::runJob(const Work &job) {
   using namespace std::chrono_literals;
   std::unique_lock lock(mutex);
+  if (failure && !std::exchange(reported, true))
+    return *failure; // Of another process, while nothing was to do here.
   if (failure)
     return makeError(ExitCode::DistributedFault, "run.failed", "session",
                      "an earlier run failed", "create a new session");
-  job = &work;
-  running = program.mesh.numRanks();
+  work = &job;
+  running = local.size();
   busy.assign(running, true);
   ++generation;
   wake.notify_all();
   auto over = [&] { return running == 0 || failure; };
-  finished.wait(lock,
-                [&] { return over() || running < program.mesh.numRanks(); });
+  finished.wait(lock, [&] { return over() || running < local.size(); });
   if (!finished.wait_for(lock, timeout, over)) {
     lock.unlock();
     failLate();
@@ -224,11 +328,15 @@ Status Session::Impl::runJob(const Job &work) {
   }
   if (failure)
     stuck = !finished.wait_for(lock, 2s, [&] { return running == 0; });
-  job = nullptr;
+  // Somebody has begun to find out what it is.
+  if (firstError)
+    finished.wait(lock, [&] { return failure.has_value(); });
+  work = nullptr;
   if (!failure)
     return ok();
+  reported = true;
   Error error = *failure;
-  if (stuck)
+  if (stuck && !processes)
     error.message += "\n  a rank did not stop within 2 s and was left behind";
   return error;
 }
@@ -249,13 +357,56 @@ Session::~Session() {
 }
 
 const Program &Session::program() const { return impl->program; }
-const Rank &Session::rank(int64_t number) const { return *impl->ranks[number]; }
+const std::vector<RankSummary> &Session::summaries() const {
+  return impl->summaries;
+}
 bool Session::anyStuckThread() { return threadLeftBehind.load(); }
 
 Error partita::runtime::weightsAbsentError(const Program &program) {
   return makeError(ExitCode::InvalidInput, "weights.absent", program.modelName,
                    "was exported without weights and cannot run",
                    "export the model again with its weights");
+}
+
+static std::string hexText(uint64_t number) {
+  char text[17];
+  std::snprintf(text, sizeof(text), "%016llx",
+                static_cast<unsigned long long>(number));
+  return text;
+}
+
+Status Session::Impl::createWorld(const partita_module &module,
+                                  const SessionOptions &options,
+                                  const WeightFiles &weights) {
+  local = {0, program.numRanks()};
+  summaries.resize(local.size());
+  if (!options.job) {
+    PARTITA_TRY(recorder,
+                FlightRecorder::create(local.size(), /*forOthers=*/false));
+    log = {options.flightDirectory, randomName(), local.size(),
+           timeout.count()};
+    world = std::make_unique<ThreadWorld>(program.mesh, timeout);
+    return ok();
+  }
+  local = options.job->ranksOf(options.job->process);
+  localProcess = options.job->localProcess;
+  localProcesses = options.job->localProcesses;
+  PARTITA_TRY(recorder,
+              FlightRecorder::create(local.size(), /*forOthers=*/true));
+  const std::string &plan = program.planJson;
+  PARTITA_TRY(uint64_t content, weights.fingerprint());
+  Identity identity = {hexText(hashBytes(plan.data(), plan.size())),
+                       hexText(hashBytes(module.program, module.program_size)),
+                       hexText(content)};
+  auto describe = [this](int64_t number, CommandNumber command) {
+    return this->describe(number, command);
+  };
+  PARTITA_TRY(auto made, ProcessWorld::create(*options.job, program.mesh,
+                                              identity, recorder, describe));
+  processes = made.get();
+  log = processes->flightLog();
+  world = std::move(made);
+  return ok();
 }
 
 Result<std::unique_ptr<Session>>
@@ -286,8 +437,7 @@ Session::create(const partita_module &module, const SessionOptions &options) {
   impl->threadsPerRank = impl->program.threadsPerRank;
   impl->timeout = std::chrono::duration<double>(
       options.timeoutSeconds > 0 ? options.timeoutSeconds : 30);
-  impl->world =
-      std::make_unique<ThreadWorld>(impl->program.mesh, impl->timeout);
+  PARTITA_CHECK(impl->createWorld(module, options, weights));
   RankContext &context = impl->context;
   context.program = &impl->program;
   context.kernels = module.kernels;
@@ -296,9 +446,10 @@ Session::create(const partita_module &module, const SessionOptions &options) {
   context.checkArena = options.checkArena;
   context.trace = options.trace;
   context.pin = options.pin;
+  context.timeout = impl->timeout;
   impl->start();
   std::unique_ptr<Session> session(new Session(std::move(impl)));
-  Job load = [](Rank &rank) { return rank.load(); };
+  Work load = [](Rank &rank) { return rank.load(); };
   Status status = session->impl->runJob(load);
   if (!status) {
     // A stuck thread may still read the weights.
@@ -385,6 +536,20 @@ Status Session::run(const std::string &entry,
       matchPorts(impl->program.inputs, "input", inputs, true, tensors.inputs));
   PARTITA_CHECK(matchPorts(impl->program.outputs, "output", outputs, false,
                            tensors.outputs));
-  Job step = [&](Rank &rank) { return rank.step(tensors); };
-  return impl->runJob(step);
+  Work step = [&](Rank &rank) { return rank.step(tensors); };
+  PARTITA_CHECK(impl->runJob(step));
+  return impl->meetOthers();
+}
+
+Status Session::finish(const std::vector<NamedTensor> &outputs) {
+  StepTensors tensors;
+  PARTITA_CHECK(matchPorts(impl->program.outputs, "output", outputs, false,
+                           tensors.outputs));
+  int64_t firstRemote =
+      impl->processes ? impl->local.size() : impl->program.numRanks();
+  Work collect = [&](Rank &rank) {
+    return rank.collect(tensors, firstRemote, impl->summaries);
+  };
+  PARTITA_CHECK(impl->runJob(collect));
+  return impl->processes ? impl->processes->finish() : ok();
 }

@@ -5,15 +5,18 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Ranks as threads of this process, each walking its command table. The session
-// hands them work, waits for all of them, and turns the failure of one into one
-// message that names the rank, its command, and what every other rank did.
+// The ranks of this process as threads, each walking its command table. The
+// session hands them work, waits for all of them, and turns the failure of one
+// into one message that names the rank, its command, and what every other rank
+// did. With a job, other processes have the other ranks; they call the same
+// functions in the same order.
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef PARTITA_LIB_RUNTIME_SESSION_H
 #define PARTITA_LIB_RUNTIME_SESSION_H
 
+#include "Job.h"
 #include "Rank.h"
 
 namespace partita::runtime {
@@ -22,6 +25,10 @@ struct SessionOptions {
   std::string weightsDirectory;
   double timeoutSeconds = 30;
   bool checkArena = false, pin = false, trace = false, skipWeightCheck = false;
+  /// Where records go when a run fails; with a job, it says that.
+  std::string flightDirectory;
+  /// Without it all ranks are threads of this process.
+  std::optional<Job> job;
 };
 
 /// A caller's tensor.
@@ -52,8 +59,14 @@ public:
   Status run(const std::string &entry, const std::vector<NamedTensor> &inputs,
              const std::vector<NamedTensor> &outputs);
 
+  /// Ends a series of runs: the first process gets the outputs of the last one
+  /// whole (until then each has its own ranks' parts) and all summaries.
+  /// Returns when all processes have come here without a failure.
+  Status finish(const std::vector<NamedTensor> &outputs);
+
   const Program &program() const;
-  const Rank &rank(int64_t number) const;
+  /// By rank, after finish(); in other processes than the first, of their own.
+  const std::vector<RankSummary> &summaries() const;
   /// Whether a thread of any session so far could not be ended. The process
   /// should then end without running destructors of globals.
   static bool anyStuckThread();

@@ -20,6 +20,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "RunCopy.h"
+#include "WaitErrors.h"
 #include <atomic>
 #include <climits>
 #include <condition_variable>
@@ -27,6 +28,7 @@
 #include <linux/futex.h>
 #include <map>
 #include <mutex>
+#include <numeric>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <thread>
@@ -74,12 +76,25 @@ struct alignas(64) Post {
   std::atomic<const std::byte *> operand{nullptr};
   std::atomic<std::byte *> result{nullptr};
   std::atomic<Barrier *> waitingAt{nullptr};
+  /// The rank whose message it waits for.
+  std::atomic<int64_t> waitingFor{-1};
 };
 
-/// Messages between two ranks under one tag.
-struct Mailbox {
-  std::deque<std::vector<std::byte>> messages;
+/// What a rank that only sends holds out until it is taken.
+struct Offer {
+  std::span<const std::byte> bytes;
+  bool taken = false, beingTaken = false;
 };
+
+/// From a rank that sends and receives at once a copy, from one that only sends
+/// an offer.
+struct Message {
+  std::vector<std::byte> copy;
+  Offer *offer = nullptr;
+};
+
+/// Messages between two ranks under one tag, in the order of their sending.
+using Mailbox = std::deque<Message>;
 
 } // namespace
 
@@ -119,19 +134,6 @@ struct ThreadWorld::Impl {
   Status meet(Barrier &barrier, int64_t rank);
   Status sleepUntilNext(Barrier &barrier, uint32_t generation);
 };
-
-static Error abortedError() {
-  return makeError(ExitCode::DistributedFault, "run.aborted", "",
-                   "another rank failed");
-}
-
-static Error timeoutError(std::chrono::duration<double> timeout) {
-  char seconds[32];
-  std::snprintf(seconds, sizeof(seconds), "%g", timeout.count());
-  return makeError(ExitCode::DistributedFault, "run.timeout", "",
-                   std::string("waited ") + seconds + " s for other ranks",
-                   "raise --timeout if a rank is only slow");
-}
 
 /// Waits until the barrier's generation changes.
 Status ThreadWorld::Impl::sleepUntilNext(Barrier &barrier,
@@ -315,16 +317,23 @@ namespace {
 
 class ThreadCommunicator : public Communicator {
 public:
-  ThreadCommunicator(ThreadWorld::Impl &world, int64_t rank)
-      : world(world), rank(rank) {}
+  ThreadCommunicator(ThreadWorld::Impl &world, int64_t rank, Grid grid)
+      : world(world), rank(rank), grid(std::move(grid)) {}
 
   Result<std::unique_ptr<PreparedCollective>>
   prepare(const CollectiveSpec &spec) override {
-    std::vector<int64_t> group = world.mesh.group(rank, spec.axes);
+    int64_t place = grid.placeOf(rank);
+    std::vector<int64_t> group = grid.mesh.group(place, spec.axes);
     std::sort(group.begin(), group.end());
-    PARTITA_TRY(ExchangePlan plan, planExchange(spec, world.mesh, rank));
+    PARTITA_TRY(ExchangePlan plan, planExchange(spec, grid.mesh, place));
+    // From places to ranks.
+    for (int64_t &member : group)
+      member = grid.ranks[member];
+    for (std::vector<Piece> &term : plan.terms)
+      for (Piece &piece : term)
+        piece.source = grid.ranks[piece.source];
     using Prepared = std::unique_ptr<PreparedCollective>;
-    if (isPlainAllReduce(spec, world.mesh) && group.size() > 1)
+    if (isPlainAllReduce(spec, grid.mesh) && group.size() > 1)
       return Prepared(std::make_unique<DirectAllReduce>(
           world, rank, std::move(group), spec, plan.resultElements));
     return Prepared(std::make_unique<DirectExchange>(
@@ -334,6 +343,7 @@ public:
 private:
   ThreadWorld::Impl &world;
   int64_t rank;
+  Grid grid;
 };
 
 class MemoryTransport : public Transport {
@@ -346,38 +356,82 @@ public:
                   Clock::time_point deadline) override;
 
 private:
+  Status offer(int64_t to, std::span<const std::byte> out, uint64_t tag,
+               Clock::time_point deadline);
+  Error sizeError(size_t received, size_t wanted) const;
   ThreadWorld::Impl &world;
   int64_t self;
 };
 
 } // namespace
 
+Error MemoryTransport::sizeError(size_t received, size_t wanted) const {
+  return makeError(ExitCode::DistributedFault, "run.message",
+                   "rank " + std::to_string(self),
+                   "received " + std::to_string(received) +
+                       " bytes instead of " + std::to_string(wanted));
+}
+
+/// Waits until the other rank has copied the bytes from where they are: nothing
+/// is stored between the two, and no rank runs ahead of those that it feeds.
+Status MemoryTransport::offer(int64_t to, std::span<const std::byte> out,
+                              uint64_t tag, Clock::time_point deadline) {
+  std::unique_lock lock(world.mailMutex);
+  Mailbox &box = world.mail[{self, to, tag}];
+  Offer own{out};
+  box.push_back({{}, &own});
+  world.mailArrived.notify_all();
+  world.posts[self].waitingFor.store(to);
+  world.mailArrived.wait_until(lock, deadline, [&] {
+    return own.taken || (world.aborting.load() && !own.beingTaken);
+  });
+  if (own.beingTaken) // Then it does not take long.
+    world.mailArrived.wait(lock, [&] { return own.taken; });
+  if (own.taken) {
+    world.posts[self].waitingFor.store(-1);
+    return ok();
+  }
+  std::erase_if(box, [&](const Message &m) { return m.offer == &own; });
+  return world.aborting.load() ? abortedError() : timeoutError(world.timeout);
+}
+
 Status MemoryTransport::exchange(int64_t to, std::span<const std::byte> out,
                                  int64_t from, std::span<std::byte> in,
                                  uint64_t tag, Clock::time_point deadline) {
+  if (from < 0)
+    return to < 0 ? ok() : offer(to, out, tag, deadline);
   std::unique_lock lock(world.mailMutex);
   if (to >= 0) {
-    world.mail[{self, to, tag}].messages.emplace_back(out.begin(), out.end());
+    world.mail[{self, to, tag}].push_back({{out.begin(), out.end()}});
     world.mailArrived.notify_all();
   }
-  if (from < 0)
-    return ok();
   Mailbox &box = world.mail[{from, self, tag}];
-  bool arrived = world.mailArrived.wait_until(lock, deadline, [&] {
-    return !box.messages.empty() || world.aborting.load();
-  });
+  world.posts[self].waitingFor.store(from);
+  bool arrived = world.mailArrived.wait_until(
+      lock, deadline, [&] { return !box.empty() || world.aborting.load(); });
   if (world.aborting.load())
     return abortedError();
   if (!arrived)
     return timeoutError(world.timeout);
-  std::vector<std::byte> message = std::move(box.messages.front());
-  box.messages.pop_front();
-  if (message.size() != in.size())
-    return makeError(ExitCode::DistributedFault, "run.message",
-                     "rank " + std::to_string(self),
-                     "received " + std::to_string(message.size()) +
-                         " bytes instead of " + std::to_string(in.size()));
-  std::copy(message.begin(), message.end(), in.begin());
+  world.posts[self].waitingFor.store(-1);
+  size_t size = box.front().offer ? box.front().offer->bytes.size()
+                                  : box.front().copy.size();
+  if (size != in.size())
+    return sizeError(size, in.size());
+  Message message = std::move(box.front());
+  box.pop_front();
+  if (!message.offer) {
+    std::copy(message.copy.begin(), message.copy.end(), in.begin());
+    return ok();
+  }
+  message.offer->beingTaken = true;
+  lock.unlock();
+  std::copy(message.offer->bytes.begin(), message.offer->bytes.end(),
+            in.begin());
+  lock.lock();
+  message.offer->beingTaken = false;
+  message.offer->taken = true;
+  world.mailArrived.notify_all();
   return ok();
 }
 
@@ -387,8 +441,15 @@ ThreadWorld::ThreadWorld(const Mesh &mesh,
 
 ThreadWorld::~ThreadWorld() = default;
 
-std::unique_ptr<Communicator> ThreadWorld::communicator(int64_t rank) {
-  return std::make_unique<ThreadCommunicator>(*impl, rank);
+Grid partita::runtime::wholeGrid(const Mesh &mesh) {
+  std::vector<int64_t> all(mesh.numRanks());
+  std::iota(all.begin(), all.end(), 0);
+  return {mesh, std::move(all)};
+}
+
+std::unique_ptr<Communicator> ThreadWorld::communicator(int64_t rank,
+                                                        Grid grid) {
+  return std::make_unique<ThreadCommunicator>(*impl, rank, std::move(grid));
 }
 
 std::unique_ptr<Transport> ThreadWorld::transport(int64_t rank) {
@@ -414,6 +475,8 @@ WaitState ThreadWorld::waitState(int64_t rank) const {
   WaitState state;
   Barrier *barrier =
       impl->posts[rank].waitingAt.load(std::memory_order_acquire);
+  if (int64_t from = impl->posts[rank].waitingFor.load(); from >= 0)
+    return {true, {from}};
   if (!barrier)
     return state;
   state.waiting = true;

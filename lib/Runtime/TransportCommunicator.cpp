@@ -29,8 +29,17 @@ struct Link {
   Transport &transport;
   Mesh mesh;
   std::chrono::duration<double> timeout;
-  uint64_t nextTag = 1;
+  /// Collectives prepared, by group.
+  std::map<std::vector<int64_t>, uint64_t> prepared;
 
+  /// The same on all ranks of a group, whatever other groups each is in. Equal
+  /// tags would be harmless: what two ranks do together has one order.
+  uint64_t nextTag(const std::vector<int64_t> &group) {
+    uint64_t hash = ++prepared[group];
+    for (int64_t member : group)
+      hash = (hash ^ static_cast<uint64_t>(member)) * 0x100000001b3;
+    return (hash ^ hash >> 32) & maxCollectiveTag;
+  }
   Clock::time_point deadline() const {
     return Clock::now() + std::chrono::duration_cast<Clock::duration>(timeout);
   }
@@ -213,7 +222,7 @@ public:
     int64_t rank = link.transport.rank();
     std::vector<int64_t> group = link.mesh.group(rank, spec.axes);
     std::sort(group.begin(), group.end());
-    uint64_t tag = link.nextTag++;
+    uint64_t tag = link.nextTag(group);
     if (isPlainAllReduce(spec, link.mesh) && group.size() > 1) {
       PARTITA_CHECK(checkCombiner(spec.from.combiner, spec.dtype, spec.what));
       int64_t count = boxOf(spec.from, link.mesh, link.mesh.coordinates(rank))

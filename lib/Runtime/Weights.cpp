@@ -67,3 +67,12 @@ Result<WeightFiles> WeightFiles::open(const Program &program,
   }
   return std::move(weights);
 }
+
+Result<uint64_t> WeightFiles::fingerprint() const {
+  uint64_t all = files.size();
+  for (const MappedFile &file : files) {
+    PARTITA_TRY(uint64_t hash, hashFile(file.path()));
+    all = hashBytes(&hash, sizeof(hash), all);
+  }
+  return all;
+}

@@ -27,6 +27,9 @@ public:
   static Result<WeightFiles> open(const Program &program,
                                   const std::string &directory, bool skipCheck);
 
+  /// Identifies the contents of all files, checked or not.
+  Result<uint64_t> fingerprint() const;
+
   const std::byte *parameter(const ParameterInfo &info) const {
     return files[info.file].data() + info.offset;
   }

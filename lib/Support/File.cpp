@@ -247,6 +247,7 @@ AtomicFile &AtomicFile::operator=(AtomicFile &&other) noexcept {
   std::swap(fd, other.fd);
   std::swap(target, other.target);
   std::swap(temporary, other.temporary);
+  std::swap(nameless, other.nameless);
   std::swap(transient, other.transient);
   return *this;
 }
@@ -290,24 +291,41 @@ Result<AtomicFile> AtomicFile::create(const std::string &path,
       return systemError("file.write", path, "cannot be opened", errno);
     return file;
   }
+  size_t slash = path.rfind('/');
+  std::string folder =
+      slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  mode_t mode = executable ? 0777 : 0666;
+  file.fd = ::open(folder.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, mode);
+  file.nameless = file.fd >= 0;
+  if (file.nameless)
+    return file;
+  bool named = file.giveName([&](const char *name) {
+    file.fd = ::open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    return file.fd >= 0;
+  });
+  if (!named)
+    return systemError("file.write", path, "cannot be created", errno);
+  return file;
+}
+
+/// Finds a name beside the target with which `make` succeeds; errno says why
+/// there is none.
+template <typename Make> bool AtomicFile::giveName(Make make) {
   static std::atomic<unsigned> counter{0};
   for (int attempt = 0; attempt < 100; ++attempt) {
-    file.temporary = path + ".tmp" + std::to_string(::getpid()) + "." +
-                     std::to_string(counter++);
-    file.transient = TransientPath(file.temporary);
-    file.fd =
-        ::open(file.temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-               executable ? 0777 : 0666);
-    if (file.fd >= 0 || errno != EEXIST)
+    temporary = target + ".tmp" + std::to_string(::getpid()) + "." +
+                std::to_string(counter++);
+    transient = TransientPath(temporary);
+    if (make(temporary.c_str()))
+      return true;
+    if (errno != EEXIST)
       break;
   }
-  if (file.fd < 0) {
-    int number = errno;
-    file.temporary.clear();
-    file.transient.release();
-    return systemError("file.write", path, "cannot be created", number);
-  }
-  return file;
+  int number = errno;
+  temporary.clear();
+  transient.release();
+  errno = number;
+  return false;
 }
 
 Status AtomicFile::write(const void *data, size_t size) {
@@ -330,10 +348,21 @@ Status AtomicFile::write(const void *data, size_t size) {
 Status AtomicFile::finish() {
   if (fd < 0)
     return ok();
-  int result = ::close(std::exchange(fd, -1));
-  if (result == 0)
-    return ok();
+  bool done = true;
+  if (std::exchange(nameless, false)) {
+    std::string self = "/proc/self/fd/" + std::to_string(fd);
+    done = giveName([&](const char *name) {
+      return ::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, name,
+                      AT_SYMLINK_FOLLOW) == 0;
+    });
+  }
   int number = errno;
+  if (::close(std::exchange(fd, -1)) != 0 && done) {
+    done = false;
+    number = errno;
+  }
+  if (done)
+    return ok();
   discard();
   return systemError("file.write", target, "cannot be written", number);
 }

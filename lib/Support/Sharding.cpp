@@ -22,11 +22,50 @@ using namespace partita;
 // Mesh
 //===----------------------------------------------------------------------===//
 
-int64_t Mesh::numRanks() const {
+static int64_t product(const std::vector<int64_t> &sizes) {
   int64_t n = 1;
-  for (int64_t size : axisSizes)
+  for (int64_t size : sizes)
     n *= size;
   return n;
+}
+
+int64_t Mesh::numRanks() const {
+  if (stageAxes.empty())
+    return product(axisSizes);
+  int64_t n = 0;
+  for (size_t stage = 0; stage < stageAxes.size(); ++stage)
+    n += product(gridOf(static_cast<int64_t>(stage)).axisSizes);
+  return n;
+}
+
+int64_t Mesh::numStages() const {
+  int stages = axis(stageAxis);
+  return stages < 0 ? 1 : axisSizes[stages];
+}
+
+Mesh Mesh::gridOf(int64_t stage) const {
+  Mesh grid{name, axisNames, axisSizes};
+  for (int i = 0; i < numAxes(); ++i)
+    if (axisNames[i] == stageAxis || !hasAxis(stage, i))
+      grid.axisSizes[i] = 1;
+  return grid;
+}
+
+std::vector<int64_t> Mesh::ranksOf(int64_t stage) const {
+  std::vector<int64_t> ranks;
+  if (!stageAxes.empty()) {
+    int64_t first = 0;
+    for (int64_t earlier = 0; earlier < stage; ++earlier)
+      first += gridOf(earlier).numRanks();
+    for (int64_t i = 0, n = gridOf(stage).numRanks(); i < n; ++i)
+      ranks.push_back(first + i);
+    return ranks;
+  }
+  int stages = axis(stageAxis);
+  for (int64_t rank = 0, n = numRanks(); rank < n; ++rank)
+    if (stages < 0 || coordinates(rank)[stages] == stage)
+      ranks.push_back(rank);
+  return ranks;
 }
 
 std::vector<int64_t> Mesh::coordinates(int64_t rank) const {
@@ -108,7 +147,71 @@ Result<Mesh> Mesh::parse(const std::string &text) {
   return mesh;
 }
 
+/// The axis of a stage in the mesh of all: one with its name and size that the
+/// stage does not have yet, or a new one.
+static int sharedAxis(Mesh &mesh, const std::string &name, int64_t size,
+                      uint32_t taken) {
+  std::string spelled = name;
+  for (int number = 1;; ++number) {
+    int axis = mesh.axis(spelled);
+    if (axis < 0) {
+      mesh.axisNames.push_back(spelled);
+      mesh.axisSizes.push_back(size);
+      return mesh.numAxes() - 1;
+    }
+    if (mesh.axisSizes[axis] == size && !(taken >> axis & 1))
+      return axis;
+    spelled = name + "." + std::to_string(number);
+  }
+}
+
+Result<Mesh> Mesh::parseStages(const std::string &text) {
+  auto fail = [&](const std::string &what) {
+    return makeError(ExitCode::Usage, "mesh.stages", "--stages " + text, what,
+                     "write the mesh of each stage, for example 'tp=2|tp=1'");
+  };
+  Mesh mesh{"mesh", {stageAxis}, {0}};
+  for (size_t pos = 0; pos <= text.size();) {
+    size_t bar = std::min(text.find('|', pos), text.size());
+    auto stage = parse(text.substr(pos, bar - pos));
+    pos = bar + 1;
+    if (!stage)
+      return fail(stage.error().message);
+    if (stage->axis(stageAxis) >= 0)
+      return fail("a stage has no stages: leave out pp");
+    uint32_t axes = 0;
+    for (int i = 0; i < stage->numAxes(); ++i)
+      if (stage->axisSizes[i] > 1)
+        axes |= uint32_t(1) << sharedAxis(mesh, stage->axisNames[i],
+                                          stage->axisSizes[i], axes);
+    mesh.stageAxes.push_back(axes);
+    ++mesh.axisSizes[0];
+    if (mesh.numAxes() > 16 || mesh.axisSizes[0] > 4096)
+      return fail("there are more than 4096 stages, or 16 axes");
+  }
+  if (std::all_of(mesh.stageAxes.begin(), mesh.stageAxes.end(),
+                  [&](uint32_t axes) { return axes == mesh.stageAxes[0]; }))
+    mesh.stageAxes.clear();
+  return mesh;
+}
+
+/// "tp=2|tp=1".
+static std::string stagesText(const Mesh &mesh) {
+  std::string text;
+  for (int64_t stage = 0; stage < mesh.numStages(); ++stage) {
+    std::string axes;
+    for (int i = 0; i < mesh.numAxes(); ++i)
+      if (mesh.axisNames[i] != stageAxis && mesh.hasAxis(stage, i))
+        axes += (axes.empty() ? "" : ",") + mesh.axisNames[i] + "=" +
+                std::to_string(mesh.axisSizes[i]);
+    text += (stage ? "|" : "") + (axes.empty() ? "x=1" : axes);
+  }
+  return text;
+}
+
 std::string Mesh::str() const {
+  if (!stageAxes.empty())
+    return stagesText(*this);
   std::string text;
   for (int i = 0; i < numAxes(); ++i)
     text += (i ? "," : "") + axisNames[i] + "=" + std::to_string(axisSizes[i]);

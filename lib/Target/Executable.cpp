@@ -28,6 +28,7 @@
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Host.h"
+#include <dlfcn.h>
 #include <filesystem>
 #include <link.h>
 
@@ -95,8 +96,8 @@ static Status emitObject(const runtime::Program &program,
       llvm::TargetRegistry::lookupTarget(triple, message);
   if (!target)
     return fail(message);
-  std::unique_ptr<llvm::TargetMachine> machine(target->createTargetMachine(
-      triple, "x86-64", "", {}, llvm::Reloc::PIC_));
+  std::unique_ptr<llvm::TargetMachine> machine(
+      target->createTargetMachine(triple, "x86-64", "", {}, llvm::Reloc::PIC_));
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> module = makeModule(context, program);
   module->setTargetTriple(triple);
@@ -140,19 +141,26 @@ static Result<fs::path> findRuntime() {
     if (fs::exists(folder / runtimeName, error))
       return folder / runtimeName;
   return makeError(ExitCode::Unsupported, "target.runtime", runtimeName,
-                   "the runtime library is not in " +
-                       folders.back().string(),
+                   "the runtime library is not in " + folders.back().string(),
                    "build the target partita_runtime, or set "
                    "PARTITA_RUNTIME_DIR to its folder");
 }
 
+/// What the runtime loads when ranks are processes; a build may lack it.
+static constexpr const char *pluginName = "libpartita_gloo.so";
+
 /// The files of libraries that the runtime needs and a bare system lacks. The
-/// compiler uses them too, so the dynamic linker has already found them.
-static std::vector<fs::path> findNeeded() {
+/// compiler uses them too, or loads them here with the plugin, so the dynamic
+/// linker has found them.
+static std::vector<fs::path> findNeeded(const fs::path &plugin) {
   std::vector<fs::path> found;
+  if (::dlopen(plugin.c_str(), RTLD_LAZY | RTLD_LOCAL))
+    found.push_back(plugin);
   auto visit = [](dl_phdr_info *info, size_t, void *data) {
     std::string name = fs::path(info->dlpi_name).filename().string();
-    for (const char *prefix : {"libdnnl.so", "libgomp.so", "libOpenCL.so"})
+    for (const char *prefix :
+         {"libdnnl.so", "libgomp.so", "libOpenCL.so", "libgloo.so",
+          "libhiredis.so", "libibverbs.so", "libnl-3.so", "libnl-route-3.so"})
       if (name.rfind(prefix, 0) == 0)
         static_cast<std::vector<fs::path> *>(data)->push_back(info->dlpi_name);
     return 0;
@@ -202,9 +210,9 @@ static Status link(const std::vector<std::string> &objects,
                "-Wl,--allow-shlib-undefined", "-o", out.string()});
   std::vector<llvm::StringRef> refs(args.begin(), args.end());
   fs::path log = out.string() + ".log";
-  std::optional<llvm::StringRef> redirects[] = {
-      llvm::StringRef(""), llvm::StringRef(log.native()),
-      llvm::StringRef(log.native())};
+  std::optional<llvm::StringRef> redirects[] = {llvm::StringRef(""),
+                                                llvm::StringRef(log.native()),
+                                                llvm::StringRef(log.native())};
   std::string message;
   int code = llvm::sys::ExecuteAndWait(*driver, refs, std::nullopt, redirects,
                                        /*SecondsToWait=*/300,
@@ -265,7 +273,8 @@ Status partita::writeExecutable(const runtime::Program &program,
     return makeError(ExitCode::InvalidInput, "target.write", out,
                      error.message(), "choose a writable place");
   PARTITA_CHECK(copyInto(runtimeLibrary, work / "lib"));
-  for (const fs::path &library : findNeeded())
+  for (const fs::path &library :
+       findNeeded(runtimeLibrary.parent_path() / pluginName))
     PARTITA_CHECK(copyInto(library, work / "lib"));
   std::vector<std::string> objects = {(work / "program.o").string()};
   PARTITA_CHECK(emitObject(program, objects[0]));

@@ -1,474 +1,23 @@
 //===- Program.cpp - From an rt module to a command table -----------------===//
 //
-// Part of the Partita project, under the Apache License v2.0 with LLVM
-// Exceptions.
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
 //
-// One pass over each rank class's function:
-//
-//   1. Times. What depends on parameters and constants alone runs at load.
-//      Parameters are read right before their first use there, so that load
-//      holds few raw weights at once.
-//   2. Buffers. Every value that is no view has one; a buffer lives from its
-//      producer to its last use through any view. What load leaves for the step
-//      is persistent; everything else shares the arena.
-//   3. Commands, with views of those buffers.
+// What belongs to the program as a whole (ports, parameters, stages, what goes
+// between them), and the tables of its rank classes.
 //
 //===----------------------------------------------------------------------===//
 
+#include "ClassBuilder.h"
 #include "dialects/nn/NN.h"
 #include "dialects/rt/RT.h"
-#include "partita/Conversion/Commands.h"
-#include "partita/Memory/Memory.h"
 #include "partita/Target/Target.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 using namespace mlir;
 using namespace partita;
-using runtime::Command;
-using runtime::CommandKind;
-using runtime::Space;
-using runtime::View;
-
-static int64_t bytesOf(Type type) {
-  auto tensor = cast<RankedTensorType>(type);
-  return tensor.getNumElements() *
-         int64_t(dtypeSize(*getDType(tensor.getElementType())));
-}
-
-static bool isAddressing(Operation *op) {
-  return isa<rt::ViewOp, nn::ConstantOp>(op);
-}
-
-namespace {
-
-/// Where a buffer is: its space and first byte.
-struct Place {
-  Space space;
-  int64_t offset;
-};
-
-class ClassBuilder {
-public:
-  ClassBuilder(func::FuncOp function, runtime::Program &program,
-               const llvm::StringMap<int> &kernels,
-               const llvm::StringMap<int> &parameters, const Mesh &mesh)
-      : function(function), program(program), kernels(kernels),
-        parameters(parameters), mesh(mesh) {}
-  Result<runtime::RankClass> run();
-
-private:
-  void findLoadTime();
-  void orderCommands();
-  void addLoad(Operation *op);
-  Status placeConstants();
-  void placeBuffers();
-  void placeList(const std::vector<Operation *> &list, bool atLoad,
-                 int64_t &arenaBytes);
-  bool isPersistent(Value buffer) const;
-
-  bool isRepeated(Value buffer) const;
-  Result<View> viewOf(Value value) const;
-  void rebase(View &view, Value value) const;
-  Result<Sharding> shardingFrom(Attribute attr);
-  Result<Command> commandFor(Operation *op);
-  Result<Command> callCommand(rt::CallOp op);
-  Result<Command> kernelCommand(rt::KernelOp op);
-  template <typename Op> Result<Command> moveCommand(Op op);
-  Result<Command> collectiveCommand(rt::CollectiveOp op);
-  Result<Command> shardCommand(rt::ShardOp op);
-  Result<Command> parameterCommand(nn::GetParameterOp op);
-  Status portCommands(runtime::RankClass &out);
-  void nameCommand(Command &command, Operation *op) const;
-
-  func::FuncOp function;
-  runtime::Program &program;
-  /// Numbers by name.
-  const llvm::StringMap<int> &kernels, &parameters;
-  const Mesh &mesh;
-
-  llvm::DenseSet<Operation *> loadTime;
-  std::vector<Operation *> load, step;
-  llvm::DenseSet<Operation *> emitted;
-  llvm::DenseMap<Value, Place> places;
-  llvm::DenseMap<Operation *, Place> workspaces;
-  int64_t persistentBytes = 0, loadArena = 0, stepArena = 0;
-};
-
-} // namespace
-
-//===----------------------------------------------------------------------===//
-// Times
-//===----------------------------------------------------------------------===//
-
-void ClassBuilder::findLoadTime() {
-  for (Operation &op : function.getBody().front()) {
-    bool atLoad = !isa<func::ReturnOp>(op);
-    for (Value operand : op.getOperands()) {
-      Operation *producer = operand.getDefiningOp();
-      atLoad &= producer && loadTime.contains(producer);
-    }
-    if (atLoad)
-      loadTime.insert(&op);
-  }
-}
-
-/// Emits `op` into the load list, its parameters first.
-void ClassBuilder::addLoad(Operation *op) {
-  if (isAddressing(op) || !emitted.insert(op).second)
-    return;
-  for (Value operand : op->getOperands()) {
-    Operation *producer = rt::addressingOf(operand).buffer.getDefiningOp();
-    if (producer)
-      addLoad(producer);
-  }
-  load.push_back(op);
-}
-
-void ClassBuilder::orderCommands() {
-  for (Operation &op : function.getBody().front()) {
-    if (isAddressing(&op) || isa<func::ReturnOp>(op))
-      continue;
-    if (!loadTime.contains(&op))
-      step.push_back(&op);
-    else if (!isa<nn::GetParameterOp>(op))
-      addLoad(&op);
-  }
-  // Parameters that the step reads as they are.
-  for (Operation *op : step)
-    for (Value operand : op->getOperands())
-      if (Operation *producer =
-              rt::addressingOf(operand).buffer.getDefiningOp())
-        if (loadTime.contains(producer))
-          addLoad(producer);
-  for (Value result : function.getBody().front().getTerminator()->getOperands())
-    if (Operation *producer = rt::addressingOf(result).buffer.getDefiningOp())
-      if (loadTime.contains(producer))
-        addLoad(producer);
-}
-
-//===----------------------------------------------------------------------===//
-// Buffers
-//===----------------------------------------------------------------------===//
-
-/// Calls `fn` with every command (or the return) that reads a buffer, directly
-/// or through views.
-static void forEachReader(Value buffer, function_ref<void(Operation *)> fn) {
-  for (Operation *user : buffer.getUsers()) {
-    if (auto view = dyn_cast<rt::ViewOp>(user))
-      forEachReader(view.getResult(), fn);
-    else
-      fn(user);
-  }
-}
-
-bool ClassBuilder::isPersistent(Value buffer) const {
-  bool usedByStep = false;
-  forEachReader(buffer, [&](Operation *reader) {
-    usedByStep |= !loadTime.contains(reader);
-  });
-  return usedByStep;
-}
-
-/// A splat constant is stored as one element, which views repeat by strides of
-/// zero; generated kernels have their strides compiled in and need all of it.
-bool ClassBuilder::isRepeated(Value buffer) const {
-  auto constant = buffer.getDefiningOp<nn::ConstantOp>();
-  if (!constant || !isa<SplatElementsAttr>(constant.getValue()))
-    return false;
-  bool repeated = true;
-  forEachReader(buffer, [&](Operation *reader) {
-    repeated &= isa<rt::CallOp>(reader);
-  });
-  return repeated;
-}
-
-/// Constants are stored once in the program.
-Status ClassBuilder::placeConstants() {
-  for (auto constant : function.getOps<nn::ConstantOp>()) {
-    auto value = dyn_cast<DenseElementsAttr>(constant.getValue());
-    std::optional<DType> dtype =
-        getDType(cast<RankedTensorType>(constant.getType()).getElementType());
-    if (!value || !dtype)
-      return makeError(ExitCode::Unsupported, "target.constant",
-                       nn::getId(constant).str(),
-                       "the constant has no dense value");
-    size_t width = dtypeSize(*dtype);
-    size_t offset = (program.constants.size() + 63) / 64 * 64;
-    program.constants.resize(offset);
-    auto append = [&](const APInt &bits) {
-      for (size_t i = 0; i < width; ++i)
-        program.constants.push_back(
-            std::byte(bits.getBitWidth() == 1
-                          ? bits.getZExtValue()
-                          : bits.extractBitsAsZExtValue(8, 8 * i)));
-    };
-    int64_t count = isRepeated(constant) ? std::min<int64_t>(value.size(), 1)
-                                         : value.size();
-    if (isa<FloatType>(value.getElementType()))
-      for (int64_t i = 0; i < count; ++i)
-        append(value.getValues<APFloat>()[i].bitcastToAPInt());
-    else
-      for (int64_t i = 0; i < count; ++i)
-        append(value.getValues<APInt>()[i]);
-    places[constant.getResult()] = {Space::Constant, int64_t(offset)};
-  }
-  return ok();
-}
-
-/// Lays out the arena of one list of commands; persistent results are put at
-/// the end of the persistent space instead.
-void ClassBuilder::placeList(const std::vector<Operation *> &list, bool atLoad,
-                             int64_t &arenaBytes) {
-  llvm::DenseMap<Operation *, int64_t> time;
-  for (auto [i, op] : llvm::enumerate(list))
-    time[op] = i + 1;
-  int64_t end = list.size() + 1;
-  std::vector<BufferLife> lives;
-  std::vector<Value> values;
-  std::vector<Operation *> calls;
-  auto addValue = [&](Value value, int64_t first) {
-    int64_t last = first;
-    forEachReader(value, [&](Operation *reader) {
-      auto it = time.find(reader);
-      last = std::max(last, it == time.end() ? end : it->second);
-    });
-    lives.push_back({bytesOf(value.getType()), first, last});
-    values.push_back(value);
-  };
-  if (!atLoad)
-    for (Value arg : function.getArguments())
-      addValue(arg, 0);
-  for (Operation *op : list)
-    for (Value result : op->getResults()) {
-      if (atLoad && isPersistent(result)) {
-        places[result] = {Space::Persistent, persistentBytes};
-        persistentBytes += (bytesOf(result.getType()) + 63) / 64 * 64;
-      } else {
-        addValue(result, time[op]);
-      }
-    }
-  for (Operation *op : list)
-    if (auto call = dyn_cast<rt::CallOp>(op); call && call.getWorkspace()) {
-      lives.push_back({int64_t(call.getWorkspace()), time[op], time[op]});
-      calls.push_back(op);
-    }
-  ArenaLayout layout = layoutArena(lives);
-  for (auto [i, value] : llvm::enumerate(values))
-    places[value] = {Space::Arena, layout.offsets[i]};
-  for (auto [i, op] : llvm::enumerate(calls))
-    workspaces[op] = {Space::Arena, layout.offsets[values.size() + i]};
-  arenaBytes = layout.bytes;
-}
-
-void ClassBuilder::placeBuffers() {
-  placeList(load, /*atLoad=*/true, loadArena);
-  placeList(step, /*atLoad=*/false, stepArena);
-}
-
-//===----------------------------------------------------------------------===//
-// Commands
-//===----------------------------------------------------------------------===//
-
-/// Moves a view that is relative to its buffer to where the buffer is.
-void ClassBuilder::rebase(View &view, Value value) const {
-  Value buffer = rt::addressingOf(value).buffer;
-  Place place = places.find(buffer)->second;
-  view.space = place.space;
-  if (isRepeated(buffer)) {
-    view.offset = place.offset;
-    std::fill(view.strides.begin(), view.strides.end(), 0);
-    return;
-  }
-  view.offset += place.offset;
-}
-
-Result<View> ClassBuilder::viewOf(Value value) const {
-  PARTITA_TRY(View view, toView(value));
-  rebase(view, value);
-  return view;
-}
-
-void ClassBuilder::nameCommand(Command &command, Operation *op) const {
-  command.id = nn::getId(op).str();
-  command.nodes = llvm::join(nn::getNodes(op), ",");
-}
-
-Result<Sharding> ClassBuilder::shardingFrom(Attribute attr) {
-  auto sharding = dyn_cast_or_null<dist::ShardingAttr>(attr);
-  if (!sharding)
-    return makeError(ExitCode::Internal, "target.sharding",
-                     function.getName().str(), "a sharding is missing");
-  return sharding.toData(mesh);
-}
-
-Result<Command> ClassBuilder::callCommand(rt::CallOp op) {
-  PARTITA_TRY(Command command, toCommand(op));
-  for (auto [view, value] : llvm::zip_equal(command.operands, op.getInputs()))
-    rebase(view, value);
-  for (auto [view, value] : llvm::zip_equal(command.results, op.getResults()))
-    rebase(view, value);
-  command.workspace.clear();
-  if (op.getWorkspace()) {
-    Place place = workspaces.lookup(op);
-    command.workspace.push_back({place.space, place.offset, DType::U8,
-                                 {int64_t(op.getWorkspace())}, {1}});
-  }
-  return command;
-}
-
-Result<Command> ClassBuilder::kernelCommand(rt::KernelOp op) {
-  auto it = kernels.find(op.getKernel());
-  if (it == kernels.end())
-    return makeError(ExitCode::Internal, "target.kernel", nn::getId(op).str(),
-                     "there is no kernel '" + op.getKernel().str() + "'");
-  PARTITA_TRY(Command command, toCommand(op, it->second));
-  for (auto [view, value] : llvm::zip_equal(command.operands, op.getInputs()))
-    rebase(view, value);
-  for (auto [view, value] : llvm::zip_equal(command.results, op.getResults()))
-    rebase(view, value);
-  return command;
-}
-
-template <typename Op>
-static Result<std::vector<int>> axesOf(Op op, const Mesh &mesh) {
-  std::vector<int> axes;
-  for (auto name : op.getAxes().template getAsValueRange<StringAttr>()) {
-    int axis = mesh.axis(name.str());
-    if (axis < 0)
-      return makeError(ExitCode::Internal, "target.axis", nn::getId(op).str(),
-                       "axis \"" + name.str() + "\" is not in the mesh");
-    axes.push_back(axis);
-  }
-  return axes;
-}
-
-/// What collectives and shards have in common: ends, axes, one view each.
-template <typename Op> Result<Command> ClassBuilder::moveCommand(Op op) {
-  Command command;
-  PARTITA_TRY(command.from, shardingFrom(op.getFrom()));
-  PARTITA_TRY(command.to, shardingFrom(op.getTo()));
-  PARTITA_TRY(command.axes, axesOf(op, mesh));
-  PARTITA_TRY(View operand, viewOf(op.getInput()));
-  PARTITA_TRY(View result, viewOf(op.getResult()));
-  command.operands = {std::move(operand)};
-  command.results = {std::move(result)};
-  return command;
-}
-
-Result<Command> ClassBuilder::collectiveCommand(rt::CollectiveOp op) {
-  using runtime::CollectiveKind;
-  static const std::pair<StringRef, CollectiveKind> kinds[] = {
-      {"all_reduce", CollectiveKind::AllReduce},
-      {"reduce_scatter", CollectiveKind::ReduceScatter},
-      {"all_gather", CollectiveKind::AllGather},
-      {"all_to_all", CollectiveKind::AllToAll},
-      {"permute", CollectiveKind::Permute},
-      {"halo_exchange", CollectiveKind::HaloExchange}};
-  PARTITA_TRY(Command command, moveCommand(op));
-  command.kind = CommandKind::Collective;
-  for (auto [name, kind] : kinds)
-    if (op.getKind() == name)
-      command.collective = kind;
-  return command;
-}
-
-Result<Command> ClassBuilder::shardCommand(rt::ShardOp op) {
-  PARTITA_TRY(Command command, moveCommand(op));
-  command.kind = CommandKind::Call;
-  command.callee =
-      op.getKind() == "slice" ? "shard_slice" : "zero_unless_first";
-  return command;
-}
-
-Result<Command> ClassBuilder::parameterCommand(nn::GetParameterOp op) {
-  Command command;
-  command.kind = CommandKind::LoadParameter;
-  auto found = parameters.find(op.getParameter());
-  if (found == parameters.end())
-    return makeError(ExitCode::Internal, "target.parameter",
-                     op.getParameter().str(), "there is no such parameter");
-  command.index = found->second;
-  if (Attribute sharding = op.getSharding().value_or(Attribute())) {
-    PARTITA_TRY(command.to, shardingFrom(sharding));
-  } else {
-    command.to = Sharding::replicated(nn::shapeOf(op.getResult()));
-  }
-  PARTITA_TRY(View result, viewOf(op.getResult()));
-  command.results = {std::move(result)};
-  return command;
-}
-
-Result<Command> ClassBuilder::commandFor(Operation *op) {
-  Result<Command> command =
-      makeError(ExitCode::Internal, "target.no-command", nn::getId(op).str(),
-                op->getName().getStringRef().str() + " is no command");
-  if (auto call = dyn_cast<rt::CallOp>(op))
-    command = callCommand(call);
-  else if (auto kernel = dyn_cast<rt::KernelOp>(op))
-    command = kernelCommand(kernel);
-  else if (auto collective = dyn_cast<rt::CollectiveOp>(op))
-    command = collectiveCommand(collective);
-  else if (auto shard = dyn_cast<rt::ShardOp>(op))
-    command = shardCommand(shard);
-  else if (auto parameter = dyn_cast<nn::GetParameterOp>(op))
-    command = parameterCommand(parameter);
-  if (command)
-    nameCommand(*command, op);
-  return command;
-}
-
-/// Inputs are loaded before the step, outputs stored after it.
-Status ClassBuilder::portCommands(runtime::RankClass &out) {
-  std::vector<Command> loads;
-  for (auto [i, arg] : llvm::enumerate(function.getArguments())) {
-    Command command;
-    command.kind = CommandKind::LoadInput;
-    command.index = i;
-    PARTITA_TRY(command.to,
-                shardingFrom(function.getArgAttr(i, dist::shardingAttrName)));
-    PARTITA_TRY(View result, viewOf(arg));
-    command.results = {std::move(result)};
-    command.id = "input:" + program.inputs[i].name;
-    loads.push_back(std::move(command));
-  }
-  out.step.insert(out.step.begin(), loads.begin(), loads.end());
-  Operation *end = function.getBody().front().getTerminator();
-  for (auto [i, value] : llvm::enumerate(end->getOperands())) {
-    Command command;
-    command.kind = CommandKind::StoreOutput;
-    command.index = i;
-    PARTITA_TRY(command.from, shardingFrom(function.getResultAttr(
-                                  i, dist::shardingAttrName)));
-    PARTITA_TRY(View operand, viewOf(value));
-    command.operands = {std::move(operand)};
-    command.id = "output:" + program.outputs[i].name;
-    out.step.push_back(std::move(command));
-  }
-  return ok();
-}
-
-Result<runtime::RankClass> ClassBuilder::run() {
-  findLoadTime();
-  orderCommands();
-  PARTITA_CHECK(placeConstants());
-  placeBuffers();
-  runtime::RankClass out;
-  for (Operation *op : load) {
-    PARTITA_TRY(Command command, commandFor(op));
-    out.init.push_back(std::move(command));
-  }
-  for (Operation *op : step) {
-    PARTITA_TRY(Command command, commandFor(op));
-    out.step.push_back(std::move(command));
-  }
-  PARTITA_CHECK(portCommands(out));
-  out.arenaBytes = std::max(loadArena, stepArena);
-  out.persistentBytes = persistentBytes;
-  return out;
-}
+using target::Wiring;
 
 //===----------------------------------------------------------------------===//
 // The program
@@ -513,53 +62,177 @@ static void addFiles(ModuleOp module, runtime::Program &program) {
 static void addParameters(ModuleOp module, runtime::Program &program) {
   for (auto op : module.getOps<nn::ParameterOp>()) {
     auto type = cast<RankedTensorType>(op.getType());
-    program.parameters.push_back({op.getSymName().str(),
-                                  *getDType(type.getElementType()),
-                                  nn::shapeOf(type), int32_t(op.getFile()),
-                                  int64_t(op.getOffset()),
-                                  int64_t(op.getLength())});
+    program.parameters.push_back(
+        {op.getSymName().str(), *getDType(type.getElementType()),
+         nn::shapeOf(type), int32_t(op.getFile()), int64_t(op.getOffset()),
+         int64_t(op.getLength())});
   }
+}
+
+//===----------------------------------------------------------------------===//
+// Stages
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Reads what belongs to the program as a whole, and how its parts hang
+/// together.
+class ProgramBuilder {
+public:
+  ProgramBuilder(ModuleOp module, const std::vector<std::string> &kernelNames)
+      : module(module) {
+    program.kernelNames = kernelNames;
+  }
+  Result<runtime::Program> run();
+
+private:
+  void addPorts(TypeRange arguments, TypeRange results);
+  void wireAsOne();
+  Status wireStages();
+  Status addTransfer(dist::TransferOp op);
+  Status buildClass(func::FuncOp function, const llvm::StringMap<int> &kernels,
+                    const llvm::StringMap<int> &parameters);
+
+  ModuleOp module;
+  runtime::Program program;
+  std::vector<func::FuncOp> classes;
+  /// The function of which `classes` are the parts; or made of stages.
+  func::FuncOp step;
+  /// By stage, and the stage by the name of its mesh.
+  std::vector<Wiring> wirings;
+  llvm::StringMap<int32_t> stages;
+  llvm::DenseMap<Value, int32_t> transfers;
+};
+} // namespace
+
+/// Types are of what @step sees if there are stages, else local.
+void ProgramBuilder::addPorts(TypeRange arguments, TypeRange results) {
+  func::FuncOp entry = step ? step : classes.front();
+  auto port = [&](Type type, DictionaryAttr attributes) {
+    runtime::PortInfo info = portInfo(type, attributes, program.mesh);
+    if (auto dim = attributes
+                       ? attributes.getAs<IntegerAttr>(dist::batchDimAttrName)
+                       : IntegerAttr()) {
+      info.batchDim = static_cast<int32_t>(dim.getInt());
+      info.shape[info.batchDim] *= program.microBatches;
+    }
+    return info;
+  };
+  for (auto [i, type] : llvm::enumerate(arguments))
+    program.inputs.push_back(port(type, entry.getArgAttrDict(i)));
+  for (auto [i, type] : llvm::enumerate(results))
+    program.outputs.push_back(port(type, entry.getResultAttrDict(i)));
+}
+
+void ProgramBuilder::wireAsOne() {
+  Wiring &wiring = wirings.emplace_back();
+  for (size_t i = 0; i < program.inputs.size(); ++i)
+    wiring.arguments.push_back({false, static_cast<int32_t>(i)});
+  for (size_t i = 0; i < program.outputs.size(); ++i)
+    wiring.results.push_back({{static_cast<int32_t>(i)}, {}});
+}
+
+Status ProgramBuilder::addTransfer(dist::TransferOp op) {
+  runtime::TransferInfo transfer;
+  transfer.name = nn::getId(op).str();
+  auto type = cast<RankedTensorType>(op.getType());
+  transfer.dtype = *getDType(type.getElementType());
+  transfer.shape = nn::shapeOf(op.getResult());
+  transfer.fromStage = stages.lookup(op.getFrom().getMesh().getValue());
+  transfer.toStage = stages.lookup(op.getTo().getMesh().getValue());
+  PARTITA_TRY(transfer.from,
+              op.getFrom().toData(program.stages[transfer.fromStage].mesh));
+  PARTITA_TRY(transfer.to,
+              op.getTo().toData(program.stages[transfer.toStage].mesh));
+  transfers[op.getResult()] = static_cast<int32_t>(program.transfers.size());
+  program.transfers.push_back(std::move(transfer));
+  return ok();
+}
+
+Status ProgramBuilder::wireStages() {
+  for (auto stage : step.getOps<dist::StageOp>()) {
+    dist::MeshOp mesh = dist::findMesh(stage, stage.getMeshAttr());
+    stages[stage.getMesh()] = static_cast<int32_t>(program.stages.size());
+    program.stages.push_back({mesh.getMesh(), mesh.rankNumbers()});
+  }
+  for (auto transfer : step.getOps<dist::TransferOp>())
+    PARTITA_CHECK(addTransfer(transfer));
+  for (auto stage : step.getOps<dist::StageOp>()) {
+    Wiring &wiring = wirings.emplace_back();
+    for (Value value : stage.getInputs()) {
+      auto argument = dyn_cast<BlockArgument>(value);
+      wiring.arguments.push_back(
+          {!argument, argument ? static_cast<int32_t>(argument.getArgNumber())
+                               : transfers.lookup(value)});
+    }
+    for (Value value : stage.getResults()) {
+      Wiring::Result &result = wiring.results.emplace_back();
+      for (OpOperand &use : value.getUses())
+        if (auto transfer = dyn_cast<dist::TransferOp>(use.getOwner()))
+          result.transfers.push_back(transfers.lookup(transfer.getResult()));
+        else
+          result.outputs.push_back(
+              static_cast<int32_t>(use.getOperandNumber()));
+      llvm::sort(result.outputs);
+    }
+  }
+  return ok();
+}
+
+Status ProgramBuilder::buildClass(func::FuncOp function,
+                                  const llvm::StringMap<int> &kernels,
+                                  const llvm::StringMap<int> &parameters) {
+  int32_t stage = 0;
+  if (auto mesh =
+          function->getAttrOfType<FlatSymbolRefAttr>(dist::meshAttrName))
+    stage = stages.lookup(mesh.getValue());
+  runtime::Grid grid = program.gridOf(stage);
+  auto places = function->getAttrOfType<DenseI64ArrayAttr>(rt::ranksAttrName);
+  for (int64_t place : places.asArrayRef())
+    program.classOfRank[grid.ranks[place]] =
+        static_cast<int32_t>(program.classes.size());
+  PARTITA_TRY(runtime::RankClass built,
+              target::buildClass(function, program, kernels, parameters, stage,
+                                 wirings[stage]));
+  program.classes.push_back(std::move(built));
+  return ok();
+}
+
+Result<runtime::Program> ProgramBuilder::run() {
+  dist::MeshOp mesh = dist::getMesh(module);
+  for (auto function : module.getOps<func::FuncOp>())
+    if (function->hasAttr(rt::ranksAttrName))
+      classes.push_back(function);
+    else if (!function.isExternal() &&
+             !function.getBody().front().getOps<dist::StageOp>().empty())
+      step = function;
+  if (!mesh || classes.empty())
+    return makeError(ExitCode::Internal, "target.module", "module",
+                     "there is no mesh or no rank class");
+  program.mesh = mesh.getMesh();
+  if (auto count =
+          module->getAttrOfType<IntegerAttr>(dist::microBatchesAttrName))
+    program.microBatches = count.getInt();
+  program.classOfRank.assign(program.mesh.numRanks(), -1);
+  addFiles(module, program);
+  addParameters(module, program);
+  func::FuncOp entry = step ? step : classes.front();
+  addPorts(entry.getArgumentTypes(), entry.getResultTypes());
+  if (step)
+    PARTITA_CHECK(wireStages());
+  else
+    wireAsOne();
+  llvm::StringMap<int> kernels, parameters;
+  for (auto [i, name] : llvm::enumerate(program.kernelNames))
+    kernels[name] = static_cast<int>(i);
+  for (auto [i, parameter] : llvm::enumerate(program.parameters))
+    parameters[parameter.name] = static_cast<int>(i);
+  for (func::FuncOp function : classes)
+    PARTITA_CHECK(buildClass(function, kernels, parameters));
+  return std::move(program);
 }
 
 Result<runtime::Program>
 partita::buildProgram(ModuleOp module,
                       const std::vector<std::string> &kernelNames) {
-  dist::MeshOp meshOp = dist::getMesh(module);
-  std::vector<func::FuncOp> classes;
-  for (auto function : module.getOps<func::FuncOp>())
-    if (function->hasAttr(rt::ranksAttrName))
-      classes.push_back(function);
-  if (!meshOp || classes.empty())
-    return makeError(ExitCode::Internal, "target.module", "module",
-                     "there is no mesh or no rank class");
-  runtime::Program program;
-  program.mesh = meshOp.getMesh();
-  program.kernelNames = kernelNames;
-  addFiles(module, program);
-  addParameters(module, program);
-  llvm::StringMap<int> kernels, parameters;
-  for (auto [i, name] : llvm::enumerate(kernelNames))
-    kernels[name] = i;
-  for (auto [i, parameter] : llvm::enumerate(program.parameters))
-    parameters[parameter.name] = i;
-  func::FuncOp first = classes.front();
-  for (auto [i, type] : llvm::enumerate(first.getArgumentTypes()))
-    program.inputs.push_back(
-        portInfo(type, first.getArgAttrDict(i), program.mesh));
-  for (auto [i, type] : llvm::enumerate(first.getResultTypes()))
-    program.outputs.push_back(
-        portInfo(type, first.getResultAttrDict(i), program.mesh));
-  program.classOfRank.assign(program.mesh.numRanks(), -1);
-  for (func::FuncOp function : classes) {
-    for (int64_t rank : function
-                            ->getAttrOfType<DenseI64ArrayAttr>(
-                                rt::ranksAttrName)
-                            .asArrayRef())
-      program.classOfRank[rank] = program.classes.size();
-    PARTITA_TRY(runtime::RankClass built,
-                ClassBuilder(function, program, kernels, parameters, program.mesh)
-                    .run());
-    program.classes.push_back(std::move(built));
-  }
-  return program;
+  return ProgramBuilder(module, kernelNames).run();
 }

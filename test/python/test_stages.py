@@ -54,6 +54,99 @@ def test_a_search_for_stages(gpt2):
         assert found["bound"]["step_seconds"] <= one["predicted"]["step_seconds"]
 
 
+@pytest.mark.parametrize(
+    "schedule, chunks", [("gpipe", 2), ("interleaved:3", 6), ("zb-h1", 2), ("zb-v", 4)]
+)
+def test_a_schedule_that_is_asked_for(gpt2, scratch, schedule, chunks):
+    how = ["--mesh", "pp=2,x=4", "--micro-batches", "4", "--recompute", "never"]
+    arguments = [gpt2, *TRAIN, *MACHINE, *how, "--schedule", schedule]
+    path = scratch / "plan.json"
+    text = tools.succeeds(tools.partita("plan", *arguments, "-o", path)).out
+    assert schedule in text and ("chunk" in text) == (chunks > 2)
+    plan = json.loads(path.read_text())
+    execution = plan["execution"]
+    assert execution["schedule"] == schedule and len(execution["stages"]) == chunks
+    assert schedule in plan["bound"]["space"] and "1f1b" not in plan["bound"]["space"]
+    splits = schedule.startswith("zb")
+    for chunk in execution["stages"]:
+        assert ("weight_seconds" in chunk) == splits
+        assert not splits or sum(chunk["weight_seconds"]) > 0
+    places = {(op.get("stage", 0), op.get("chunk", 0)) for op in plan["strategies"].values()}
+    assert len(places) == chunks
+    assert plan["bound"]["step_seconds"] <= plan["predicted"]["step_seconds"]
+    # The same again from its file.
+    again = planned(gpt2, *TRAIN, *MACHINE, "--plan", path)
+    for field in ["mesh", "execution", "strategies", "bound"]:
+        assert again[field] == plan[field], field
+    assert again["predicted"]["step_seconds"] == plan["predicted"]["step_seconds"]
+
+
+def test_schedules_compared(gpt2, scratch):
+    how = ["--mesh", "pp=2,x=4", "--micro-batches", "4", "--recompute", "never"]
+    for name in ["1f1b", "interleaved:2", "auto"]:
+        arguments = [gpt2, *TRAIN, *MACHINE, *how, "--schedule", name, "-o", scratch / name]
+        tools.succeeds(tools.partita("plan", *arguments))
+    request = ["diff", scratch / "1f1b", scratch / "interleaved:2", "--model", gpt2, *TRAIN]
+    done = tools.partita(*request, "--format", "json")
+    found = json.loads(done.out)
+    assert done.code == 7 and found["schedule"] == ["1f1b", "interleaved:2"]
+    assert "interleaved:2" in tools.partita(*request).out
+    best = json.loads((scratch / "auto").read_text())
+    for name in ["1f1b", "interleaved:2"]:
+        one = json.loads((scratch / name).read_text())
+        step = one["predicted"]["step_seconds"]
+        assert best["predicted"]["step_seconds"] <= 1.02 * step
+        assert best["bound"]["step_seconds"] <= step
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--mesh", "pp=2,x=4", "--schedule", "2f2b"], "schedule.name"),
+        (["--mesh", "pp=2,x=4", "--schedule", "interleaved:0"], "schedule.name"),
+        (["--mesh", "x=8", "--schedule", "gpipe"], "usage.schedule"),
+        (["--max-stages", "1", "--schedule", "zb-v"], "usage.schedule"),
+        (
+            ["--mesh", "pp=4,x=2", "--micro-batches", "2", "--schedule", "interleaved:2"],
+            "schedule.shape",
+        ),
+        (["--mesh", "pp=2,x=4", "--schedule", "interleaved:500"], "plan.stages"),
+    ],
+)
+def test_schedules_that_there_are_not(gpt2, arguments, message):
+    done = tools.partita("plan", gpt2, *TRAIN, *MACHINE, *arguments)
+    assert tools.fails(done, 1).code == message
+
+
+def test_hostile_schedules_in_files(gpt2, scratch):
+    path = scratch / "plan.json"
+    how = ["--mesh", "pp=2,x=4", "--micro-batches", "4", "--schedule", "interleaved:2"]
+    tools.succeeds(tools.partita("plan", gpt2, *TRAIN, *MACHINE, *how, "-o", path))
+    right = json.loads(path.read_text())
+    some = next(name for name, op in right["strategies"].items() if op.get("chunk"))
+
+    def broken(change):
+        plan = json.loads(path.read_text())
+        change(plan)
+        file = scratch / "broken.json"
+        file.write_text(json.dumps(plan))
+        done = tools.partita("plan", gpt2, *TRAIN, *MACHINE, "--plan", file)
+        return tools.fails(done, 2).code
+
+    def execution(**fields):
+        return lambda plan: plan["execution"].update(fields)
+
+    assert broken(execution(schedule="2f2b")) == "plan.field"
+    assert broken(execution(schedule=3)) == "plan.field"
+    assert broken(execution(schedule="interleaved:1000")) == "plan.field"
+    assert broken(execution(schedule="1f1b")) == "plan.field"
+    assert broken(execution(stages=right["execution"]["stages"][:3])) == "plan.field"
+    assert broken(execution(micro_batches=1 << 40)) == "plan.field"
+    assert broken(lambda plan: plan["strategies"][some].update(chunk=2)) == "plan.field"
+    assert broken(lambda plan: plan["strategies"][some].update(chunk=-1)) == "plan.field"
+    assert broken(lambda plan: plan["execution"].pop("schedule")) == "plan.field"
+
+
 def test_recomputation_takes_time_and_saves_memory(gpt2):
     common = [gpt2, *TRAIN, *MACHINE, "--mesh", "pp=2,x=4", "--micro-batches", "4"]
     kept = planned(*common, "--recompute", "never")
@@ -61,6 +154,18 @@ def test_recomputation_takes_time_and_saves_memory(gpt2):
     assert again["execution"]["recompute"]
     assert again["predicted"]["step_seconds"] > kept["predicted"]["step_seconds"]
     assert max(again["predicted"]["peak_bytes"]) < max(kept["predicted"]["peak_bytes"])
+
+
+def test_plans_of_another_request_are_not_compared(gpt2, scratch):
+    for count in ["2", "4"]:
+        micro = ["--mesh", "x=8", "--micro-batches", count]
+        tools.partita("plan", gpt2, *TRAIN, *MACHINE, *micro, "-o", scratch / count)
+    request = ["diff", scratch / "2", scratch / "4", "--model", gpt2]
+    done = tools.partita(*request, *TRAIN)
+    assert done.code == 7 and "different models" not in done.out
+    # Without --train and --global-batch the model is none of four micro-batches.
+    found = tools.fails(tools.partita(*request, "--dim", "batch=3"), 2)
+    assert str(scratch / "2") in found.text and "--global-batch" in found.hint
 
 
 @pytest.mark.parametrize(
@@ -78,27 +183,12 @@ def test_what_cannot_be_cut(gpt2, arguments, code, message):
     assert message in (found.code, found.text.split()[0])
 
 
-def test_what_does_not_run_stages(gpt2, scratch):
-    mesh = ["--topology", "cpu:2", "--mesh", "pp=2,x=1"]
-    done = tools.partita("compile", gpt2, *mesh, "-o", scratch / "out")
-    assert tools.fails(done, 3).code == "plan.axis-unsupported"
+def test_what_does_not_look_at_stages(gpt2, scratch):
     path = scratch / "plan.json"
-    arguments = [gpt2, "--dim", "batch=4", "--dim", "sequence=16"]
-    plan = [*arguments, *mesh, "--micro-batches", "2", "-o", path]
+    arguments = [gpt2, "--dim", "batch=4", "--dim", "sequence=16", "--topology", "cpu:2"]
+    plan = [*arguments, "--mesh", "pp=2,x=1", "--micro-batches", "2", "-o", path]
     tools.succeeds(tools.partita("plan", *plan))
-    done = tools.partita(
-        "compile",
-        *arguments,
-        "--topology",
-        "cpu:2",
-        "--plan",
-        path,
-        "-o",
-        scratch / "out",
-    )
-    assert tools.fails(done, 3).code == "plan.axis-unsupported"
-    assert not (scratch / "out").exists()
-    done = tools.partita("explain", *arguments, "--topology", "cpu:2", path, "*")
+    done = tools.partita("explain", *arguments, path, "*")
     assert tools.fails(done, 3).code == "plan.axis-unsupported"
 
 

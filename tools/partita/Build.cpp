@@ -30,14 +30,15 @@ static Error noRoom(const Pipeline &pipeline, int64_t peak) {
                    "give more ranks, smaller dimensions or a narrower type");
 }
 
-/// Programs run whole steps on all ranks.
-static Error notPlain(const Pipeline &pipeline) {
-  return makeError(ExitCode::Unsupported, "plan.axis-unsupported",
-                   pipeline.asked().planFile.empty()
-                       ? "--mesh " + pipeline.plan().mesh.str()
-                       : pipeline.asked().planFile,
-                   "programs do not run in micro-batches or stages yet",
-                   "partita plan plans them");
+/// Programs do not train yet.
+static Error cannotRun(const Pipeline &pipeline) {
+  return makeError(
+      ExitCode::Unsupported, "plan.axis-unsupported",
+      pipeline.asked().planFile.empty() ? "--mesh " + pipeline.plan().mesh.str()
+                                        : pipeline.asked().planFile,
+      "programs do not run micro-batches of training steps, nor in "
+      "stages",
+      "partita plan plans them");
 }
 
 /// Chooses and lowers until the program has room: the planner knows the buffers
@@ -57,7 +58,7 @@ programWithRoom(Pipeline &pipeline) {
                  ? noRoom(pipeline, peak)
                  : error;
     }
-    if (!pipeline.plan().execution.isPlain())
+    if (!pipeline.mayRun())
       return std::optional<runtime::Program>();
     PARTITA_CHECK(pipeline.lower());
     PARTITA_TRY(runtime::Program program, pipeline.tabulate());
@@ -80,7 +81,7 @@ Result<runtime::Program> tool::buildProgramOf(Pipeline &pipeline) {
   PARTITA_CHECK(pipeline.load());
   PARTITA_TRY(std::optional<runtime::Program> made, programWithRoom(pipeline));
   if (!made)
-    return notPlain(pipeline);
+    return cannotRun(pipeline);
   runtime::Program &program = *made;
   // Without `run`: equal requests give equal bytes.
   program.planJson = writeDocument(makeDocument(pipeline, &program));

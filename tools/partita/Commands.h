@@ -42,6 +42,7 @@ void addExplain(CLI::App &app, Action &chosen);
 void addDiff(CLI::App &app, Action &chosen);
 void addVerifyBound(CLI::App &app, Action &chosen);
 void addCalibrate(CLI::App &app, Action &chosen);
+void addDoctor(CLI::App &app, Action &chosen);
 
 /// Runs what a user typed after "partita": prints the result or the error, and
 /// gives the exit code.

@@ -47,6 +47,7 @@ void tool::addCompile(CLI::App &app, Action &chosen) {
       app, chosen, "compile", "Compile a model to one executable", runCompile);
   options->request.declare(*command);
   options->request.declareTraining(*command, /*withGradients=*/false);
+  options->request.declareExecution(*command, /*withTraining=*/false);
   command
       ->add_option("-o,--output", options->out,
                    "The executable; its libraries go to OUT.d")

@@ -132,6 +132,7 @@ static std::string summaryText(const Plan &plan) {
   if (plan.microBatches > 1)
     text +=
         std::to_string(plan.microBatches) + " micro-batches" +
+        (plan.chunks.size() > 1 ? ", " + plan.schedule.str() : "") +
         (plan.recompute ? ", layers run again for their backward pass" : "") +
         "\n";
   bool isCut =
@@ -148,29 +149,49 @@ static std::string summaryText(const Plan &plan) {
   return text;
 }
 
-/// A line for each run of equal stages.
+/// A line for each run of equal chunks, mostly one of each stage.
 static std::string stagesText(const Plan &plan) {
-  if (plan.stages.size() < 2)
+  if (plan.chunks.size() < 2)
     return "";
-  std::vector<int64_t> count(plan.stages.size(), 0);
+  const Execution execution = executionOf(plan);
+  const ScheduleShape shape = shapeOf(execution, true);
+  std::vector<int64_t> count(plan.chunks.size(), 0);
   for (const PlannedOp &op : plan.ops)
-    ++count[op.stage];
-  Table table({"stage", "operations", "forward", "backward", "once a step"});
-  for (size_t s = 0; s < plan.stages.size();) {
-    size_t begin = s;
-    while (s < plan.stages.size() && plan.stages[s] == plan.stages[begin] &&
-           count[s] == count[begin])
-      ++s;
-    const StageTimes &times = plan.stages[begin];
+    ++count[shape.chunkOf(op.stage, op.chunk)];
+  const bool splits = execution.splitsWeight(),
+             isEach = execution.chunks() == execution.stages;
+  std::vector<std::string> header{isEach ? "stage" : "chunk", "operations",
+                                  "forward", "backward"};
+  if (splits)
+    header.push_back("gradients of weights");
+  header.push_back("once a step");
+  Table table(header);
+  for (size_t c = 0; c < plan.chunks.size();) {
+    size_t begin = c;
+    while (c < plan.chunks.size() && plan.chunks[c] == plan.chunks[begin] &&
+           count[c] == count[begin])
+      ++c;
+    const StageTimes &times = plan.chunks[begin];
     auto text = [](const StageTimes::Time &time) {
       return secondsText(toSeconds(time.sum()));
     };
-    table.row({std::to_string(begin) +
-                   (s - begin > 1 ? "-" + std::to_string(s - 1) : ""),
-               std::to_string(count[begin]), text(times.forward),
-               text(times.backward), text(times.once)});
+    std::vector<std::string> row{
+        std::to_string(begin) +
+            (c - begin > 1 ? "-" + std::to_string(c - 1) : ""),
+        std::to_string(count[begin]), text(times.forward),
+        text(times.backward)};
+    if (splits)
+      row.push_back(text(times.weight));
+    row.push_back(text(times.once));
+    table.row(row);
   }
-  return "stages\n" + table.str();
+  std::string title = "stages\n";
+  if (!isEach)
+    title = "stages, chunk by chunk (dealt to them in turn" +
+            std::string(shape.kind == ScheduleKind::ZeroBubbleV
+                            ? ", there and back)\n"
+                            : ")\n");
+  return title + table.str();
 }
 
 std::string tool::describe(const Document &document) {

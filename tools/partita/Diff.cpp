@@ -93,8 +93,7 @@ Difference::Difference(const Document &first, const Document &second,
 void Difference::addPrices() {
   for (int side : {0, 1}) {
     const Plan &plan = documents[side]->plan;
-    auto stages =
-        std::max<int64_t>(1, static_cast<int64_t>(plan.stages.size()));
+    const int64_t stages = executionOf(plan).stages;
     Prices rest = (*prices)[side];
     int64_t sum = 0;
     for (Line &line : lines) {
@@ -128,14 +127,16 @@ struct Causes {
 static Causes causesOf(const Plan &plan) {
   Causes causes;
   int64_t most = -1;
-  for (const StageTimes &stage : plan.stages) {
+  for (const StageTimes &stage :
+       timesOfStages(executionOf(plan), plan.chunks)) {
     int64_t busy = plan.microBatches * stage.microBatch() + stage.once.sum();
     if (busy <= most)
       continue;
     most = busy;
     causes.again = plan.recompute ? plan.microBatches * stage.forward.sum() : 0;
     causes.inMicroBatches = plan.microBatches * (stage.forward.communication +
-                                                 stage.backward.communication);
+                                                 stage.backward.communication +
+                                                 stage.weight.communication);
     causes.once = stage.once.communication;
   }
   return causes;
@@ -144,7 +145,7 @@ static Causes causesOf(const Plan &plan) {
 void Difference::addFigures() {
   const Plan &a = documents[0]->plan, &b = documents[1]->plan;
   Causes first, second;
-  if (!a.stages.empty() && !b.stages.empty()) {
+  if (!a.chunks.empty() && !b.chunks.empty()) {
     first = causesOf(a);
     second = causesOf(b);
   }
@@ -167,13 +168,14 @@ void Difference::addFigures() {
 
 bool Difference::isNone() const {
   const Plan &a = documents[0]->plan, &b = documents[1]->plan;
-  auto stageOf = [](const PlannedOp &x, const PlannedOp &y) {
-    return x.stage == y.stage;
+  auto place = [](const PlannedOp &x, const PlannedOp &y) {
+    return x.stage == y.stage && x.chunk == y.chunk;
   };
   return lines.empty() && a.mesh == b.mesh && a.topology == b.topology &&
          a.microBatches == b.microBatches && a.recompute == b.recompute &&
+         a.schedule == b.schedule &&
          std::equal(a.ops.begin(), a.ops.end(), b.ops.begin(), b.ops.end(),
-                    stageOf) &&
+                    place) &&
          a.modelIdentity == b.modelIdentity && a.peakBytes == b.peakBytes &&
          std::all_of(figures.begin(), figures.end(), [](const Figure &figure) {
            return figure.values[0] == figure.values[1];
@@ -263,11 +265,16 @@ std::string Difference::text() const {
             plan.mesh.str();
     if (plan.microBatches > 1)
       text += ", " + std::to_string(plan.microBatches) + " micro-batches";
+    if (plan.chunks.size() > 1)
+      text += ", " + plan.schedule.str();
     text += plan.recompute ? ", layers run again\n" : "\n";
   }
   if (isNone())
     return text + "the same\n";
-  if (documents[0]->plan.modelIdentity != documents[1]->plan.modelIdentity)
+  const Plan &first = documents[0]->plan, &second = documents[1]->plan;
+  // A step of more micro-batches is another graph of the same model.
+  if (first.modelIdentity != second.modelIdentity &&
+      first.microBatches == second.microBatches)
     text += "the plans are for different models\n";
   return text + figuresText() + changesText();
 }
@@ -289,6 +296,7 @@ std::string Difference::json() const {
   json["micro_batches"] =
       both([](const Plan &plan) { return plan.microBatches; });
   json["recompute"] = both([](const Plan &plan) { return plan.recompute; });
+  json["schedule"] = both([](const Plan &plan) { return plan.schedule.str(); });
   auto seconds = [](const int64_t (&picoseconds)[2]) {
     return Json{toSeconds(picoseconds[0]), toSeconds(picoseconds[1])};
   };
@@ -331,18 +339,21 @@ static Result<Document> readPlanFile(const std::string &path) {
 }
 
 /// What each operation of the model costs under a plan.
-static Result<Prices> pricesOf(const Graph &graph, const Plan &plan,
-                               const std::string &place) {
+static Result<Prices> pricesOf(Pipeline &pipeline, const Graph &graph,
+                               const Plan &plan, const std::string &place) {
   PARTITA_TRY(Topology topology, Topology::parse(plan.topology));
-  PARTITA_TRY(Graph step, microBatched(graph, plan.microBatches));
+  auto step = pipeline.microBatch(graph, plan.microBatches);
+  if (!step)
+    return ofPlanFile(place, step.takeError());
   PARTITA_TRY(std::vector<Strategy> strategies,
-              strategiesFor(plan, step, place));
-  PARTITA_TRY(Execution execution, executionOf(plan, step, place));
-  PARTITA_TRY(std::vector<PlanCost> parts,
-              evaluateParts(step, topology, plan.mesh, strategies, execution));
+              strategiesFor(plan, *step, place));
+  PARTITA_TRY(Execution execution, executionOf(plan, *step, place));
+  auto parts = evaluateParts(*step, topology, plan.mesh, strategies, execution);
+  if (!parts)
+    return ofPlanFile(place, parts.takeError());
   Prices prices;
-  for (size_t o = 0; o < parts.size(); ++o)
-    prices[step.ops[o].id] = parts[o];
+  for (size_t o = 0; o < parts->size(); ++o)
+    prices[step->ops[o].id] = (*parts)[o];
   return prices;
 }
 
@@ -357,8 +368,10 @@ static Result<ExitCode> runDiff(const DiffOptions &options) {
     PARTITA_CHECK(pipeline.load());
     progress.clear();
     PARTITA_TRY(Graph graph, extractGraph(pipeline.module()));
-    PARTITA_TRY(Prices a, pricesOf(graph, first.plan, options.files[0]));
-    PARTITA_TRY(Prices b, pricesOf(graph, second.plan, options.files[1]));
+    PARTITA_TRY(Prices a,
+                pricesOf(pipeline, graph, first.plan, options.files[0]));
+    PARTITA_TRY(Prices b,
+                pricesOf(pipeline, graph, second.plan, options.files[1]));
     prices = {std::move(a), std::move(b)};
   }
   Difference difference(first, second, std::move(prices));

@@ -27,34 +27,63 @@ static std::vector<std::string> axisNames(const Mesh &mesh,
   return names;
 }
 
-static void addToBill(const runtime::Program &program,
+static void addToBill(BillLine line, std::vector<BillLine> &bill) {
+  auto same = std::find_if(bill.begin(), bill.end(), [&](const auto &other) {
+    return other.kind == line.kind && other.axes == line.axes &&
+           other.ranks == line.ranks && other.bytes == line.bytes &&
+           other.atLoad == line.atLoad;
+  });
+  if (same == bill.end())
+    bill.push_back(std::move(line));
+  else
+    same->count += line.count;
+}
+
+/// What one of the lists of a stage's first rank has.
+static void addToBill(const Mesh &mesh,
                       const std::vector<runtime::Command> &commands,
-                      bool atLoad, std::vector<BillLine> &bill) {
-  for (const runtime::Command &command : commands) {
-    if (command.kind != runtime::CommandKind::Collective)
-      continue;
-    BillLine line;
-    line.kind = runtime::collectiveName(command.collective);
-    line.axes = axisNames(program.mesh, command.axes);
-    line.ranks = program.mesh.group(0, command.axes).size();
-    line.bytes = std::max(command.operands[0].extentBytes(),
-                          command.results[0].extentBytes());
-    line.atLoad = atLoad;
-    auto same = std::find_if(bill.begin(), bill.end(), [&](const auto &other) {
-      return other.kind == line.kind && other.axes == line.axes &&
-             other.bytes == line.bytes && other.atLoad == atLoad;
-    });
-    if (same == bill.end())
-      same = bill.insert(bill.end(), line);
-    ++same->count;
+                      bool atLoad, int64_t times, std::vector<BillLine> &bill) {
+  for (const runtime::Command &command : commands)
+    if (command.kind == runtime::CommandKind::Collective)
+      addToBill({runtime::collectiveName(command.collective),
+                 axisNames(mesh, command.axes),
+                 static_cast<int64_t>(mesh.group(0, command.axes).size()),
+                 std::max(command.operands[0].extentBytes(),
+                          command.results[0].extentBytes()),
+                 times, atLoad},
+                bill);
+}
+
+static std::vector<BillLine> billOf(const runtime::Program &program) {
+  std::vector<BillLine> bill;
+  const size_t stages = std::max<size_t>(program.stages.size(), 1);
+  for (size_t stage = 0; stage < stages; ++stage) {
+    runtime::Grid grid = program.gridOf(static_cast<int32_t>(stage));
+    const runtime::RankClass &first =
+        program.classes[program.classOfRank[grid.ranks[0]]];
+    addToBill(grid.mesh, first.init, true, 1, bill);
+    addToBill(grid.mesh, first.step, false, program.microBatches, bill);
   }
+  for (const runtime::TransferInfo &transfer : program.transfers) {
+    const runtime::Grid &to = program.stages[transfer.toStage];
+    addToBill({"transfer",
+               {stageAxis},
+               static_cast<int64_t>(to.ranks.size()),
+               maxLocalBytes(transfer.to, to.mesh, transfer.dtype),
+               program.microBatches,
+               false},
+              bill);
+  }
+  return bill;
 }
 
 /// Axes of more than one rank that no factor of the strategy takes.
-static std::vector<int> idleAxes(const Strategy &strategy, const Mesh &mesh) {
+static std::vector<int> idleAxes(const Strategy &strategy, const Mesh &mesh,
+                                 int stage) {
   std::vector<int> idle;
   for (int axis = 0; axis < mesh.numAxes(); ++axis) {
-    bool used = mesh.axisSizes[axis] == 1 || mesh.axisNames[axis] == stageAxis;
+    bool used = mesh.axisSizes[axis] == 1 ||
+                mesh.axisNames[axis] == stageAxis || !mesh.hasAxis(stage, axis);
     for (const DimSharding &factor : strategy.factors)
       for (const FactorSharding &part : factor.factors)
         used |= std::count(part.axes.begin(), part.axes.end(), axis) > 0;
@@ -91,7 +120,8 @@ static std::vector<ReplicatedOp> findReplicated(Pipeline &pipeline) {
     if (op.role != OpRole::Compute || op.kernelClass == KernelClass::Free ||
         op.atLoad)
       continue;
-    std::vector<int> idle = idleAxes(plan.strategies[o], plan.mesh);
+    std::vector<int> idle =
+        idleAxes(plan.strategies[o], plan.mesh, plan.execution.stage(o));
     if (idle.empty())
       continue;
     found.push_back({op.id, op.kind, axisNames(plan.mesh, idle),
@@ -118,7 +148,7 @@ static std::map<std::string, int64_t> countsOf(mlir::ModuleOp module,
 }
 
 Status tool::checkPlain(const Plan &plan, const std::string &place) {
-  if (plan.microBatches == 1 && !plan.recompute && plan.stages.size() <= 1)
+  if (plan.microBatches == 1 && !plan.recompute && plan.chunks.size() <= 1)
     return ok();
   return makeError(ExitCode::Unsupported, "plan.axis-unsupported", place,
                    "what operations of a plan with stages, micro-batches or "
@@ -165,8 +195,7 @@ Document tool::makeDocument(Pipeline &pipeline,
   if (!program)
     return document;
   const runtime::RankClass &first = program->classes[program->classOfRank[0]];
-  addToBill(*program, first.init, true, report.collectives);
-  addToBill(*program, first.step, false, report.collectives);
+  report.collectives = billOf(*program);
   report.commands = first.init.size() + first.step.size();
   report.kernels = program->kernelNames.size();
   return document;
@@ -219,6 +248,17 @@ static PlanReport fromJson(const Json &json) {
   report.commands = json.at("commands");
   report.kernels = json.at("kernels");
   return report;
+}
+
+Error tool::ofPlanFile(const std::string &path, Error error) {
+  if (error.exit == ExitCode::Usage) {
+    error.exit = ExitCode::InvalidInput;
+    error.message = error.place + ": " + error.message;
+    error.place = path;
+    error.hint = "give the --dim, --train and --global-batch that the plan was "
+                 "made with, or make a new one";
+  }
+  return error;
 }
 
 std::string tool::writeDocument(const Document &document) {

@@ -31,8 +31,10 @@
 
 namespace partita::tool {
 
-/// Collectives of one kind, size and set of axes, as rank 0 executes them.
-/// Bytes are of one of them: the larger of operand and result.
+/// Collectives of one kind, size and set of axes, as the first rank of each
+/// stage executes them in a step. Bytes are of one of them: the larger of
+/// operand and result. Or transfers to so many ranks of other stages: bytes are
+/// what a rank receives.
 struct BillLine {
   std::string kind;
   std::vector<std::string> axes;
@@ -73,6 +75,10 @@ Document makeDocument(Pipeline &pipeline, const runtime::Program *program);
 
 /// Whether the plan is of one stage and one micro-batch. Errors: exit code 3.
 Status checkPlain(const Plan &plan, const std::string &place);
+
+/// What would be an error of usage on the command line is one of the plan's
+/// file there.
+Error ofPlanFile(const std::string &path, Error error);
 
 /// JSON with a final newline.
 std::string writeDocument(const Document &document);

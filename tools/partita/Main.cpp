@@ -133,6 +133,7 @@ int tool::runCommandLine(std::vector<std::string> words) {
   addExplain(app, chosen);
   addVerifyBound(app, chosen);
   addCalibrate(app, chosen);
+  addDoctor(app, chosen);
   try {
     // It takes them from the back.
     std::reverse(words.begin(), words.end());

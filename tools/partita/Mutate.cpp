@@ -148,13 +148,15 @@ static RankClass &isolateRank(Program &program, int64_t rank) {
 
 static Box loadedBox(const Program &program, const Command &load,
                      int64_t rank) {
-  return boxOf(load.to, program.mesh, program.mesh.coordinates(rank));
+  runtime::Grid grid =
+      program.gridOf(program.classes[program.classOfRank[rank]].stage);
+  return boxOf(load.to, grid.mesh, grid.mesh.coordinates(grid.placeOf(rank)));
 }
 
 static Result<std::string> shiftShard(Program &program, int64_t number,
                                       const std::string &text) {
   int64_t count = 0;
-  for (int64_t rank = 0; rank < program.mesh.numRanks(); ++rank) {
+  for (int64_t rank = 0; rank < program.numRanks(); ++rank) {
     RankClass &own = isolateRank(program, rank);
     std::string shifted;
     forEachCommand(own, [&](Command &command) {
@@ -176,8 +178,8 @@ static Result<std::string> shiftShard(Program &program, int64_t number,
 
 static Result<std::string> swapRanks(Program &program, int64_t a, int64_t b,
                                      const std::string &text) {
-  if (a == b || std::max(a, b) >= program.mesh.numRanks())
-    return noSuchNumber(text, "ranks", program.mesh.numRanks());
+  if (a == b || std::max(a, b) >= program.numRanks())
+    return noSuchNumber(text, "ranks", program.numRanks());
   int64_t moved = 0;
   for (auto [rank, other] : {std::pair(a, b), std::pair(b, a)})
     forEachCommand(isolateRank(program, rank), [&](Command &command) {

@@ -157,7 +157,7 @@ void RequestOptions::declareTraining(CLI::App &command, bool withGradients) {
                      "Of --train none: gradients of inputs too");
 }
 
-void RequestOptions::declareExecution(CLI::App &command) {
+void RequestOptions::declareExecution(CLI::App &command, bool withTraining) {
   mayPipeline = true;
   command
       .add_option("--micro-batches", microBatches,
@@ -175,12 +175,25 @@ void RequestOptions::declareExecution(CLI::App &command) {
       ->excludes("--mesh")
       ->type_name("P");
   command
+      .add_option("--stages", stages,
+                  "The mesh of each pipeline stage, as in 'tp=2|tp=1'")
+      ->excludes("--mesh")
+      ->excludes("--max-stages")
+      ->type_name("A=N,..|..");
+  if (!withTraining)
+    return;
+  command
       .add_option(
           "--recompute", recompute,
           "Of --train: layers run again for their backward pass: never, "
           "always, or auto")
       ->check(CLI::IsMember({"never", "always", "auto"}))
       ->type_name("");
+  command
+      .add_option("--schedule", schedule,
+                  "In which order stages work: 1f1b, gpipe, interleaved:V with "
+                  "V chunks a stage, zb-h1, zb-h2, zb-v, or auto")
+      ->type_name("KIND");
 }
 
 Status RequestOptions::resolveExecution(Request &request) const {
@@ -191,8 +204,8 @@ Status RequestOptions::resolveExecution(Request &request) const {
     if (staged)
       return makeError(
           ExitCode::Unsupported, "plan.axis-unsupported", "--mesh " + mesh,
-          "programs do not run in pipeline stages (axis 'pp') yet",
-          "partita plan plans them; give its ranks to another axis");
+          "this command does not look at pipeline stages (axis 'pp') yet",
+          "give its ranks to another axis");
     return ok();
   }
   bool searched = request.training && !plan.topology.isOneProcess() &&
@@ -204,6 +217,15 @@ Status RequestOptions::resolveExecution(Request &request) const {
     plan.recompute = true;
   else if (recompute == "auto" || (recompute.empty() && searched))
     plan.recompute.reset();
+  if (schedule == "auto" || (schedule.empty() && searched))
+    plan.schedule.reset();
+  else if (!schedule.empty()) {
+    PARTITA_TRY(plan.schedule, ScheduleChoice::parse(schedule));
+    if (plan.mesh ? !staged : plan.maxStages == 1)
+      return makeError(ExitCode::Usage, "usage.schedule",
+                       "--schedule " + schedule, "there are no stages",
+                       "add --mesh pp=P,... or --max-stages P");
+  }
   if (plan.recompute == true && !request.training)
     return makeError(ExitCode::Usage, "usage.recompute", "--recompute always",
                      "there is no backward pass", "add --train adamw");
@@ -291,8 +313,10 @@ Result<Request> RequestOptions::resolve() const {
     PARTITA_TRY(Calibration measured, Calibration::open(calibration));
     PARTITA_CHECK(request.plan.topology.calibrate(measured, calibration));
   }
-  if (!mesh.empty()) {
-    auto parsed = Mesh::parse(mesh);
+  if (!mesh.empty() || !stages.empty()) {
+    const std::string given =
+        mesh.empty() ? "--stages " + stages : "--mesh " + mesh;
+    auto parsed = mesh.empty() ? Mesh::parseStages(stages) : Mesh::parse(mesh);
     if (!parsed) {
       Error error = parsed.takeError();
       error.exit = ExitCode::Usage;
@@ -300,8 +324,9 @@ Result<Request> RequestOptions::resolve() const {
     }
     int64_t ranks = request.plan.topology.numRanks();
     if (parsed->numRanks() != ranks)
-      return makeError(ExitCode::Usage, "plan.mesh-size", "--mesh " + mesh,
-                       "the axes multiply to " +
+      return makeError(ExitCode::Usage, "plan.mesh-size", given,
+                       (stages.empty() ? "the axes multiply to "
+                                       : "the stages have together ") +
                            std::to_string(parsed->numRanks()) + ", and " +
                            topology + " has " + std::to_string(ranks) +
                            (ranks == 1 ? " rank" : " ranks"),
@@ -321,8 +346,8 @@ Result<Request> RequestOptions::resolve() const {
   }
   PARTITA_CHECK(resolveTraining(request));
   std::optional<uint64_t> random = splitPlan ? splitPlan : randomPlan;
-  if (!planFile.empty() &&
-      (!pins.empty() || !mesh.empty() || !expert.empty() || random))
+  if (!planFile.empty() && (!pins.empty() || !mesh.empty() || !stages.empty() ||
+                            !expert.empty() || random))
     return makeError(ExitCode::Usage, "usage.plan", "--plan " + planFile,
                      "a plan holds its own mesh and strategies, so --mesh, "
                      "--pin, --expert and --random-plan do not go with it",

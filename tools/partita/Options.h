@@ -68,7 +68,7 @@ struct RequestOptions {
   bool inputGradients = false;
   std::optional<int64_t> globalBatch;
   std::optional<int64_t> microBatches, maxStages;
-  std::string recompute;
+  std::string recompute, schedule, stages;
   bool mayPipeline = false;
 
   /// Declares the options that a model takes without a machine.
@@ -85,7 +85,7 @@ struct RequestOptions {
   void declareTraining(CLI::App &command, bool withGradients);
   /// Declares what cuts a step into micro-batches and stages. Without it there
   /// is one of each.
-  void declareExecution(CLI::App &command);
+  void declareExecution(CLI::App &command, bool withTraining);
   /// Errors: exit code 1, naming the option.
   Result<Request> resolve() const;
   /// The same for commands that make executables. Errors: exit code 3 for

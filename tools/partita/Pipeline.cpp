@@ -144,20 +144,10 @@ void Pipeline::tighten(int64_t bytes) {
   current = cast<ModuleOp>(raised->clone());
 }
 
-/// What would be an error of usage on the command line is one of the file.
-static Error ofFile(const std::string &path, Error error) {
-  if (error.exit == ExitCode::Usage) {
-    error.exit = ExitCode::InvalidInput;
-    error.message = error.place + ": " + error.message;
-    error.place = path;
-    error.hint = "make a new plan for this model and these dimensions";
-  }
-  return error;
-}
-
 /// The plan of a file, for this graph and machine.
-static Result<PlanResult> loadPlan(const std::string &path, const Graph &graph,
-                                   const Topology &topology) {
+static Result<PlanResult>
+loadPlan(const std::string &path, const Topology &topology,
+         llvm::function_ref<Result<Graph>(int64_t)> microBatch) {
   PARTITA_TRY(std::string text, readFile(path, maxPlanBytes));
   PARTITA_TRY(Document document, readDocument(text, path));
   const Plan &plan = document.plan;
@@ -169,15 +159,15 @@ static Result<PlanResult> loadPlan(const std::string &path, const Graph &graph,
                      "--topology " + plan.topology);
   PlanResult result;
   result.mesh = plan.mesh;
-  auto step = microBatched(graph, plan.microBatches);
+  auto step = microBatch(plan.microBatches);
   if (!step)
-    return ofFile(path, step.takeError());
+    return ofPlanFile(path, step.takeError());
   PARTITA_TRY(result.strategies, strategiesFor(plan, *step, path));
   PARTITA_TRY(result.execution, executionOf(plan, *step, path));
   auto cost = evaluate(*step, topology, plan.mesh, result.strategies,
-                       result.execution, &result.stages);
+                       result.execution, &result.chunks);
   if (!cost)
-    return ofFile(path, cost.takeError());
+    return ofPlanFile(path, cost.takeError());
   result.cost = *cost;
   // What the file claims about other plans holds only for its own machine; a
   // machine of the same name that prices the plan otherwise is another.
@@ -209,9 +199,31 @@ stopAfter(std::chrono::steady_clock::time_point begin, double seconds,
   };
 }
 
+/// Makes `module`, of which `graph` is, the program of one micro-batch.
+Status Pipeline::cutBatch(ModuleOp module, const Graph &graph, int64_t count) {
+  PARTITA_TRY(std::vector<Strategy> strategies,
+              microBatchStrategies(graph, count));
+  PARTITA_CHECK(
+      attachPlan(module, Mesh{"batches", {"batch"}, {count}}, strategies));
+  return cutMicroBatches(module);
+}
+
+Result<Graph> Pipeline::microBatch(const Graph &graph, int64_t count) {
+  if (count == 1)
+    return graph;
+  // What cannot be cut can be planned; to lower it is an error.
+  OwningOpRef<ModuleOp> copy(current->clone());
+  if (request.training || !cutBatch(*copy, graph, count))
+    return microBatched(graph, count);
+  return extractGraph(*copy);
+}
+
 Status Pipeline::search() {
   auto begin = std::chrono::steady_clock::now();
-  PARTITA_TRY(modelGraph, extractGraph(*current));
+  PARTITA_TRY(wholeGraph, extractGraph(*current));
+  modelGraph = wholeGraph;
+  auto part = [&](int64_t count) { return microBatch(wholeGraph, count); };
+  request.plan.microBatch = part;
   if (request.planFile.empty()) {
     if (request.expert) {
       PARTITA_TRY(std::vector<Pin> pins, request.expert->pins(modelGraph));
@@ -233,13 +245,10 @@ Status Pipeline::search() {
     planned.proved &= planned.gap == 0;
   } else {
     PARTITA_TRY(planned,
-                loadPlan(request.planFile, modelGraph, request.plan.topology));
+                loadPlan(request.planFile, request.plan.topology, part));
   }
   // What strategies are about.
-  if (planned.execution.microBatches > 1) {
-    PARTITA_TRY(modelGraph,
-                microBatched(modelGraph, planned.execution.microBatches));
-  }
+  PARTITA_TRY(modelGraph, part(planned.execution.microBatches));
   searchSeconds +=
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
           .count();
@@ -252,14 +261,31 @@ Status Pipeline::choose() {
   progress.step("plan");
   if (Status status = search(); !status)
     return explain(status.takeError());
-  if (!planned.execution.isPlain())
+  if (!mayRun())
     return ok();
-  return phase("plan", "planned", Check::WhenKept, [&] {
-    return attachPlan(*current, planned.mesh, planned.strategies);
+  if (planned.execution.microBatches > 1)
+    PARTITA_CHECK(phase("micro-batches", "micro-batch", Check::Always, [&] {
+      return cutBatch(*current, wholeGraph, planned.execution.microBatches);
+    }));
+  return phase("plan", "planned", Check::WhenKept, [&]() -> Status {
+    PARTITA_CHECK(attachPlan(*current, planned.mesh, planned.strategies));
+    if (planned.execution.stages == 1)
+      return ok();
+    return attachStages(*current, planned.execution.chunkOf);
   });
 }
 
+bool Pipeline::mayRun() const {
+  const Execution &execution = planned.execution;
+  return execution.isPlain() ||
+         (!request.training && !execution.recompute &&
+          execution.chunks() == execution.stages);
+}
+
 Status Pipeline::lower() {
+  if (planned.execution.stages > 1)
+    PARTITA_CHECK(phase("stages", "stages", Check::Always,
+                        [&] { return splitStages(*current); }));
   auto partitioner = Partitioner::create(*current, request.plan.topology);
   if (!partitioner)
     return explain(partitioner.takeError());

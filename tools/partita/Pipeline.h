@@ -46,6 +46,11 @@ public:
   Status load();
   Status choose();
   Status lower();
+  /// The graph of one of `count` micro-batches, if that of the module, which is
+  /// as load() left it, is `graph`. Errors: as of microBatched().
+  Result<Graph> microBatch(const Graph &graph, int64_t count);
+  /// Whether programs can run the plan; else there is nothing to lower.
+  bool mayRun() const;
   /// Back to before choose(), with `bytes` less for the plan, which must leave
   /// some: its program needed so many more than there are.
   void tighten(int64_t bytes);
@@ -79,6 +84,7 @@ private:
   /// kept in a folder that the error names.
   Error explain(Error error);
   Status search();
+  Status cutBatch(mlir::ModuleOp module, const Graph &graph, int64_t count);
 
   Request request;
   Progress &progress;
@@ -87,6 +93,8 @@ private:
   mlir::OwningOpRef<mlir::ModuleOp> original, raised, current, kernels;
   Graph modelGraph;
   PlanResult planned;
+  /// Of the whole batch.
+  Graph wholeGraph;
   double searchSeconds = 0;
   /// Of the first choice, which had all the memory there is.
   struct Bound {

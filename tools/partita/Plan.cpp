@@ -82,7 +82,7 @@ void tool::addPlan(CLI::App &app, Action &chosen) {
       runPlan);
   options->request.declare(*command);
   options->request.declareTraining(*command, /*withGradients=*/false);
-  options->request.declareExecution(*command);
+  options->request.declareExecution(*command, /*withTraining=*/true);
   command
       ->add_option("-o,--output", options->out,
                    "Write the plan here, as --format json prints it")

@@ -30,6 +30,8 @@ struct VerifyOptions {
   Tolerance tolerance;
   uint64_t seed = 1;
   bool checkArena = false;
+  std::string communicator = "threads";
+  int64_t ranksPerProcess = 1;
 };
 
 /// One run of `verify`.
@@ -92,6 +94,12 @@ Status Verification::execute() {
                       {}};
   if (options.checkArena)
     command.arguments.push_back("--check-arena");
+  command.arguments.insert(command.arguments.end(),
+                           {"--communicator", options.communicator});
+  if (options.communicator != "threads")
+    command.arguments.insert(
+        command.arguments.end(),
+        {"--ranks-per-process", std::to_string(options.ranksPerProcess)});
   for (const runtime::PortInfo &port : program.inputs)
     command.arguments.insert(
         command.arguments.end(),
@@ -204,6 +212,7 @@ void tool::addVerify(CLI::App &app, Action &chosen) {
       "Compile, run, and compare with a reference on the same inputs",
       runVerify);
   options->request.declare(*command);
+  options->request.declareExecution(*command, /*withTraining=*/false);
   command
       ->add_option("--reference", options->reference,
                    "interp (default) or onnxruntime, through Python")
@@ -227,6 +236,17 @@ void tool::addVerify(CLI::App &app, Action &chosen) {
       ->type_name("NAME=F.npy");
   command->add_flag("--check-arena", options->checkArena,
                     "Fill memory that is not in use with NaN");
+  command
+      ->add_option("--communicator", options->communicator,
+                   "threads (default): ranks are threads of one process; gloo: "
+                   "processes")
+      ->check(CLI::IsMember({"threads", "gloo"}))
+      ->type_name("");
+  command
+      ->add_option("--ranks-per-process", options->ranksPerProcess,
+                   "Ranks that are threads of each process (default 1)")
+      ->check(CLI::Range(int64_t(1), int64_t(65536)))
+      ->type_name("N");
   command->add_option("--mutate", options->mutation)->group("");
   addFormat(*command, options->format);
 }

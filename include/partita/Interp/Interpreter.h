@@ -47,7 +47,8 @@ public:
                                       ParameterSource &parameters);
 
   /// Runs all ranks of the entry point `entry` of a localised module: its
-  /// functions `<entry>_class<i>` with the attribute `rt.ranks`. Inputs and
+  /// functions `<entry>_class<i>` with the attribute `rt.ranks`, or, if `entry`
+  /// is made of dist.stage and dist.transfer, those of its stages. Inputs and
   /// outputs are global tensors in the order of arguments and results. Fails
   /// (exit code 5) if ranks disagree on an output, and (exit code 70) if the
   /// module is inconsistent: functions out of step, a shard that nobody holds.

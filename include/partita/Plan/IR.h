@@ -31,6 +31,11 @@ Result<Graph> extractGraph(mlir::ModuleOp module);
 Status attachPlan(mlir::ModuleOp module, const Mesh &mesh,
                   const std::vector<Strategy> &strategies);
 
+/// Puts the stage of each operation of the graph on the module, as
+/// `dist.in_stage` on operations and results: arguments are read where they are
+/// used. Error: a count that does not match.
+Status attachStages(mlir::ModuleOp module, const std::vector<int> &stageOf);
+
 } // namespace partita
 
 #endif // PARTITA_PLAN_IR_H

@@ -30,15 +30,18 @@
 // its stage; sizes are of one micro-batch:
 //
 //     "execution": {
-//       "micro_batches": 8, "recompute": false,
+//       "micro_batches": 8, "recompute": false, "schedule": "1f1b",
 //       "stages": [{"forward_seconds": [0.1, 0.01], "backward_seconds": [0.2,
 //                   0.01], "once_seconds": [0.01, 0.02]}, ...]
 //     },
 //     "strategies": {"qkv": {"op": "nn.matmul", "stage": 3, ...}, ...}
 //
-// with seconds of computing and of communication. Factors that are whole are
-// left out. The order of a mesh's axes counts. Of equal inputs equal bytes come
-// out, `run` apart, which is not part of a plan.
+// with seconds of computing and of communication, and "weight_seconds" where
+// gradients of weights are split off. Of a schedule with several chunks a
+// stage, `stages` lists the chunks, in the order in which data go through them,
+// and operations have a "chunk" of their stage. Factors that are whole are left
+// out. The order of a mesh's axes counts. Of equal inputs equal bytes come out,
+// `run` apart, which is not part of a plan.
 //
 //===----------------------------------------------------------------------===//
 
@@ -61,7 +64,7 @@ struct PlannedOp {
   /// For readers; not compared with a model.
   std::string kind;
   std::vector<std::string> nodes;
-  int stage = 0;
+  int stage = 0, chunk = 0;
   std::vector<PlannedFactor> factors;
   bool operator==(const PlannedOp &) const = default;
 };
@@ -79,8 +82,9 @@ struct Plan {
   Mesh mesh;
   int64_t microBatches = 1;
   bool recompute = false;
+  ScheduleChoice schedule;
   /// Empty: one stage that runs once.
-  std::vector<StageTimes> stages;
+  std::vector<StageTimes> chunks;
   /// In the order of the graph.
   std::vector<PlannedOp> ops;
   PlanCost cost;
@@ -126,8 +130,13 @@ inline constexpr int64_t maxPlanBytes = int64_t(64) << 20;
 Result<Plan> readPlan(const std::string &text, const std::string &place,
                       std::string *report = nullptr);
 
+/// How a plan runs; without what operations do where.
+Execution executionOf(const Plan &plan);
+
 /// How a plan runs `graph`, which is of one micro-batch. Errors: `plan.field`
-/// (2) for a stage that is not there.
+/// (2) for a stage or a chunk that is not there, and a schedule that there is
+/// none of, `plan.stage-order` (2) for an operation that reads what a later chunk
+/// makes.
 Result<Execution> executionOf(const Plan &plan, const Graph &graph,
                               const std::string &place);
 

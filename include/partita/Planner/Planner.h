@@ -61,11 +61,17 @@ struct PlanOptions {
   /// Micro-batches; zero: searched for, where the graph is a training step or
   /// there are stages.
   int64_t microBatches = 1;
+  /// The graph of one of so many micro-batches, where the model itself is cut:
+  /// with one sample in each its operations may have other rules. Absent:
+  /// microBatched().
+  std::function<Result<Graph>(int64_t)> microBatch;
   /// The most stages that are searched for; an axis `pp` of `mesh` says how
   /// many there are.
   int64_t maxStages = 1;
   /// Whether layers run again for their backward pass; absent: searched for.
   std::optional<bool> recompute = false;
+  /// In which order stages work, where there are several; absent: searched for.
+  std::optional<ScheduleChoice> schedule = ScheduleChoice();
   /// Bytes that a rank has; zero: no limit. Plans hold to it as far as
   /// operations decide: what is resident, and what products, convolutions and
   /// attention read and write. The program may need more.
@@ -105,8 +111,8 @@ struct PlanCost {
 struct PlanResult {
   Mesh mesh;
   Execution execution;
-  /// By stage.
-  std::vector<StageTimes> stages;
+  /// By chunk: one of each stage, or more (Execution::schedule).
+  std::vector<StageTimes> chunks;
   /// By operation.
   std::vector<Strategy> strategies;
   PlanCost cost;
@@ -137,18 +143,19 @@ struct PlanResult {
 /// there; `plan.pins-conflict` (4) if no strategy of an operation satisfies its
 /// pins; `plan.memory` (4) if no plan fits into the limit, `plan.memory-search`
 /// (4) if none was found; `plan.stages` (1) for more stages than there are
-/// segments; `plan.micro-batches` (1); `plan.graph` (70) for a malformed graph.
+/// segments; `plan.micro-batches` (1); `schedule.shape` (1) for a schedule that
+/// has no such numbers; `plan.graph` (70) for a malformed graph.
 Result<PlanResult> plan(const Graph &graph, const PlanOptions &options);
 
 /// The cost of given strategies under the same model as plan()'s, by
-/// independent code. `graph` is of one micro-batch. `stages` gets the times of
-/// each stage. Errors: `plan.illegal` (2) naming the operation if a strategy is
+/// independent code. `graph` is of one micro-batch. `times` gets those of
+/// each chunk. Errors: `plan.illegal` (2) naming the operation if a strategy is
 /// not legal.
 Result<PlanCost> evaluate(const Graph &graph, const Topology &topology,
                           const Mesh &mesh,
                           const std::vector<Strategy> &strategies,
                           const Execution &execution = {},
-                          std::vector<StageTimes> *stages = nullptr);
+                          std::vector<StageTimes> *times = nullptr);
 
 /// The same by operation: its kernel, and the reshards of what it makes, as
 /// often as a step has them. Of a plan without stages they sum to what

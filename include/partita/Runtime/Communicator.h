@@ -24,7 +24,7 @@
 #ifndef PARTITA_RUNTIME_COMMUNICATOR_H
 #define PARTITA_RUNTIME_COMMUNICATOR_H
 
-#include "partita/Runtime/Program.h"
+#include "partita/Runtime/Transfer.h"
 #include <chrono>
 #include <memory>
 
@@ -45,20 +45,6 @@ struct CollectiveSpec {
 //===----------------------------------------------------------------------===//
 // What moves
 //===----------------------------------------------------------------------===//
-
-/// `repeat` runs of `count` elements; each begins a step after the one before.
-struct RunGroup {
-  int64_t from = 0, to = 0, count = 0;
-  int64_t repeat = 1, fromStep = 0, toStep = 0;
-  int64_t elements() const { return count * repeat; }
-};
-
-/// Runs that one rank provides.
-struct Piece {
-  int64_t source = 0;
-  std::vector<RunGroup> runs;
-  int64_t elements() const;
-};
 
 /// What one rank's result is made of. Each term covers the whole result once;
 /// the result is the terms combined in order. Without pending axes there is one
@@ -103,6 +89,9 @@ public:
   prepare(const CollectiveSpec &spec) = 0;
 };
 
+/// Tags are at most this, and those of collectives still less.
+constexpr uint64_t maxTag = 0x7fffffff, maxCollectiveTag = 0x3fffffff;
+
 /// Messages between the ranks of a program.
 class Transport {
 public:
@@ -110,8 +99,8 @@ public:
   virtual int64_t rank() const = 0;
   /// Sends `out` to rank `to` while receiving `in` from rank `from`; either may
   /// be left out by a rank of -1. Messages with equal sender, receiver and tag
-  /// arrive in order and with the size that was sent. An error if that is not
-  /// done at `deadline`.
+  /// arrive in order and with the size that was sent. A send may wait for its
+  /// receiver. An error if that is not done at `deadline`.
   virtual Status exchange(int64_t to, std::span<const std::byte> out,
                           int64_t from, std::span<std::byte> in, uint64_t tag,
                           Clock::time_point deadline) = 0;
@@ -123,7 +112,7 @@ makeTransportCommunicator(Transport &transport, const Mesh &mesh,
                           std::chrono::duration<double> timeout);
 
 //===----------------------------------------------------------------------===//
-// Ranks as threads of one process
+// Worlds
 //===----------------------------------------------------------------------===//
 
 /// What a rank waits for, for messages when something hangs.
@@ -133,22 +122,40 @@ struct WaitState {
   std::vector<int64_t> missing;
 };
 
-/// The state shared by the ranks of a process. One rank's failure ends every
+/// What the ranks of a process have in common. One rank's failure ends every
 /// wait of the others at once.
-class ThreadWorld {
+class World {
 public:
-  ThreadWorld(const Mesh &mesh, std::chrono::duration<double> timeout);
-  ~ThreadWorld();
-
-  /// The communicator of one rank; lives no longer than the world.
-  std::unique_ptr<Communicator> communicator(int64_t rank);
-  /// A transport between the same ranks, in memory.
-  std::unique_ptr<Transport> transport(int64_t rank);
+  virtual ~World() = default;
+  /// The communicator of one rank of this process; lives no longer than the
+  /// world. Its collectives are among the ranks of `grid`.
+  virtual std::unique_ptr<Communicator> communicator(int64_t rank,
+                                                     Grid grid) = 0;
+  /// A transport to all other ranks.
+  virtual std::unique_ptr<Transport> transport(int64_t rank) = 0;
 
   /// Ends all waits now and later, with an error of code "run.aborted".
-  void abort();
-  bool aborted() const;
-  WaitState waitState(int64_t rank) const;
+  virtual void abort() = 0;
+  virtual bool aborted() const = 0;
+  virtual WaitState waitState(int64_t rank) const = 0;
+};
+
+/// All ranks of a mesh.
+Grid wholeGrid(const Mesh &mesh);
+
+/// Ranks as threads of one process.
+class ThreadWorld : public World {
+public:
+  ThreadWorld(const Mesh &mesh, std::chrono::duration<double> timeout);
+  ~ThreadWorld() override;
+
+  /// Reads the operands of its peers in place.
+  std::unique_ptr<Communicator> communicator(int64_t rank, Grid grid) override;
+  /// In memory.
+  std::unique_ptr<Transport> transport(int64_t rank) override;
+  void abort() override;
+  bool aborted() const override;
+  WaitState waitState(int64_t rank) const override;
 
   struct Impl;
 

@@ -43,8 +43,8 @@ constexpr int maxRank = 16;
 
 /// A strided view of a memory space. `offset` in bytes; `strides` in elements
 /// (zero where a dimension is broadcast). Negative strides, of reversed
-/// dimensions, are for what kernels and `copy` read alone. An opaque blob (packed weights,
-/// workspace) is U8 with one dimension.
+/// dimensions, are for what kernels and `copy` read alone. An opaque blob
+/// (packed weights, workspace) is U8 with one dimension.
 struct View {
   Space space = Space::Arena;
   int64_t offset = 0;
@@ -72,6 +72,8 @@ enum class CommandKind : uint8_t {
   Kernel,        ///< index = generated kernel; operands, then results
   Call,          ///< `callee` of the runtime's library; see Library.h
   Collective,    ///< operands[0] in sharding `from` -> results[0] in `to`
+  Send,          ///< index = transfer; operands[0] ->
+  Receive,       ///< index = transfer;                       -> results[0]
 };
 
 /// "load_parameter", "kernel", ...
@@ -80,12 +82,17 @@ const char *commandKindName(CommandKind kind);
 /// Kinds of communication. What moves follows from the two shardings; the kind
 /// names the algorithm and the line in the bill.
 enum class CollectiveKind : uint8_t {
-  AllReduce, ReduceScatter, AllGather, AllToAll, Permute, HaloExchange,
+  AllReduce,
+  ReduceScatter,
+  AllGather,
+  AllToAll,
+  Permute,
+  HaloExchange,
 };
 const char *collectiveName(CollectiveKind kind);
 
-using Attr = std::variant<std::vector<int64_t>, std::vector<double>,
-                          std::string>;
+using Attr =
+    std::variant<std::vector<int64_t>, std::vector<double>, std::string>;
 
 struct Command {
   CommandKind kind = CommandKind::Call;
@@ -107,7 +114,17 @@ struct Command {
   double predictedSeconds = 0;
 };
 
+/// Ranks in a grid: place i of the mesh is rank `ranks`[i] of the program.
+struct Grid {
+  Mesh mesh;
+  std::vector<int64_t> ranks;
+  /// Of a rank; -1 if it is not here.
+  int64_t placeOf(int64_t rank) const;
+};
+
 struct RankClass {
+  /// What its shardings and axes are about.
+  int32_t stage = 0;
   std::vector<Command> init, step;
   /// Bytes of each space (64-byte aligned). Arena is the maximum over init and
   /// step.
@@ -135,10 +152,30 @@ struct PortInfo {
   std::vector<int64_t> shape;
   /// "lo:hi" for integers, "mask" for ones with trailing zeros, else empty.
   std::string range;
+  /// The dimension that micro-batches cut; -1: each has the whole.
+  int32_t batchDim = -1;
+};
+
+/// A tensor that goes from one stage to another, once a micro-batch. The number
+/// of it is the tag of its messages.
+struct TransferInfo {
+  std::string name;
+  DType dtype = DType::F32;
+  std::vector<int64_t> shape;
+  int32_t fromStage = 0, toStage = 0;
+  /// On the meshes of the two stages.
+  Sharding from, to;
 };
 
 struct Program {
+  /// Of all ranks.
   Mesh mesh;
+  /// Empty: one stage, which is all ranks on `mesh`.
+  std::vector<Grid> stages;
+  std::vector<TransferInfo> transfers;
+  /// How often a step walks the table: inputs and outputs are cut into as many
+  /// equal parts along their batch.
+  int64_t microBatches = 1;
   int32_t threadsPerRank = 1;
   bool weightsAbsent = false;
   std::string modelName, planJson;
@@ -152,6 +189,10 @@ struct Program {
 
   /// Promised bytes of `rank`: arena plus persistent.
   int64_t peakBytes(int64_t rank) const;
+  int64_t numRanks() const { return static_cast<int64_t>(classOfRank.size()); }
+  Grid gridOf(int32_t stage) const;
+  /// What a micro-batch has of an input or output.
+  std::vector<int64_t> partOf(const PortInfo &port) const;
 };
 
 /// Little-endian, versioned; the reader checks every length and index, since an

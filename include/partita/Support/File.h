@@ -102,8 +102,10 @@ uint64_t hashBytes(const void *data, size_t size, uint64_t seed = 0);
 Result<uint64_t> hashFile(const InputFile &file);
 Result<uint64_t> hashFile(const std::string &path);
 
-/// A file written under a temporary name beside its target and renamed when
-/// complete; the temporary is removed when the object dies uncommitted. A
+/// A file that gets a temporary name beside its target and is renamed when
+/// complete. Until then it has no name where the file system can do that, so
+/// that a process that is killed leaves nothing behind; elsewhere the temporary
+/// is removed when the object dies uncommitted. A
 /// target that exists and is no regular file (/dev/full, a pipe) is written
 /// directly. Failures (disk full, file-size limit, permission) are errors with
 /// exit code 2; SIGXFSZ is ignored from the first creation on, so that a limit
@@ -129,7 +131,9 @@ public:
 
 private:
   void discard();
+  template <typename Make> bool giveName(Make make);
   int fd = -1;
+  bool nameless = false;
   std::string target, temporary;
   TransientPath transient;
 };

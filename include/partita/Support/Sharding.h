@@ -46,15 +46,35 @@
 
 namespace partita {
 
+/// The name of the axis of pipeline stages.
+inline constexpr const char *stageAxis = "pp";
+
 /// A named grid of ranks. Rank r's coordinates are the row-major digits of r
 /// (the last axis varies fastest).
+///
+/// The axis of stages numbers parts of the ranks that run different programs.
+/// If these are of different shapes, each stage has some of the other axes, and
+/// one rank along those that it has not; stages follow each other, and only
+/// the grid of a stage gives coordinates.
 struct Mesh {
   std::string name = "mesh";
   std::vector<std::string> axisNames;
   std::vector<int64_t> axisSizes;
+  /// By stage the axes that it has, as a bit set; empty: all stages have all.
+  std::vector<uint32_t> stageAxes = {};
 
   int numAxes() const { return static_cast<int>(axisSizes.size()); }
   int64_t numRanks() const;
+  /// One, if there is no axis of stages.
+  int64_t numStages() const;
+  bool hasAxis(int64_t stage, int axis) const {
+    return stageAxes.empty() || (stageAxes[stage] >> axis & 1);
+  }
+  /// The grid of a stage: the same axes, with one rank along that of stages and
+  /// along those that it has not.
+  Mesh gridOf(int64_t stage) const;
+  /// The ranks of a stage, by place in its grid.
+  std::vector<int64_t> ranksOf(int64_t stage) const;
   std::vector<int64_t> coordinates(int64_t rank) const;
   int64_t rankOf(const std::vector<int64_t> &coords) const;
   /// Index of the axis called `name`, or -1.
@@ -66,6 +86,9 @@ struct Mesh {
 
   /// Parses "dp=2,tp=4"; names unique, sizes positive.
   static Result<Mesh> parse(const std::string &text);
+  /// Parses the meshes of stages, "tp=2|tp=1". An axis that is as large in
+  /// several stages is one; another size makes it "tp.1".
+  static Result<Mesh> parseStages(const std::string &text);
   std::string str() const;
 };
 
@@ -201,8 +224,9 @@ std::vector<SharedRun> intersect(const Box &from, const Box &to);
 /// Checks everything that makes a sharding legal for `shape` on `mesh`: factor
 /// products match, axes exist and occur once, no shard is empty, partial axes
 /// have a combiner, a halo is the only factor of its dimension.
-Status checkSharding(const Sharding &sharding, const std::vector<int64_t> &shape,
-                     const Mesh &mesh, const std::string &place);
+Status checkSharding(const Sharding &sharding,
+                     const std::vector<int64_t> &shape, const Mesh &mesh,
+                     const std::string &place);
 
 /// The unique spelling among shardings that give every rank the same box:
 /// axes of size one vanish, adjacent whole factors merge, {12:a, 64} becomes

@@ -67,14 +67,13 @@ static Status addOffsets(rt::CallOp call, runtime::Command &command) {
   ArrayAttr bases = call.getBasesAttr();
   if (!bases)
     return ok();
-  auto module = call->getParentOfType<ModuleOp>();
-  dist::MeshOp mesh = module ? dist::getMesh(module) : nullptr;
-  if (!mesh)
-    return commandError(call, "has shard offsets, but its module has no mesh");
   for (Attribute base : bases) {
     auto offset = dyn_cast<dist::OffsetAttr>(base);
     if (!offset)
       return commandError(call, "has a base that is no #dist.offset");
+    dist::MeshOp mesh = dist::findMesh(call, offset.getMesh());
+    if (!mesh)
+      return commandError(call, "has shard offsets of an unknown mesh");
     PARTITA_TRY(ShardOffset data, offset.toData(mesh.getMesh()));
     command.offsets.push_back(std::move(data));
   }

@@ -12,6 +12,7 @@
 
 #include "partita/Conversion/NNToRT.h"
 #include "Emitter.h"
+#include "llvm/ADT/MapVector.h"
 
 using namespace mlir;
 using namespace partita;
@@ -33,8 +34,8 @@ static Status checkConverted(func::FuncOp func) {
   return ok();
 }
 
-static Status convertAll(ArrayRef<func::FuncOp> functions,
-                         rt::SizeCache &sizes, bool movesInPlace) {
+static Status convertAll(ArrayRef<func::FuncOp> functions, rt::SizeCache &sizes,
+                         bool movesInPlace) {
   for (func::FuncOp func : functions) {
     rt::normalize(func);
     PARTITA_CHECK(rt::Emitter(func, sizes, movesInPlace).run());
@@ -48,17 +49,23 @@ static Status convertAll(ArrayRef<func::FuncOp> functions,
 /// the same order.
 static bool sameCollectives(ArrayRef<func::FuncOp> functions) {
   using Ends = std::pair<Attribute, Attribute>;
-  SmallVector<Ends> first;
+  // By mesh: stages have nothing in common.
+  llvm::MapVector<Attribute, SmallVector<Ends>> first;
   for (func::FuncOp func : functions) {
     SmallVector<Ends> ends;
     for (auto op : func.getBody().front().getOps<rt::CollectiveOp>())
       ends.push_back({op.getFrom(), op.getTo()});
-    if (func == functions.front())
-      first = ends;
-    else if (ends != first)
+    auto [known, isNew] =
+        first.try_emplace(func->getAttr(dist::meshAttrName), ends);
+    if (!isNew && known->second != ends)
       return false;
   }
   return true;
+}
+
+/// Whether it only says how stages hang together.
+static bool isWiring(func::FuncOp func) {
+  return !func.getBody().front().getOps<dist::StageOp>().empty();
 }
 
 Status partita::convertNNToRT(ModuleOp module, const NNToRTOptions &options) {
@@ -73,7 +80,8 @@ Status partita::convertNNToRT(ModuleOp module, const NNToRTOptions &options) {
     if (!func.getBody().hasOneBlock())
       return makeError(ExitCode::Unsupported, "rt.control-flow",
                        func.getSymName().str(), "has more than one block");
-    functions.push_back(func);
+    if (!isWiring(func))
+      functions.push_back(func);
   }
   // With one class there is nobody to disagree with.
   SmallVector<OwningOpRef<func::FuncOp>> before;

@@ -235,6 +235,21 @@ Result<Attribute> StrategySpelling::of(Operation *op,
   return spelled.back().second;
 }
 
+/// Names of the axes of each stage, where they differ.
+static ArrayAttr stageAxesOf(Builder &builder, const Mesh &mesh) {
+  if (mesh.stageAxes.empty())
+    return nullptr;
+  SmallVector<Attribute> stages;
+  for (int64_t stage = 0; stage < mesh.numStages(); ++stage) {
+    SmallVector<Attribute> names;
+    for (int axis = 0; axis < mesh.numAxes(); ++axis)
+      if (mesh.axisNames[axis] != stageAxis && mesh.hasAxis(stage, axis))
+        names.push_back(builder.getStringAttr(mesh.axisNames[axis]));
+    stages.push_back(builder.getArrayAttr(names));
+  }
+  return builder.getArrayAttr(stages);
+}
+
 Status partita::attachPlan(ModuleOp module, const Mesh &mesh,
                            const std::vector<Strategy> &strategies) {
   PARTITA_TRY(func::FuncOp entry, findEntry(module));
@@ -255,7 +270,8 @@ Status partita::attachPlan(ModuleOp module, const Mesh &mesh,
     axes.push_back(builder.getStringAttr(name));
   dist::MeshOp::create(builder, module.getLoc(), "m",
                        builder.getArrayAttr(axes),
-                       builder.getDenseI64ArrayAttr(mesh.axisSizes));
+                       builder.getDenseI64ArrayAttr(mesh.axisSizes),
+                       /*ranks=*/nullptr, stageAxesOf(builder, mesh));
   auto ref = FlatSymbolRefAttr::get(context, "m");
   auto sharding = [&](Type type, const Strategy &strategy, bool isInput) {
     ShardingRule rule = portRule(type, isInput);
@@ -286,5 +302,25 @@ Status partita::attachPlan(ModuleOp module, const Mesh &mesh,
   }
   annotate(results, entry.getResultTypes(), next, false);
   entry.setAllResultAttrs(results);
+  return ok();
+}
+
+Status partita::attachStages(ModuleOp module, const std::vector<int> &stageOf) {
+  PARTITA_TRY(func::FuncOp entry, findEntry(module));
+  Block &body = entry.getBody().front();
+  size_t bodySize = body.getOperations().size() - 1;
+  if (stageOf.size() !=
+      entry.getNumArguments() + bodySize + entry.getNumResults())
+    return makeError(ExitCode::InvalidInput, "plan.count", "plan",
+                     "the plan has another number of operations",
+                     "it was made for another model");
+  OpBuilder builder(module.getContext());
+  auto next = stageOf.begin() + entry.getNumArguments();
+  for (Operation &op : body.without_terminator())
+    op.setDiscardableAttr(dist::stageAttrName,
+                          builder.getI64IntegerAttr(*next++));
+  for (unsigned i = 0; i < entry.getNumResults(); ++i)
+    entry.setResultAttr(i, dist::stageAttrName,
+                        builder.getI64IntegerAttr(*next++));
   return ok();
 }

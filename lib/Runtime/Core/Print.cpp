@@ -69,7 +69,8 @@ static void printAttrs(std::ostream &os, const Command &command) {
 }
 
 static void printCommand(std::ostream &os, const Program &program,
-                         const Command &command, size_t number) {
+                         const Mesh &mesh, const Command &command,
+                         size_t number) {
   os << "    " << number << ' ' << commandKindName(command.kind);
   switch (command.kind) {
   case CommandKind::LoadParameter:
@@ -90,6 +91,10 @@ static void printCommand(std::ostream &os, const Program &program,
   case CommandKind::Collective:
     os << ' ' << collectiveName(command.collective);
     break;
+  case CommandKind::Send:
+  case CommandKind::Receive:
+    os << " \"" << program.transfers[command.index].name << '"';
+    break;
   }
   os << " @" << command.id << ' ';
   printViews(os, command.operands);
@@ -102,15 +107,15 @@ static void printCommand(std::ostream &os, const Program &program,
   printAttrs(os, command);
   if (command.kind == CommandKind::Collective ||
       command.kind == CommandKind::StoreOutput)
-    os << " from " << command.from.str(program.mesh);
+    os << " from " << command.from.str(mesh);
   if (command.kind == CommandKind::Collective ||
       command.kind == CommandKind::LoadParameter ||
       command.kind == CommandKind::LoadInput)
-    os << " to " << command.to.str(program.mesh);
+    os << " to " << command.to.str(mesh);
   if (!command.axes.empty()) {
     os << " over ";
     for (size_t i = 0; i < command.axes.size(); ++i)
-      os << (i ? "," : "") << program.mesh.axisNames[command.axes[i]];
+      os << (i ? "," : "") << mesh.axisNames[command.axes[i]];
   }
   if (!command.nodes.empty())
     os << " nodes(" << command.nodes << ')';
@@ -138,9 +143,23 @@ std::string partita::runtime::printProgram(const Program &program) {
     tensor("input", port.name, port.dtype, port.shape) << '\n';
   for (const PortInfo &port : program.outputs)
     tensor("output", port.name, port.dtype, port.shape) << '\n';
+  if (program.microBatches > 1)
+    os << "  micro-batches " << program.microBatches << '\n';
+  for (size_t stage = 0; stage < program.stages.size(); ++stage) {
+    const Grid &grid = program.stages[stage];
+    os << "  stage " << stage << " mesh <" << grid.mesh.str() << "> ranks ";
+    printList(os, grid.ranks, " ");
+    os << '\n';
+  }
+  for (const TransferInfo &t : program.transfers)
+    tensor("transfer", t.name, t.dtype, t.shape)
+        << " from stage " << t.fromStage << ' '
+        << t.from.str(program.stages[t.fromStage].mesh) << " to stage "
+        << t.toStage << ' ' << t.to.str(program.stages[t.toStage].mesh) << '\n';
   os << "  constants " << program.constants.size() << " bytes\n";
   for (size_t i = 0; i < program.classes.size(); ++i) {
     const RankClass &rankClass = program.classes[i];
+    const Mesh mesh = program.gridOf(rankClass.stage).mesh;
     os << "  class " << i << " ranks";
     for (size_t rank = 0; rank < program.classOfRank.size(); ++rank)
       if (program.classOfRank[rank] == static_cast<int32_t>(i))
@@ -149,10 +168,10 @@ std::string partita::runtime::printProgram(const Program &program) {
        << rankClass.persistentBytes << '\n';
     os << "   init\n";
     for (size_t c = 0; c < rankClass.init.size(); ++c)
-      printCommand(os, program, rankClass.init[c], c);
+      printCommand(os, program, mesh, rankClass.init[c], c);
     os << "   step\n";
     for (size_t c = 0; c < rankClass.step.size(); ++c)
-      printCommand(os, program, rankClass.step[c], c);
+      printCommand(os, program, mesh, rankClass.step[c], c);
   }
   return os.str();
 }

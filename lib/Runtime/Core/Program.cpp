@@ -11,6 +11,8 @@
 
 #include "partita/Runtime/Program.h"
 #include "partita/Support/HostTensor.h"
+#include <algorithm>
+#include <numeric>
 
 using namespace partita;
 using namespace partita::runtime;
@@ -102,8 +104,32 @@ const char *partita::runtime::commandKindName(CommandKind kind) {
     return "call";
   case CommandKind::Collective:
     return "collective";
+  case CommandKind::Send:
+    return "send";
+  case CommandKind::Receive:
+    return "receive";
   }
   return "unknown";
+}
+
+int64_t Grid::placeOf(int64_t rank) const {
+  auto found = std::find(ranks.begin(), ranks.end(), rank);
+  return found == ranks.end() ? -1 : found - ranks.begin();
+}
+
+Grid Program::gridOf(int32_t stage) const {
+  if (!stages.empty())
+    return stages[stage];
+  Grid all{mesh, std::vector<int64_t>(classOfRank.size())};
+  std::iota(all.ranks.begin(), all.ranks.end(), 0);
+  return all;
+}
+
+std::vector<int64_t> Program::partOf(const PortInfo &port) const {
+  std::vector<int64_t> shape = port.shape;
+  if (port.batchDim >= 0)
+    shape[port.batchDim] /= microBatches;
+  return shape;
 }
 
 int64_t Program::peakBytes(int64_t rank) const {

@@ -32,7 +32,7 @@ static_assert(std::endian::native == std::endian::little,
               "program bytes are little-endian and copied as they are");
 
 static constexpr char magic[8] = {'P', 'A', 'R', 'T', 'I', 'T', 'A', '\0'};
-static constexpr uint32_t version = 2;
+static constexpr uint32_t version = 3;
 static constexpr size_t headerBytes = 8 + 4 + 8 + 8;
 
 namespace {
@@ -125,6 +125,9 @@ template <typename A> static void fields(A &archive, RankClass &rankClass);
 template <typename A> static void fields(A &archive, FileInfo &file);
 template <typename A> static void fields(A &archive, ParameterInfo &parameter);
 template <typename A> static void fields(A &archive, PortInfo &port);
+template <typename A> static void fields(A &archive, Mesh &mesh);
+template <typename A> static void fields(A &archive, Grid &grid);
+template <typename A> static void fields(A &archive, TransferInfo &transfer);
 template <typename A>
 static void fields(A &archive, std::map<std::string, Attr> &attrs);
 
@@ -207,8 +210,8 @@ template <typename A> static void fields(A &archive, Command &c) {
       c.matmulFlops, c.predictedSeconds);
 }
 template <typename A> static void fields(A &archive, RankClass &rankClass) {
-  all(archive, rankClass.init, rankClass.step, rankClass.arenaBytes,
-      rankClass.persistentBytes);
+  all(archive, rankClass.stage, rankClass.init, rankClass.step,
+      rankClass.arenaBytes, rankClass.persistentBytes);
 }
 template <typename A> static void fields(A &archive, FileInfo &file) {
   all(archive, file.path, file.size, file.hash);
@@ -217,13 +220,21 @@ template <typename A> static void fields(A &archive, ParameterInfo &p) {
   all(archive, p.name, p.dtype, p.shape, p.file, p.offset, p.length);
 }
 template <typename A> static void fields(A &archive, PortInfo &port) {
-  all(archive, port.name, port.dtype, port.shape, port.range);
+  all(archive, port.name, port.dtype, port.shape, port.range, port.batchDim);
+}
+template <typename A> static void fields(A &archive, Mesh &mesh) {
+  all(archive, mesh.name, mesh.axisNames, mesh.axisSizes, mesh.stageAxes);
+}
+template <typename A> static void fields(A &archive, Grid &grid) {
+  all(archive, grid.mesh, grid.ranks);
+}
+template <typename A> static void fields(A &archive, TransferInfo &t) {
+  all(archive, t.name, t.dtype, t.shape, t.fromStage, t.toStage, t.from, t.to);
 }
 template <typename A> static void programFields(A &archive, Program &p) {
-  all(archive, p.mesh.name, p.mesh.axisNames, p.mesh.axisSizes,
-      p.threadsPerRank, p.weightsAbsent, p.modelName, p.planJson, p.files,
-      p.parameters, p.inputs, p.outputs, p.classes, p.classOfRank, p.constants,
-      p.kernelNames);
+  all(archive, p.mesh, p.stages, p.transfers, p.microBatches, p.threadsPerRank,
+      p.weightsAbsent, p.modelName, p.planJson, p.files, p.parameters, p.inputs,
+      p.outputs, p.classes, p.classOfRank, p.constants, p.kernelNames);
 }
 
 std::vector<std::byte> partita::runtime::serialize(const Program &program) {

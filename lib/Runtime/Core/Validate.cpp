@@ -34,10 +34,13 @@ private:
   /// Only copies and generated kernels read dimensions backwards.
   enum class Access { Read, ReadAnyOrder, Write };
 
+  Status checkGrid(const Mesh &mesh, size_t ranks);
   Status checkMesh();
+  Status checkStages();
   Status checkTensor(const std::string &name, DType type,
                      const std::vector<int64_t> &shape);
   Status checkTables();
+  Status checkTransfers();
   Status checkClass(const RankClass &rankClass, size_t number);
   Status checkCommand(const Command &command, const RankClass &rankClass);
   Status checkView(const View &view, const RankClass &rankClass,
@@ -46,19 +49,21 @@ private:
   Status checkShards(const Sharding &sharding,
                      const std::vector<int64_t> &shape,
                      const std::string &place);
-  Status checkTransfer(const Command &command, const Sharding &sharding,
-                       const View &view, DType type,
-                       const std::vector<int64_t> &shape);
+  Status checkPort(const Command &command, const Sharding &sharding,
+                   const View &view, DType type,
+                   const std::vector<int64_t> &shape);
+  Status checkMessage(const Command &command, const RankClass &rankClass);
   Status checkCollective(const Command &command);
   Status checkIndex(const Command &command, size_t count);
 
   const Program &program;
+  /// Of the class that is being checked.
+  Mesh mesh;
 };
 
 } // namespace
 
-Status Validator::checkMesh() {
-  const Mesh &mesh = program.mesh;
+Status Validator::checkGrid(const Mesh &mesh, size_t expected) {
   if (mesh.axisNames.size() != mesh.axisSizes.size() ||
       mesh.axisSizes.size() > 64)
     return invalid("mesh", "has unequal numbers of names and sizes");
@@ -66,18 +71,54 @@ Status Validator::checkMesh() {
   for (int64_t size : mesh.axisSizes)
     if (size <= 0 || __builtin_mul_overflow(ranks, size, &ranks))
       return invalid("mesh", "has an impossible size");
-  if (static_cast<uint64_t>(ranks) != program.classOfRank.size())
+  // Of stages that differ the grids are checked.
+  bool areApart = !mesh.stageAxes.empty();
+  if (areApart &&
+      (program.stages.empty() || mesh.axisSizes.size() > 16 ||
+       mesh.stageAxes.size() != program.stages.size() ||
+       mesh.numStages() != static_cast<int64_t>(mesh.stageAxes.size()) ||
+       mesh.numRanks() != static_cast<int64_t>(expected)))
+    return invalid("mesh", "has other stages than the program");
+  if (!areApart && static_cast<uint64_t>(ranks) != expected)
     return invalid("mesh", "has " + std::to_string(ranks) + " ranks, " +
-                               std::to_string(program.classOfRank.size()) +
-                               " are described");
-  for (int32_t number : program.classOfRank)
-    if (number < 0 || static_cast<size_t>(number) >= program.classes.size())
-      return invalid("mesh", "names a rank class that does not exist");
+                               std::to_string(expected) + " are described");
   for (const std::string &name : mesh.axisNames)
     if (std::count(mesh.axisNames.begin(), mesh.axisNames.end(), name) > 1)
       return invalid("mesh", "has two axes called '" + name + "'");
+  return ok();
+}
+
+Status Validator::checkMesh() {
+  PARTITA_CHECK(checkGrid(program.mesh, program.classOfRank.size()));
+  for (int32_t number : program.classOfRank)
+    if (number < 0 || static_cast<size_t>(number) >= program.classes.size())
+      return invalid("mesh", "names a rank class that does not exist");
   if (program.threadsPerRank < 1 || program.threadsPerRank > 4096)
     return invalid("mesh", "has an impossible number of threads");
+  return checkStages();
+}
+
+/// Every rank is in one stage, and its class is of that stage.
+Status Validator::checkStages() {
+  for (const RankClass &rankClass : program.classes)
+    if (rankClass.stage < 0 ||
+        (rankClass.stage > 0 &&
+         static_cast<size_t>(rankClass.stage) >= program.stages.size()))
+      return invalid("stages", "a rank class names one that does not exist");
+  std::vector<char> seen(program.classOfRank.size(), 0);
+  for (size_t stage = 0; stage < program.stages.size(); ++stage) {
+    const Grid &grid = program.stages[stage];
+    PARTITA_CHECK(checkGrid(grid.mesh, grid.ranks.size()));
+    for (int64_t rank : grid.ranks)
+      if (rank < 0 || static_cast<size_t>(rank) >= seen.size() ||
+          seen[rank]++ ||
+          static_cast<size_t>(
+              program.classes[program.classOfRank[rank]].stage) != stage)
+        return invalid("stages", "rank " + std::to_string(rank) +
+                                     " is in another stage or does not exist");
+  }
+  if (!program.stages.empty() && std::count(seen.begin(), seen.end(), 0) > 0)
+    return invalid("stages", "a rank is in none");
   return ok();
 }
 
@@ -109,9 +150,36 @@ Status Validator::checkTables() {
         p.length > size - p.offset)
       return invalid(p.name, "reaches outside its file");
   }
+  if (program.microBatches < 1)
+    return invalid("micro-batches", "there are none");
   for (const auto *ports : {&program.inputs, &program.outputs})
-    for (const PortInfo &port : *ports)
+    for (const PortInfo &port : *ports) {
       PARTITA_CHECK(checkTensor(port.name, port.dtype, port.shape));
+      if (port.batchDim < -1 ||
+          port.batchDim >= static_cast<int32_t>(port.shape.size()) ||
+          (port.batchDim >= 0 &&
+           port.shape[port.batchDim] % program.microBatches != 0))
+        return invalid(port.name, "does not divide into micro-batches");
+    }
+  return checkTransfers();
+}
+
+/// Of both ends.
+Status Validator::checkTransfers() {
+  for (const TransferInfo &t : program.transfers) {
+    PARTITA_CHECK(checkTensor(t.name, t.dtype, t.shape));
+    for (auto [stage, sharding] :
+         {std::pair(t.fromStage, &t.from), std::pair(t.toStage, &t.to)}) {
+      if (stage < 0 || static_cast<size_t>(stage) >= program.stages.size())
+        return invalid(t.name, "names a stage that does not exist");
+      mesh = program.stages[stage].mesh;
+      PARTITA_CHECK(checkShards(*sharding, t.shape, t.name));
+      if (sharding->isPartial())
+        return invalid(t.name, "transfers a partial value");
+    }
+    if (t.fromStage == t.toStage || t.from.hasHalo())
+      return invalid(t.name, "does not leave its stage, or overlaps there");
+  }
   return ok();
 }
 
@@ -169,7 +237,7 @@ Status Validator::checkView(const View &view, const RankClass &rankClass,
 Status Validator::checkAxes(const std::vector<int> &axes,
                             const std::string &place) {
   for (int axis : axes)
-    if (axis < 0 || axis >= program.mesh.numAxes())
+    if (axis < 0 || axis >= mesh.numAxes())
       return invalid(place, "names a mesh axis that does not exist");
   return ok();
 }
@@ -195,7 +263,7 @@ Status Validator::checkShards(const Sharding &sharding,
       if (factor.size < 0 || __builtin_mul_overflow(size, factor.size, &size))
         return invalid(place, "a sharding has an impossible factor");
   }
-  return checkSharding(sharding, shape, program.mesh, place);
+  return checkSharding(sharding, shape, mesh, place);
 }
 
 /// Whoever reads shards of overlapping blocks would meet elements twice.
@@ -206,14 +274,29 @@ static Status checkDisjoint(const Command &command) {
 }
 
 /// A load or a store between a global tensor and the view of a shard.
-Status Validator::checkTransfer(const Command &command,
-                                const Sharding &sharding, const View &view,
-                                DType type, const std::vector<int64_t> &shape) {
+Status Validator::checkPort(const Command &command, const Sharding &sharding,
+                            const View &view, DType type,
+                            const std::vector<int64_t> &shape) {
   PARTITA_CHECK(checkShards(sharding, shape, command.id));
   if (view.dtype != type)
     return invalid(command.id, "element types differ");
   if (sharding.isPartial())
     return invalid(command.id, "loads or stores a partial value");
+  return ok();
+}
+
+/// One end of a transfer.
+Status Validator::checkMessage(const Command &command,
+                               const RankClass &rankClass) {
+  const bool sends = command.kind == CommandKind::Send;
+  const TransferInfo &t = program.transfers[command.index];
+  const std::vector<View> &views = sends ? command.operands : command.results;
+  if (rankClass.stage != (sends ? t.fromStage : t.toStage))
+    return invalid(command.id, "is in another stage than its transfer");
+  if (views[0].dtype != t.dtype)
+    return invalid(command.id, "element types differ");
+  if (command.workspace.size() > 1)
+    return invalid(command.id, "has two wire buffers");
   return ok();
 }
 
@@ -270,24 +353,31 @@ Status Validator::checkCommand(const Command &command,
     PARTITA_CHECK(checkIndex(command, program.parameters.size()));
     PARTITA_CHECK(one(command.results));
     const ParameterInfo &p = program.parameters[command.index];
-    return checkTransfer(command, command.to, command.results[0], p.dtype,
-                         p.shape);
+    return checkPort(command, command.to, command.results[0], p.dtype, p.shape);
   }
   case CommandKind::LoadInput: {
     PARTITA_CHECK(checkIndex(command, program.inputs.size()));
     PARTITA_CHECK(one(command.results));
     const PortInfo &port = program.inputs[command.index];
-    return checkTransfer(command, command.to, command.results[0], port.dtype,
-                         port.shape);
+    return checkPort(command, command.to, command.results[0], port.dtype,
+                     program.partOf(port));
   }
   case CommandKind::StoreOutput: {
     PARTITA_CHECK(checkIndex(command, program.outputs.size()));
     PARTITA_CHECK(one(command.operands));
     PARTITA_CHECK(checkDisjoint(command));
     const PortInfo &port = program.outputs[command.index];
-    return checkTransfer(command, command.from, command.operands[0], port.dtype,
-                         port.shape);
+    return checkPort(command, command.from, command.operands[0], port.dtype,
+                     program.partOf(port));
   }
+  case CommandKind::Send:
+    PARTITA_CHECK(checkIndex(command, program.transfers.size()));
+    PARTITA_CHECK(one(command.operands));
+    return checkMessage(command, rankClass);
+  case CommandKind::Receive:
+    PARTITA_CHECK(checkIndex(command, program.transfers.size()));
+    PARTITA_CHECK(one(command.results));
+    return checkMessage(command, rankClass);
   case CommandKind::Kernel:
     return checkIndex(command, program.kernelNames.size());
   case CommandKind::Call:
@@ -304,6 +394,7 @@ Status Validator::checkClass(const RankClass &rankClass, size_t number) {
       rankClass.persistentBytes > INT64_MAX / 4)
     return invalid("rank class " + std::to_string(number),
                    "has an impossible size");
+  mesh = program.gridOf(rankClass.stage).mesh;
   for (const Command &command : rankClass.init)
     PARTITA_CHECK(checkCommand(command, rankClass));
   for (const Command &command : rankClass.step)

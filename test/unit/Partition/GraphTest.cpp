@@ -203,7 +203,13 @@ std::string GraphWriter::write() {
 static Program::Choice randomChoice(Program &program, std::mt19937 &random,
                                     unsigned split) {
   Program::Choice choice;
-  const Mesh &mesh = program.mesh();
+  Mesh mesh = program.mesh();
+  // Stages are numbered by the last axis, which nothing else takes.
+  if (mesh.axisNames.back() == "pp") {
+    mesh.axisNames.pop_back();
+    mesh.axisSizes.pop_back();
+    mesh.stageAxes.clear();
+  }
   std::map<std::string, std::vector<Strategy>> known;
   for (mlir::Operation *op : program.planned()) {
     ShardingRule rule =
@@ -242,6 +248,49 @@ TEST_CASE("random graphs under random strategies") {
     for (int sample = 0; sample < 6; ++sample) {
       std::optional<std::string> wrong =
           program.check(randomChoice(program, random, 2 + sample % 3));
+      INFO("seed " << seed << ", sample " << sample << "\n"
+                   << wrong.value_or(""));
+      REQUIRE(!wrong);
+    }
+  }
+}
+
+/// Stages for a choice: mostly that of what an operation reads, sometimes a
+/// later one.
+static void addStages(Program &program, std::mt19937 &random,
+                      Program::Choice &choice) {
+  int64_t stages = program.mesh().axisSizes.back();
+  llvm::DenseMap<mlir::Operation *, int64_t> stageOf;
+  for (mlir::Operation *op : program.planned()) {
+    int64_t stage = 0;
+    for (mlir::Value operand : op->getOperands())
+      if (mlir::Operation *maker = operand.getDefiningOp())
+        stage = std::max(stage, stageOf.lookup(maker));
+    // Parameters may be said to be anywhere.
+    if (op->getNumOperands() == 0)
+      choice.stages.push_back(random() % stages);
+    else
+      choice.stages.push_back(
+          stageOf[op] = std::min(stages - 1, stage + (random() % 6 == 0)));
+  }
+}
+
+TEST_CASE("random graphs in random stages under random strategies") {
+  static const char *const staged[] = {"pp=2",     "a=2,pp=2",     "a=2,pp=3",
+                                       "a=3,pp=2", "a=2,b=2,pp=2", "pp=4"};
+  for (unsigned seed = 1; seed <= 60; ++seed) {
+    std::string text = GraphWriter(seed).write();
+    std::mt19937 random(seed);
+    Mesh mesh = *Mesh::parse(staged[seed % 6]);
+    // Stages of different shapes: what is split over an axis that a stage has
+    // not is whole there.
+    for (int64_t stage = 0; seed % 3 && stage < mesh.numStages(); ++stage)
+      mesh.stageAxes.push_back(random() % 8);
+    Program program(text, mesh, {-1, 1, 7}, seed);
+    for (int sample = 0; sample < 4; ++sample) {
+      Program::Choice choice = randomChoice(program, random, 2 + sample % 3);
+      addStages(program, random, choice);
+      std::optional<std::string> wrong = program.check(choice);
       INFO("seed " << seed << ", sample " << sample << "\n"
                    << wrong.value_or(""));
       REQUIRE(!wrong);

@@ -55,8 +55,17 @@ static std::string meshText(const Mesh &mesh) {
     names += (i ? ", \"" : "\"") + mesh.axisNames[i] + "\"";
     sizes += (i ? ", " : "") + std::to_string(mesh.axisSizes[i]);
   }
+  std::string stages;
+  for (int64_t stage = 0; !mesh.stageAxes.empty() && stage < mesh.numStages();
+       ++stage) {
+    std::string own;
+    for (int i = 0; i < mesh.numAxes(); ++i)
+      if (mesh.axisNames[i] != stageAxis && mesh.hasAxis(stage, i))
+        own += (own.empty() ? "\"" : ", \"") + mesh.axisNames[i] + "\"";
+    stages += (stage ? ", [" : ", stages = [[") + own + "]";
+  }
   return "dist.mesh @m {axes = [" + names + "], sizes = array<i64: " + sizes +
-         ">}\n";
+         ">" + stages + (stages.empty() ? "" : "]") + "}\n";
 }
 
 Program::Program(const std::string &body, const Mesh &mesh, InputRange range,
@@ -165,10 +174,20 @@ std::optional<std::string> Program::check(const Choice &choice,
     function.setArgAttr(i, dist::shardingAttrName, attr(sharding));
   for (auto [i, sharding] : llvm::enumerate(choice.results))
     function.setResultAttr(i, dist::shardingAttrName, attr(sharding));
+  for (auto [op, stage] : llvm::zip(
+           llvm::make_filter_range(function.getBody().front(),
+                                   llvm::IsaPred<ShardingRuleOpInterface>),
+           choice.stages))
+    op.setAttr(dist::stageAttrName,
+               Builder(&context()).getI64IntegerAttr(stage));
   std::string before = textOf(*clone);
   Diagnostics diagnostics;
   static const Topology topology = *Topology::parse("cpu:8");
-  Status status = partition(*clone, topology);
+  Status status = choice.stages.empty() ? ok() : splitStages(*clone);
+  if (status && failed(verify(*clone)))
+    status = makeError(ExitCode::Internal, "test.verify", "stages", "");
+  if (status)
+    status = partition(*clone, topology);
   if (!status)
     return status.error().str() + "\n" + diagnostics.text + before;
   if (mutation)

@@ -49,6 +49,8 @@ public:
   struct Choice {
     std::vector<Strategy> strategies;
     std::vector<Sharding> arguments, results;
+    /// By planned operation; empty: there are no stages.
+    std::vector<int64_t> stages;
   };
   /// Changes a localised module before it runs.
   using Mutation = std::function<void(mlir::ModuleOp)>;

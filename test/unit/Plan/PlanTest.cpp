@@ -66,11 +66,13 @@ TEST_CASE("stages and micro-batches come back too") {
   plan.microBatches = 4;
   plan.recompute = true;
   plan.cost.idle = 7'000'000;
+  plan.schedule = {ScheduleKind::Interleaved, 2};
   plan.ops[3].stage = 1;
-  plan.stages.resize(2);
-  plan.stages[0].forward = {3'000'000, 4'000'000};
-  plan.stages[1].backward = {5'000'000, 0};
-  plan.stages[1].once = {0, 6'000'000};
+  plan.ops[4].chunk = 1;
+  plan.chunks.resize(2);
+  plan.chunks[0].forward = {3'000'000, 4'000'000};
+  plan.chunks[1].backward = {5'000'000, 0};
+  plan.chunks[1].once = {0, 6'000'000};
   auto read = readPlan(writePlan(plan), "plan.json");
   if (!read)
     FAIL(read.error().str());

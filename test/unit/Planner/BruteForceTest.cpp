@@ -6,12 +6,12 @@
 //===----------------------------------------------------------------------===//
 //
 // Small training steps against everything that can be done with them: all
-// meshes, cuts into stages, recomputation, and strategies of the operations
-// that are not pinned. What a plan costs is said by evaluate().
+// meshes, cuts into stages, schedules, recomputation, and strategies of the
+// operations that are not pinned. What a plan costs is said by evaluate().
 //
 //===----------------------------------------------------------------------===//
 
-#include "Graphs.h"
+#include "Chain.h"
 #include "lib/Planner/Fit.h"
 #include "lib/Planner/Sharing.h"
 #include "partita/Planner/Planner.h"
@@ -23,91 +23,6 @@
 using namespace partita;
 using namespace partita::planner;
 using namespace partita::test;
-
-namespace {
-/// A chain of products, its gradients and the update of its weights.
-class Chain {
-public:
-  explicit Chain(uint64_t seed);
-
-  GraphMaker maker;
-  int layers;
-  /// By operation.
-  std::vector<int> layerOf;
-
-private:
-  int add(int layer, int value);
-  int product(const std::string &id, int lhs, int rhs, Shape shape,
-              ShardingRule rule, int64_t flops);
-};
-} // namespace
-
-/// All operations that are new belong to this layer.
-int Chain::add(int layer, int value) {
-  layerOf.resize(maker.graph.ops.size(), layer);
-  return value;
-}
-
-int Chain::product(const std::string &id, int lhs, int rhs, Shape shape,
-                   ShardingRule rule, int64_t flops) {
-  int value = maker.add(id, "nn.matmul", std::move(rule), {lhs, rhs}, {shape},
-                        flops, KernelClass::Gemm);
-  maker.graph.ops.back().isBackward = true;
-  return value;
-}
-
-Chain::Chain(uint64_t seed) {
-  std::mt19937_64 random(seed);
-  layers = 2 + static_cast<int>(random() % 3);
-  const int64_t batch = int64_t(8) << (random() % 4);
-  auto width = [&] { return int64_t(16) << (random() % 6); };
-  std::vector<int64_t> widths{width()};
-  std::vector<int> inputs, weights, weightOps;
-  int x = add(0, maker.input("x", {batch, widths[0]}, {"batch", ""}));
-  for (int l = 0; l < layers; ++l) {
-    std::string n = std::to_string(l);
-    widths.push_back(width());
-    weightOps.push_back(static_cast<int>(maker.graph.ops.size()));
-    weights.push_back(
-        add(l, maker.input("w" + n, {widths[l], widths[l + 1]}, {})));
-    // A state until its update is there.
-    maker.graph.ops.back().nextState = 0;
-    inputs.push_back(x);
-    x = add(l, maker.matmul("forward" + n, x, weights[l]));
-  }
-  int g = add(layers - 1, maker.unary("loss", x));
-  maker.graph.ops.back().isBackward = true;
-  for (int l = layers; l-- > 0;) {
-    std::string n = std::to_string(l);
-    const int64_t in = widths[l], out = widths[l + 1],
-                  flops = 2 * batch * in * out;
-    // [b,k], [b,n] -> [k,n] and [b,n], [k,n] -> [b,k]
-    ShardingRule ofWeight =
-        RuleBuilder({2, 2}, {2})
-            .parallel("k", in, {{0, 1}}, {{0, 0}})
-            .parallel("n", out, {{1, 1}}, {{0, 1}})
-            .reduction("b", batch, Combiner::Sum, {{0, 0}, {1, 0}})
-            .build();
-    int gradient = add(l, product("gradient" + n, inputs[l], g, {in, out},
-                                  std::move(ofWeight), flops));
-    if (l > 0) {
-      ShardingRule ofInput =
-          RuleBuilder({2, 2}, {2})
-              .parallel("b", batch, {{0, 0}}, {{0, 0}})
-              .parallel("k", in, {{1, 0}}, {{0, 1}})
-              .reduction("n", out, Combiner::Sum, {{0, 1}, {1, 1}})
-              .build();
-      g = add(l, product("backward" + n, g, weights[l], {batch, in},
-                         std::move(ofInput), flops));
-    }
-    int updated = maker.binary("update" + n, weights[l], gradient, true);
-    maker.graph.ops.back().isUpdate = true;
-    maker.output(add(l, updated));
-    layerOf.push_back(l);
-    maker.graph.ops[weightOps[l]].nextState =
-        static_cast<int>(maker.graph.ops.size()) - 1;
-  }
-}
 
 namespace {
 /// All plans of a chain on some ranks, most of its operations pinned to be
@@ -129,9 +44,10 @@ private:
   };
   void addPins(std::mt19937_64 random);
   std::vector<Mesh> meshes() const;
-  std::set<std::vector<int>> cuts(int64_t stages) const;
-  Seen look(const Mesh &mesh) const;
-  int64_t cheapestOf(const Mesh &mesh, const Seen &seen);
+  std::set<std::vector<int>> cuts(int64_t chunks) const;
+  Seen look(const Mesh &mesh, const ScheduleChoice &schedule) const;
+  int64_t cheapestOf(const Mesh &mesh, const ScheduleChoice &schedule,
+                     const Seen &seen);
 
   const Chain &chain;
   Graph step;
@@ -153,6 +69,7 @@ Everything::Everything(const Chain &chain, uint64_t seed) : chain(chain) {
   options.maxStages = ranks;
   options.microBatches = int64_t(1) << (random() % 3);
   options.recompute = std::nullopt;
+  options.schedule = std::nullopt;
   step = *microBatched(chain.maker.graph, options.microBatches);
   addPins(random);
 }
@@ -180,44 +97,49 @@ std::vector<Mesh> Everything::meshes() const {
   return list;
 }
 
-/// The stage of each operation, for all ways to cut between layers.
-std::set<std::vector<int>> Everything::cuts(int64_t stages) const {
+/// The chunk of each operation, for all ways to cut between layers.
+std::set<std::vector<int>> Everything::cuts(int64_t chunks) const {
   std::set<std::vector<int>> list;
   for (uint32_t begins = 0; begins < uint32_t(1) << chain.layers; begins += 2) {
-    std::vector<int> stageOfLayer, stageOf;
-    int stage = 0;
+    std::vector<int> chunkOfLayer, chunkOf;
+    int chunk = 0;
     for (int l = 0; l < chain.layers; ++l)
-      stageOfLayer.push_back(stage += (begins >> l) & 1);
+      chunkOfLayer.push_back(chunk += (begins >> l) & 1);
     for (int layer : chain.layerOf)
-      stageOf.push_back(stageOfLayer[layer]);
-    if (stage + 1 == stages)
-      list.insert(stageOf);
+      chunkOf.push_back(chunkOfLayer[layer]);
+    if (chunk + 1 == chunks)
+      list.insert(chunkOf);
   }
   return list;
 }
 
-/// Nothing for a mesh with more stages than there can be.
-Everything::Seen Everything::look(const Mesh &mesh) const {
+/// Nothing for a mesh with more chunks than there can be, and where there is no
+/// such schedule.
+Everything::Seen Everything::look(const Mesh &mesh,
+                                  const ScheduleChoice &schedule) const {
   PlanOptions random = options;
   random.mesh = mesh;
+  random.schedule = schedule;
   random.randomStrategies = true;
   Seen seen;
   for (random.seed = 0; random.seed < 30; ++random.seed) {
     random.recompute = random.seed % 2 == 1;
     auto plan = partita::plan(chain.maker.graph, random);
-    if (!plan && plan.error().code == "plan.stages")
+    if (!plan && (plan.error().code == "plan.stages" ||
+                  plan.error().code == "schedule.shape"))
       return {};
     if (!plan)
       FAIL(plan.error().str());
     seen.strategies.resize(step.ops.size());
     for (size_t o = 0; o < step.ops.size(); ++o)
       seen.strategies[o].insert(plan->strategies[o]);
-    seen.cuts.insert(plan->execution.stageOf);
+    seen.cuts.insert(plan->execution.chunkOf);
   }
   return seen;
 }
 
-int64_t Everything::cheapestOf(const Mesh &mesh, const Seen &seen) {
+int64_t Everything::cheapestOf(const Mesh &mesh, const ScheduleChoice &schedule,
+                               const Seen &seen) {
   int axis = mesh.axis(stageAxis);
   const int64_t stages = axis < 0 ? 1 : mesh.axisSizes[axis];
   int64_t best = INT64_MAX;
@@ -229,9 +151,10 @@ int64_t Everything::cheapestOf(const Mesh &mesh, const Seen &seen) {
     std::vector<Strategy> chosen;
     for (size_t i = 0; i < lists.size(); ++i)
       chosen.push_back(lists[i][digits[i]]);
-    for (const std::vector<int> &stageOf : seen.cuts)
+    for (const std::vector<int> &chunkOf : seen.cuts)
       for (bool recompute : {false, true}) {
-        Execution execution{stages, options.microBatches, recompute, stageOf};
+        Execution execution{stages, options.microBatches, recompute, chunkOf,
+                            schedule};
         auto cost = evaluate(step, options.topology, mesh, chosen, execution);
         if (!cost)
           FAIL(cost.error().str());
@@ -248,10 +171,20 @@ int64_t Everything::cheapest(const std::string &space) {
   const bool onlyEven = space.find("most even") != std::string::npos;
   int64_t best = INT64_MAX;
   for (const Mesh &mesh : meshes()) {
-    Seen seen = look(mesh);
-    if (int axis = mesh.axis(stageAxis); axis >= 0 && !onlyEven)
-      seen.cuts = cuts(mesh.axisSizes[axis]);
-    best = std::min(best, cheapestOf(mesh, seen));
+    const int axis = mesh.axis(stageAxis);
+    for (const char *name : {"1f1b", "gpipe", "interleaved:2", "interleaved:3",
+                             "interleaved:4", "zb-h1", "zb-h2", "zb-v"}) {
+      const ScheduleChoice schedule = *ScheduleChoice::parse(name);
+      CHECK((axis < 0 || space.find(name) != std::string::npos));
+      Seen seen = look(mesh, schedule);
+      if (axis >= 0 && !onlyEven)
+        seen.cuts = cuts(mesh.axisSizes[axis] * schedule.chunksPerLane);
+      if (!seen.strategies.empty())
+        best = std::min(best, cheapestOf(mesh, schedule, seen));
+      // One stage has one order.
+      if (axis < 0)
+        break;
+    }
   }
   return best;
 }

@@ -32,6 +32,14 @@ static StageTimes stage(int64_t forward, int64_t backward, int64_t once) {
   return times;
 }
 
+/// Of a step by 1F1B.
+static int64_t stepTime(const std::vector<StageTimes> &stages, int64_t m) {
+  Execution execution;
+  execution.stages = static_cast<int64_t>(stages.size());
+  execution.microBatches = m;
+  return stepTime(execution, stages);
+}
+
 TEST_CASE("equal stages wait as long as the formula says", "[planner]") {
   for (int64_t p : {1, 2, 3, 4, 8})
     for (int64_t m : {1, 2, 3, 8, 40}) {
@@ -147,8 +155,8 @@ TEST_CASE("plans with stages keep what they promise", "[planner]") {
       const Execution &execution = plan->execution;
       CHECK(execution.microBatches == m);
       CHECK(plan->bound <= plan->cost.step());
-      CHECK(static_cast<int64_t>(plan->stages.size()) == execution.stages);
-      CHECK(plan->cost.step() == stepTime(plan->stages, m));
+      CHECK(static_cast<int64_t>(plan->chunks.size()) == execution.stages);
+      CHECK(plan->cost.step() == stepTime(execution, plan->chunks));
       Graph step = *microBatched(graph, m);
       auto again = evaluate(step, options.topology, plan->mesh,
                             plan->strategies, execution);
@@ -217,7 +225,7 @@ TEST_CASE("every stage has a fullest time", "[planner]") {
   REQUIRE(builder.addOperations(
       std::vector<std::vector<const Pin *>>(graph.ops.size())));
   Segments segments(graph, phasesOf(graph));
-  builder.setStages(
+  builder.setChunks(
       segments.byOp(dealt(4, std::vector<int64_t>(segments.count(), 1))));
   builder.price();
   MemoryRows rows = builder.memory();
@@ -226,7 +234,7 @@ TEST_CASE("every stage has a fullest time", "[planner]") {
   std::vector<int> peaks = rows.peaks(usage);
   REQUIRE(peaks.size() == 4);
   std::vector<size_t> count(4, 0);
-  for (int stage : builder.execution().stageOf)
+  for (int stage : builder.execution().chunkOf)
     ++count[stage];
   size_t row = 0;
   for (int stage = 0; stage < 4; ++stage) {

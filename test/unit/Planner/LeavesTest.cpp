@@ -10,12 +10,13 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/Planner/Leaves.h"
-#include "Graphs.h"
+#include "Chain.h"
 #include "partita/Planner/Planner.h"
 #include <catch2/catch.hpp>
 
 using namespace partita;
 using namespace partita::planner;
+using test::Chain;
 using test::transformer;
 
 static Leaf leafOf(const std::string &mesh, int64_t microBatches) {
@@ -40,7 +41,8 @@ TEST_CASE("no plan of a leaf is below what is known of it", "[planner]") {
         *Topology::parse("cpu:" + std::to_string(options.mesh->numRanks()));
     Prober prober(options.topology, steps);
     Leaf first = leafOf(text, 1);
-    first.step = *steps.of(1);
+    REQUIRE(steps.outline({1}));
+    first.outline = steps.outlineOf(1);
     REQUIRE(prober.probe(first));
     CHECK(first.probed);
     for (int64_t m : {1, 2, 4, 8}) {
@@ -49,8 +51,9 @@ TEST_CASE("no plan of a leaf is below what is known of it", "[planner]") {
       auto plan = partita::plan(graph, options);
       REQUIRE(plan);
       Leaf leaf = leafOf(text, m);
-      leaf.step = *steps.of(m);
-      leaf.stageOfSegment = first.stageOfSegment;
+      REQUIRE(steps.outline({m}));
+      leaf.outline = steps.outlineOf(m);
+      leaf.chunkOfSegment = first.chunkOfSegment;
       int64_t inherited = prober.inherited(first, leaf);
       CHECK(inherited > 0);
       CHECK(inherited <= plan->cost.step());
@@ -63,6 +66,62 @@ TEST_CASE("no plan of a leaf is below what is known of it", "[planner]") {
   }
 }
 
+TEST_CASE("no plan of a schedule is below what is known of it", "[planner]") {
+  int stronger = 0, count = 0;
+  for (uint64_t seed = 0; seed < 6; ++seed) {
+    Chain chain(seed, 12);
+    const Graph &graph = chain.maker.graph;
+    Steps steps(graph);
+    REQUIRE(steps.hasBackward());
+    PlanOptions options;
+    options.mesh = *Mesh::parse("pp=2,x=2");
+    options.topology = *Topology::parse("cpu:4");
+    Prober prober(options.topology, steps);
+    std::vector<Leaf> leaves;
+    for (int64_t m : {2, 4, 8})
+      for (bool recompute : {false, true})
+        for (const char *name : {"1f1b", "gpipe", "interleaved:2",
+                                 "interleaved:3", "zb-h1", "zb-h2", "zb-v"}) {
+          Leaf leaf = leafOf("pp=2,x=2", m);
+          leaf.execution.recompute = recompute;
+          leaf.execution.schedule = *ScheduleChoice::parse(name);
+          REQUIRE(steps.outline({m}));
+          leaf.outline = steps.outlineOf(m);
+          leaves.push_back(std::move(leaf));
+        }
+    LeafQueue queue(leaves);
+    REQUIRE(prober.probe(leaves[0]));
+    queue.tell(leaves[0], prober);
+    for (Leaf &leaf : leaves) {
+      options.microBatches = leaf.execution.microBatches;
+      options.recompute = leaf.execution.recompute;
+      options.schedule = leaf.execution.schedule;
+      INFO("seed " << seed << ", " << options.schedule->str() << ", "
+                   << options.microBatches << " micro-batches");
+      auto plan = partita::plan(graph, options);
+      REQUIRE(plan);
+      CHECK(plan->bound <= plan->cost.step());
+      CHECK(leaf.bound <= plan->cost.step());
+      int64_t told = leaf.bound;
+      CHECK(told > 0);
+      REQUIRE(prober.probe(leaf));
+      CHECK(leaf.bound <= plan->cost.step());
+      stronger += told > leaf.bound / 2;
+      ++count;
+      options.randomStrategies = true;
+      for (options.seed = 0; options.seed < 3; ++options.seed) {
+        auto random = partita::plan(graph, options);
+        REQUIRE(random);
+        CHECK(random->cost.step() >= leaf.bound);
+        CHECK(random->cost.step() >= plan->bound);
+      }
+      options.randomStrategies = false;
+    }
+  }
+  // What one says of others is worth something.
+  CHECK(stronger > count / 3);
+}
+
 TEST_CASE("leaves hold what nothing can split further", "[planner]") {
   Graph graph = transformer({8, 16, 96, 6, 6, 1021, 6, true});
   Steps steps(graph);
@@ -73,7 +132,8 @@ TEST_CASE("leaves hold what nothing can split further", "[planner]") {
   options.memoryLimit = int64_t(1) << 40;
   Prober prober(options.topology, steps);
   Leaf leaf = leafOf("pp=2,x=2", 2);
-  leaf.step = *steps.of(2);
+  REQUIRE(steps.outline({2}));
+  leaf.outline = steps.outlineOf(2);
   REQUIRE(prober.deal(leaf));
   auto plan = partita::plan(graph, options);
   REQUIRE(plan);
@@ -91,7 +151,8 @@ TEST_CASE("a leaf has as many segments as stages", "[planner]") {
   Topology topology = *Topology::parse("cpu:64");
   Prober prober(topology, steps);
   Leaf leaf = leafOf("pp=64,x=1", 1);
-  leaf.step = *steps.of(1);
+  REQUIRE(steps.outline({1}));
+  leaf.outline = steps.outlineOf(1);
   Status status = prober.deal(leaf);
   REQUIRE(!status);
   CHECK(status.takeError().code == "plan.stages");

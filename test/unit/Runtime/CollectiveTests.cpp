@@ -8,19 +8,22 @@
 // The oracle holds the whole tensor: each rank's operand is cut from it
 // (pending values: from as many whole tensors as there are pending
 // coordinates), and each rank's result must be the cut of their combination.
-// Both backends run as threads.
+// All backends run as threads of the test: those of processes too, which meet,
+// connect and talk as if they were alone.
 //
 //===----------------------------------------------------------------------===//
 
-#include "partita/Runtime/Communicator.h"
+#include "ProcessWorlds.h"
 #include "partita/Support/HostTensor.h"
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <filesystem>
 #include <random>
 #include <thread>
 
 using namespace partita;
 using namespace partita::runtime;
+using namespace partita::test;
 
 namespace {
 
@@ -84,23 +87,78 @@ Shards oracle(const CollectiveSpec &spec, const Mesh &mesh) {
   return shards;
 }
 
-/// Runs the collective `rounds` times on all ranks; the failures, as text.
-std::string runOn(const CollectiveSpec &spec, const Mesh &mesh, bool direct,
-                  const Shards &shards, bool inPlace = false) {
-  ThreadWorld world(mesh, std::chrono::seconds(20));
+/// What moves shards, for one mesh.
+class Backend {
+public:
+  virtual ~Backend() = default;
+  virtual std::unique_ptr<Communicator> communicator(int64_t rank) = 0;
+  virtual void abort() = 0;
+};
+
+/// Reads in place, or sends messages through memory.
+class Threads : public Backend {
+public:
+  Threads(const Mesh &mesh, bool direct)
+      : mesh(mesh), direct(direct), world(mesh, std::chrono::seconds(20)) {}
+  std::unique_ptr<Communicator> communicator(int64_t rank) override {
+    if (direct)
+      return world.communicator(rank, wholeGrid(mesh));
+    transports.resize(mesh.numRanks());
+    transports[rank] = world.transport(rank);
+    return makeTransportCommunicator(*transports[rank], mesh,
+                                     std::chrono::seconds(20));
+  }
+  void abort() override { world.abort(); }
+
+private:
+  Mesh mesh;
+  bool direct;
+  ThreadWorld world;
+  std::vector<std::unique_ptr<Transport>> transports;
+};
+
+class Processes : public Backend {
+public:
+  Processes(const Mesh &mesh, int64_t ranksPerProcess)
+      : mesh(mesh), worlds(mesh, ranksPerProcess) {}
+  std::unique_ptr<Communicator> communicator(int64_t rank) override {
+    return worlds.of(rank).communicator(rank, wholeGrid(mesh));
+  }
+  void abort() override { worlds.abort(); }
+
+private:
+  Mesh mesh;
+  ProcessWorlds worlds;
+};
+
+/// All backends that are there, made for a mesh.
+std::vector<std::unique_ptr<Backend>> allBackends(const Mesh &mesh) {
+  std::vector<std::unique_ptr<Backend>> all;
+  all.push_back(std::make_unique<Threads>(mesh, true));
+  all.push_back(std::make_unique<Threads>(mesh, false));
+  if (!ProcessWorlds::available() || mesh.numRanks() == 1)
+    return all;
+  all.push_back(std::make_unique<Processes>(mesh, 1));
+  if (mesh.numRanks() % 2 == 0 && mesh.numRanks() > 2)
+    all.push_back(std::make_unique<Processes>(mesh, 2));
+  return all;
+}
+
+/// Runs the collective three times on all ranks; the failures, as text.
+std::string runOn(const CollectiveSpec &spec, const Mesh &mesh,
+                  Backend &backend, const Shards &shards,
+                  bool inPlace = false) {
   std::vector<std::string> failures(mesh.numRanks());
+  std::vector<std::unique_ptr<Communicator>> communicators;
+  for (int64_t r = 0; r < mesh.numRanks(); ++r)
+    communicators.push_back(backend.communicator(r));
   std::vector<std::thread> threads;
   for (int64_t r = 0; r < mesh.numRanks(); ++r)
     threads.emplace_back([&, r] {
-      std::unique_ptr<Transport> transport = world.transport(r);
-      std::unique_ptr<Communicator> communicator =
-          direct ? world.communicator(r)
-                 : makeTransportCommunicator(*transport, mesh,
-                                             std::chrono::seconds(20));
-      auto prepared = communicator->prepare(spec);
+      auto prepared = communicators[r]->prepare(spec);
       if (!prepared) {
         failures[r] = prepared.error().str();
-        world.abort();
+        backend.abort();
         return;
       }
       for (int round = 0; round < 3; ++round) {
@@ -192,13 +250,14 @@ TEST_CASE("random reshards equal the oracle", "[collective]") {
   std::mt19937_64 random(3);
   for (const char *text : {"a=2", "a=3", "a=2,b=2", "a=2,b=3", "a=1,b=2"}) {
     Mesh mesh = *Mesh::parse(text);
+    auto backends = allBackends(mesh);
     for (int i = 0; i < 60; ++i) {
       CollectiveSpec spec = randomSpec(mesh, random);
       INFO(text << " " << dtypeName(spec.dtype) << " " << spec.from.str(mesh)
                 << " -> " << spec.to.str(mesh));
       Shards shards = oracle(spec, mesh);
-      REQUIRE(runOn(spec, mesh, true, shards) == "");
-      REQUIRE(runOn(spec, mesh, false, shards) == "");
+      for (auto &backend : backends)
+        REQUIRE(runOn(spec, mesh, *backend, shards) == "");
     }
   }
 }
@@ -208,6 +267,7 @@ TEST_CASE("borders of neighbours equal the oracle", "[collective]") {
                         {24, 1, 6, 13}, {18, 1, 0, 7}, {4, 6, 2, 9}};
   for (const char *text : {"a=2", "a=3", "a=2,b=2"}) {
     Mesh mesh = *Mesh::parse(text);
+    auto backends = allBackends(mesh);
     for (const Halo &halo : halos)
       for (size_t dim : {0, 1}) {
         CollectiveSpec spec;
@@ -222,8 +282,8 @@ TEST_CASE("borders of neighbours equal the oracle", "[collective]") {
         spec.to.dims[dim].factors[0].halo = halo;
         INFO(text << " " << spec.from.str(mesh) << " -> " << spec.to.str(mesh));
         Shards shards = oracle(spec, mesh);
-        REQUIRE(runOn(spec, mesh, true, shards) == "");
-        REQUIRE(runOn(spec, mesh, false, shards) == "");
+        for (auto &backend : backends)
+          REQUIRE(runOn(spec, mesh, *backend, shards) == "");
       }
   }
 }
@@ -231,6 +291,7 @@ TEST_CASE("borders of neighbours equal the oracle", "[collective]") {
 TEST_CASE("all-reduce of any length, in place too", "[collective]") {
   for (const char *text : {"a=2", "a=3", "a=5", "a=2,b=2"}) {
     Mesh mesh = *Mesh::parse(text);
+    auto backends = allBackends(mesh);
     for (int64_t count : {1, 15, 16, 17, 100, 1023, 5000, 40000})
       for (DType type : {DType::F32, DType::F16, DType::Bool}) {
         CollectiveSpec spec;
@@ -241,9 +302,9 @@ TEST_CASE("all-reduce of any length, in place too", "[collective]") {
         spec.from.combiner = Combiner::Sum;
         INFO(text << " " << count << " " << dtypeName(type));
         Shards shards = oracle(spec, mesh);
-        REQUIRE(runOn(spec, mesh, true, shards) == "");
-        REQUIRE(runOn(spec, mesh, true, shards, true) == "");
-        REQUIRE(runOn(spec, mesh, false, shards) == "");
+        for (auto &backend : backends)
+          for (bool inPlace : {false, true})
+            REQUIRE(runOn(spec, mesh, *backend, shards, inPlace) == "");
       }
   }
 }
@@ -304,7 +365,7 @@ TEST_CASE("a missing rank times out, a failing one wakes the rest",
     std::vector<std::thread> threads;
     for (int64_t r = 0; r < 2; ++r)
       threads.emplace_back([&, r] {
-        auto communicator = world.communicator(r);
+        auto communicator = world.communicator(r, wholeGrid(mesh));
         auto prepared = communicator->prepare(spec);
         HostTensor in(DType::F32, {64}), out(DType::F32, {64});
         Status status = (*prepared)->execute(in.data(), out.data());
@@ -321,5 +382,57 @@ TEST_CASE("a missing rank times out, a failing one wakes the rest",
     CHECK(codes[0] == (abort ? "run.aborted" : "run.timeout"));
     CHECK(codes[1] == codes[0]);
     CHECK(Clock::now() - begin < std::chrono::seconds(2));
+  }
+}
+
+TEST_CASE("processes agree on who is missing", "[collective]") {
+  if (!ProcessWorlds::available())
+    return;
+  Mesh mesh = *Mesh::parse("a=3");
+  ProcessWorlds worlds(mesh, 1, /*timeoutSeconds=*/0.3);
+  CollectiveSpec spec;
+  spec.from = spec.to = Sharding::replicated({64});
+  spec.from.partialAxes = {0};
+  spec.from.combiner = Combiner::Sum;
+  spec.axes = {0};
+  std::vector<Error> verdicts(2);
+  Clock::time_point begin = Clock::now();
+  std::vector<std::thread> threads;
+  for (int64_t r = 0; r < 2; ++r)
+    threads.emplace_back([&, r] {
+      auto communicator = worlds.of(r).communicator(r, wholeGrid(mesh));
+      auto prepared = communicator->prepare(spec);
+      HostTensor in(DType::F32, {64}), out(DType::F32, {64});
+      Status status = (*prepared)->execute(in.data(), out.data());
+      verdicts[r] = worlds.of(r).settle(status.error());
+    });
+  for (std::thread &thread : threads)
+    thread.join();
+  CHECK(Clock::now() - begin < std::chrono::seconds(2));
+  for (const Error &verdict : verdicts) {
+    CHECK(verdict.code == "run.timeout");
+    CHECK(verdict.place == "rank 2");
+    CHECK(verdict.str() == verdicts[0].str());
+  }
+}
+
+TEST_CASE("worlds that come and go leave nothing behind", "[collective]") {
+  if (!ProcessWorlds::available())
+    return;
+  auto entries = [](const char *folder) {
+    auto begin = std::filesystem::directory_iterator(folder);
+    return std::distance(begin, std::filesystem::directory_iterator());
+  };
+  Mesh mesh = *Mesh::parse("a=2");
+  ptrdiff_t descriptors = 0, threads = 0;
+  for (int round = 0; round < 50; ++round) {
+    ProcessWorlds worlds(mesh, 1);
+    if (round == 5) {
+      descriptors = entries("/proc/self/fd");
+      threads = entries("/proc/self/task");
+    } else if (round > 5) {
+      REQUIRE(entries("/proc/self/fd") == descriptors);
+      REQUIRE(entries("/proc/self/task") == threads);
+    }
   }
 }

@@ -1,0 +1,119 @@
+# Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Programs in stages and micro-batches compute what the model computes."""
+
+import json
+
+import pytest
+from helpers import tools
+
+#: Dimensions by model; batches that eight micro-batches divide.
+DIMS = {
+    "bert": ["batch=8", "sequence=12"],
+    "gpt2": ["batch=8", "sequence=12"],
+    "llama": ["batch=8", "sequence=12"],
+    "resnet": ["batch=8"],
+    "t5": ["batch=8", "sequence=12", "target=8"],
+}
+MESHES = {"pp=2": 2, "pp=4": 4, "pp=2,tp=2": 4, "pp=2,dp=2": 4, "dp=2,pp=2,tp=2": 8}
+#: Every mesh with every number of micro-batches, and every model with each.
+CASES = [
+    (model, mesh, 2 ** ((m + i) % 4))
+    for m, model in enumerate(DIMS)
+    for i, mesh in enumerate(MESHES)
+]
+
+
+def dims(name):
+    return [word for dim in DIMS[name] for word in ("--dim", dim)]
+
+
+def machine(mesh):
+    return ["--topology", f"cpu:{MESHES[mesh]}", "--mesh", mesh]
+
+
+@pytest.mark.parametrize("name, mesh, count", CASES, ids=lambda value: str(value))
+def test_stages_compute_the_same(zoo_model, name, mesh, count):
+    arguments = [*dims(name), *machine(mesh), "--micro-batches", count]
+    if count > 1 and 8 // count < int(dict(a.split("=") for a in mesh.split(",")).get("dp", 1)):
+        pytest.skip("a sample a micro-batch is not split over dp")
+    done = tools.partita("verify", zoo_model(name).path, *arguments, "--check-arena")
+    assert tools.succeeds(done).out.endswith("verified\n")
+
+
+@pytest.mark.parametrize("name", DIMS)
+@pytest.mark.parametrize("stages, ranks", [("tp=2|tp=1", 3), ("tp=1|dp=2|tp=2", 5)])
+def test_stages_of_different_shapes(zoo_model, name, stages, ranks):
+    machine = ["--topology", f"cpu:{ranks}", "--stages", stages, "--micro-batches", "2"]
+    done = tools.partita("verify", zoo_model(name).path, *dims(name), *machine, "--check-arena")
+    assert tools.succeeds(done).out.endswith("verified\n")
+
+
+def test_stages_of_a_file(zoo_model, scratch):
+    """The shapes of stages are in the plan, and nobody splits over what is not there."""
+    path = scratch / "plan.json"
+    arguments = [zoo_model("gpt2").path, *dims("gpt2"), "--topology", "cpu:3"]
+    plan = [*arguments, "--stages", "tp=2|tp=1", "--micro-batches", "2", "-o", path]
+    tools.succeeds(tools.partita("plan", *plan))
+    document = json.loads(path.read_text())
+    assert document["mesh"] == {"pp": 2, "tp": 2}
+    assert [stage["axes"] for stage in document["execution"]["stages"]] == [["tp"], []]
+    assert {op["kind"] for op in document["report"]["collectives"]} >= {"transfer"}
+    verify = ["verify", *arguments, "--plan", path]
+    tools.succeeds(tools.partita(*verify))
+    document["execution"]["stages"][0]["axes"] = []
+    document["execution"]["stages"][1]["axes"] = ["tp"]
+    path.write_text(json.dumps(document))
+    assert tools.fails(tools.partita(*verify), 2).code == "plan.illegal"
+    del document["execution"]["stages"][1]["axes"]
+    path.write_text(json.dumps(document))
+    assert tools.fails(tools.partita(*verify), 2).code == "plan.field"
+
+
+@pytest.mark.parametrize(
+    "stages, code",
+    [("tp=2|tp=2", "plan.mesh-size"), ("tp=2|", "mesh.stages"), ("pp=2|tp=1", "mesh.stages")],
+)
+def test_stages_that_are_none(zoo_model, stages, code):
+    done = tools.partita("plan", zoo_model("gpt2").path, "--topology", "cpu:3", "--stages", stages)
+    assert tools.fails(done, 1).code == code
+
+
+@pytest.mark.parametrize("mesh", ["pp=2", "pp=2,tp=2"])
+def test_a_rank_has_what_its_stage_needs(zoo_model, scratch, mesh):
+    """Memory is as promised, and of the weights nobody has more than a part."""
+    model, out = zoo_model("gpt2"), scratch / "gpt2"
+    arguments = [*dims("gpt2"), *machine(mesh), "--micro-batches", "2", "-o", out]
+    tools.succeeds(tools.partita("compile", model.path, *arguments))
+    done = tools.start(out, "--random-inputs", "1", "--repeat", "2", "--report", "json")
+    report = tools.succeeds(done).json()
+    assert report["peak_bytes"] == report["promised_peak_bytes"]
+    whole = scratch / "whole"
+    tools.succeeds(
+        tools.partita("compile", model.path, *dims("gpt2"), "--topology", "cpu:1", "-o", whole)
+    )
+    done = tools.start(whole, "--random-inputs", "1", "--report", "json")
+    everything = tools.succeeds(done).json()["weight_bytes_read"][0]
+    assert max(report["weight_bytes_read"]) < 0.75 * everything
+
+
+def test_a_plan_of_a_file(zoo_model, scratch):
+    """A plan with stages is written, read and run; one in a wrong order is refused."""
+    model, path = zoo_model("gpt2").path, scratch / "plan.json"
+    arguments = [model, *dims("gpt2")]
+    plan = [*arguments, *machine("pp=2,tp=2"), "--micro-batches", "4", "-o", path]
+    tools.succeeds(tools.partita("plan", *plan))
+    verify = ["verify", *arguments, "--topology", "cpu:4", "--plan", path]
+    tools.succeeds(tools.partita(*verify))
+    document = json.loads(path.read_text())
+    for op in document["strategies"].values():
+        op["stage"] = 1 - op.get("stage", 0)
+    path.write_text(json.dumps(document))
+    message = tools.fails(tools.partita(*verify), 2)
+    assert message.code == "plan.stage-order" and "later stage" in message.text
+
+
+def test_what_cannot_be_cut(zoo_model):
+    arguments = [zoo_model("gpt2").path, *dims("gpt2"), *machine("pp=2")]
+    done = tools.partita("verify", *arguments, "--micro-batches", "3")
+    assert tools.fails(done, 1).code == "plan.micro-batches"

@@ -1,0 +1,160 @@
+//===- JobTests.cpp - Who starts how many processes -----------------------===//
+//
+// Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "lib/Runtime/Job.h"
+#include <catch2/catch.hpp>
+#include <map>
+
+using namespace partita;
+using namespace partita::runtime;
+
+namespace {
+
+using Environment = std::map<std::string, std::string>;
+
+Result<Launch> plan(LaunchOptions options, int64_t ranks,
+                    const Environment &environment = {}) {
+  return planLaunch(options, ranks,
+                    [&](const std::string &name) -> std::optional<std::string> {
+                      auto found = environment.find(name);
+                      if (found == environment.end())
+                        return std::nullopt;
+                      return found->second;
+                    });
+}
+
+LaunchOptions processes(int64_t count, int64_t ranksEach = 0) {
+  LaunchOptions options;
+  options.processes = count;
+  if (ranksEach)
+    options.ranksPerProcess = ranksEach;
+  return options;
+}
+
+void refused(Result<Launch> launch, const char *code, const char *one,
+             const char *other) {
+  REQUIRE_FALSE(launch);
+  CHECK(launch.error().exit == ExitCode::Usage);
+  CHECK(launch.error().code == code);
+  CHECK_THAT(launch.error().str(), Catch::Contains(one));
+  CHECK_THAT(launch.error().str(), Catch::Contains(other));
+  CHECK(launch.error().hint != "");
+}
+
+} // namespace
+
+TEST_CASE("without a word ranks are threads", "[job]") {
+  CHECK(plan({}, 4)->kind == Launch::Kind::Threads);
+  CHECK(plan(processes(1), 4)->kind == Launch::Kind::Threads);
+  CHECK(plan(processes(1, 4), 4)->kind == Launch::Kind::Threads);
+  LaunchOptions threads;
+  threads.communicator = "threads";
+  CHECK(plan(threads, 4)->kind == Launch::Kind::Threads);
+}
+
+TEST_CASE("an executable starts its processes", "[job]") {
+  Result<Launch> launch = plan(processes(2, 2), 4);
+  REQUIRE(launch);
+  CHECK(launch->kind == Launch::Kind::Start);
+  CHECK(launch->job.processes == 2);
+  CHECK(launch->job.ranksOf(1) == Interval{2, 4});
+  CHECK(launch->job.host == "127.0.0.1");
+  CHECK_FALSE(launch->job.hostsHub);
+  LaunchOptions gloo;
+  gloo.communicator = "gloo";
+  CHECK(plan(gloo, 3)->job.processes == 3);
+  gloo.ranksPerProcess = 2;
+  CHECK(plan(gloo, 6)->job.processes == 3);
+  refused(plan(gloo, 3), "launch.world", "2", "3");
+  refused(plan(processes(3), 4), "launch.world", "--processes 3", "4");
+  refused(plan(processes(2), 4), "launch.world", "--processes 2",
+          "--ranks-per-process 2");
+  LaunchOptions both = processes(2);
+  both.communicator = "threads";
+  refused(plan(both, 2), "launch.contradiction", "--processes 2", "threads");
+}
+
+TEST_CASE("launchers say where to meet", "[job]") {
+  Environment torchrun = {
+      {"RANK", "3"},          {"WORLD_SIZE", "4"},   {"LOCAL_RANK", "1"},
+      {"MASTER_ADDR", "n1"},  {"MASTER_PORT", "29"}, {"LOCAL_WORLD_SIZE", "4"},
+      {"PMI_RANK", "0"},      {"PMI_SIZE", "7"},     {"SLURM_PROCID", "0"},
+      {"SLURM_STEP_ID", "0"}, {"SLURM_NTASKS", "9"}};
+  Result<Launch> launch = plan({}, 4, torchrun);
+  REQUIRE(launch);
+  CHECK(launch->kind == Launch::Kind::Join);
+  CHECK(launch->job.process == 3);
+  CHECK(launch->job.localProcess == 1);
+  CHECK(launch->job.port == 29);
+  // All on one machine: by loopback, whatever the machine is called.
+  CHECK(launch->job.host == "127.0.0.1");
+  CHECK_THAT(launch->source, Catch::Contains("torchrun"));
+  CHECK(launch->job.token == "torchrun/n1:29");
+  torchrun["TORCHELASTIC_USE_AGENT_STORE"] = "True";
+  CHECK(plan({}, 4, torchrun)->job.port == 30);
+  LaunchOptions port;
+  port.port = 77;
+  CHECK(plan(port, 4, torchrun)->job.port == 77);
+
+  torchrun["LOCAL_WORLD_SIZE"] = "2";
+  refused(plan({}, 4, torchrun), "launch.bind", "WORLD_SIZE=4", "loopback");
+  LaunchOptions bound;
+  bound.bind = "10.1.2.3";
+  CHECK(plan(bound, 4, torchrun)->job.host == "n1");
+  CHECK(plan(bound, 4, torchrun)->job.bind == "10.1.2.3");
+  bound.bind = "lo";
+  CHECK(plan(bound, 4, torchrun)->job.bind == "127.0.0.1");
+  bound.bind = "nowhere0";
+  refused(plan(bound, 4, torchrun), "launch.bind", "nowhere0", "interface");
+
+  Environment slurm = {{"SLURM_PROCID", "2"},
+                       {"SLURM_NTASKS", "4"},
+                       {"SLURM_JOB_ID", "815"},
+                       {"SLURM_STEP_NODELIST", "gpu[07-09,11],login"},
+                       {"SLURM_STEP_NUM_NODES", "4"}};
+  // A script of a batch job is no step.
+  CHECK(plan({}, 4, slurm)->kind == Launch::Kind::Threads);
+  slurm["SLURM_STEP_ID"] = "0";
+  bound.bind = "10.1.2.3";
+  launch = plan(bound, 4, slurm);
+  REQUIRE(launch);
+  CHECK(launch->job.host == "gpu07");
+  CHECK(launch->job.token == "Slurm/815/0");
+  CHECK(launch->job.port >= 20000);
+  CHECK(launch->job.port < 30000);
+  slurm["SLURM_STEP_ID"] = "1";
+  CHECK(plan(bound, 4, slurm)->job.token != launch->job.token);
+
+  Environment mpi = {{"OMPI_COMM_WORLD_RANK", "0"},
+                     {"OMPI_COMM_WORLD_SIZE", "2"},
+                     {"OMPI_COMM_WORLD_LOCAL_SIZE", "1"}};
+  refused(plan({}, 2, mpi), "launch.address", "Open MPI", "MASTER_ADDR");
+}
+
+TEST_CASE("contradictions name both", "[job]") {
+  Environment env = {{"RANK", "1"},
+                     {"WORLD_SIZE", "2"},
+                     {"MASTER_ADDR", "localhost"},
+                     {"MASTER_PORT", "29"}};
+  CHECK(plan({}, 2, env));
+  CHECK(plan(processes(2), 2, env));
+  refused(plan(processes(4), 4, env), "launch.contradiction", "--processes 4",
+          "WORLD_SIZE=2");
+  refused(plan({}, 4, env), "launch.world", "WORLD_SIZE=2", "4");
+  LaunchOptions threads;
+  threads.communicator = "threads";
+  refused(plan(threads, 2, env), "launch.contradiction", "WORLD_SIZE=2",
+          "threads");
+  for (const char *bad :
+       {"", "-1", "x", "1x", "99999999999999999999", "65537"}) {
+    Environment other = env;
+    other["RANK"] = bad;
+    refused(plan({}, 2, other), "launch.variable", "RANK", "65536");
+  }
+  env["RANK"] = "2";
+  refused(plan({}, 2, env), "launch.world", "RANK=2", "WORLD_SIZE=2");
+}
