@@ -7,6 +7,7 @@
 
 #include "partita/Planner/Expert.h"
 #include "Pins.h"
+#include "partita/Support/Names.h"
 #include <algorithm>
 #include <charconv>
 #include <map>
@@ -20,16 +21,6 @@ static constexpr const char *dataAxis = "data";
 //===----------------------------------------------------------------------===//
 // Text
 //===----------------------------------------------------------------------===//
-
-static std::vector<std::string> splitAt(const std::string &text, char mark) {
-  std::vector<std::string> parts(1);
-  for (char c : text)
-    if (c == mark)
-      parts.emplace_back();
-    else
-      parts.back() += c;
-  return parts;
-}
 
 Result<Expert> Expert::parse(const std::string &text, int64_t ranks) {
   auto fail = [&](const std::string &what) {

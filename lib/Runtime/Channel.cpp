@@ -145,7 +145,9 @@ static bool connectSocket(Descriptor &socket, const addrinfo &address,
 Result<Channel> Channel::connect(const std::string &host, int64_t port,
                                  Clock::time_point deadline) {
   std::string problem;
-  for (auto pause = std::chrono::milliseconds(5);; pause *= 2) {
+  constexpr std::chrono::milliseconds longest(200);
+  for (auto pause = std::chrono::milliseconds(5);;
+       pause = std::min(2 * pause, longest)) {
     Descriptor connected;
     problem = forEachAddress(
         host, port, /*passive=*/false, [&](const addrinfo &entry) {
@@ -159,8 +161,7 @@ Result<Channel> Channel::connect(const std::string &host, int64_t port,
       return Channel(std::move(connected));
     if (Clock::now() + pause >= deadline)
       break;
-    std::this_thread::sleep_for(
-        std::min(pause, std::chrono::milliseconds(200)));
+    std::this_thread::sleep_for(pause);
   }
   return makeError(ExitCode::DistributedFault, "launch.unreachable",
                    host + ":" + std::to_string(port),

@@ -379,7 +379,8 @@ void Hub::finishDiagnosis() {
     if (peer.process < 0 || peer.answered)
       continue;
     // Where the parent of a process will say how it ended, that is awaited.
-    bool known = job.hostsHub || !ends[peer.process].empty();
+    bool elsewhere = job.hostsHub || peer.process >= job.localProcesses;
+    bool known = elsewhere || !ends[peer.process].empty();
     if (!late && !(peer.closed && known))
       return;
   }

@@ -34,6 +34,10 @@ static std::string fromHex(const std::string &text) {
 
 /// The processes on which nobody can report are those of the hub's machine.
 Error HubLink::hubLost() const {
+  if (job.remote)
+    return makeError(ExitCode::DistributedFault, "run.hub-lost",
+                     "the first host", "is gone, stopped or cut off",
+                     "its own messages may say why");
   return makeError(
       ExitCode::DistributedFault, "run.hub-lost",
       job.hostsHub ? "rank 0" : "the process that started all ranks",

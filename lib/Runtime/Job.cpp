@@ -11,7 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Job.h"
+#include "Hosts.h"
 #include "partita/Support/File.h"
 #include <arpa/inet.h>
 #include <charconv>
@@ -221,8 +221,13 @@ static Status findMeeting(const Found &found, const LaunchOptions &options,
     job.port = *port + (variables("TORCHELASTIC_USE_AGENT_STORE") == "True");
     return ok();
   }
-  job.port = 20000 + hashBytes(job.token.data(), job.token.size()) % 10000;
+  job.port = portOfJob(job.token);
   return ok();
+}
+
+int64_t partita::runtime::portOfJob(const std::string &token) {
+  return 20000 +
+         static_cast<int64_t>(hashBytes(token.data(), token.size()) % 10000);
 }
 
 /// Processes times ranks must be what the program has.
@@ -280,11 +285,24 @@ Result<Launch> partita::runtime::planLaunch(const LaunchOptions &options,
   job.ranksPerProcess = options.ranksPerProcess.value_or(1);
   job.timeoutSeconds = options.timeoutSeconds;
   job.flightDirectory = options.flightDirectory;
-  if (!options.bind.empty()) {
+  if (!options.bind.empty() && !options.hosts) {
     PARTITA_TRY(job.bind, resolveBind(options.bind));
     job.host = job.bind;
   }
+  if (!options.hostPart.empty()) {
+    PARTITA_CHECK(planHostPart(options, ranks, variables, launch));
+    return launch;
+  }
   PARTITA_TRY(std::optional<Found> found, findLauncher(variables));
+  if (found && found->world > 1 && options.hosts)
+    return usage("launch.contradiction", "--hosts " + *options.hosts,
+                 std::string(found->launcher->name) +
+                     " started processes already: " + found->worldText(),
+                 "leave one of the two out");
+  if (options.hosts) {
+    PARTITA_CHECK(planHosts(options, ranks, variables, launch));
+    return launch;
+  }
   if (found && found->world > 1)
     return planJoin(*found, options, ranks, variables, std::move(launch));
   bool threads = options.communicator == "threads";

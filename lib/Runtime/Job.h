@@ -35,6 +35,8 @@ struct Job {
   std::string token;
   /// Whether the first process has to run the hub; else its parent does.
   bool hostsHub = false;
+  /// Started on this machine from another one, and bound to it by stdin.
+  bool remote = false;
   double timeoutSeconds = 30;
   /// Where records go when the job fails.
   std::string flightDirectory;
@@ -45,10 +47,20 @@ struct Job {
   }
 };
 
+/// A machine that takes part in a job.
+struct Host {
+  std::string destination; ///< for ssh
+  std::string address;     ///< for the other machines
+  int64_t first = 0, processes = 1;
+};
+
 /// What a user says of processes on an executable's command line.
 struct LaunchOptions {
   std::optional<std::string> communicator;
   std::optional<int64_t> processes, ranksPerProcess, port;
+  /// Machines to start, how that is done, and what one of them is told.
+  std::optional<std::string> hosts;
+  std::string ssh, hostPart;
   /// An address or an interface; without it, loopback.
   std::string bind;
   double timeoutSeconds = 30;
@@ -60,18 +72,24 @@ struct LaunchOptions {
 struct Launch {
   enum class Kind {
     Threads, ///< run all ranks here
-    Start,   ///< start the processes of `job`
+    Start,   ///< start the processes of `job` that belong here
+    Hosts,   ///< start the hosts
     Join,    ///< be one of them
   };
   Kind kind = Kind::Threads;
   Job job;
   /// Who started the processes, and how that is known; empty: nobody.
   std::string source;
+  std::vector<Host> hosts;
+  std::vector<std::string> ssh; ///< the command that connects to a host
 };
 
 /// The value of a variable of the environment.
 using Variables =
     std::function<std::optional<std::string>(const std::string &name)>;
+
+/// Where processes meet if nobody says so: it follows from the job's name.
+int64_t portOfJob(const std::string &token);
 
 /// Puts options and the variables of torchrun, Open MPI, PMI and Slurm (the
 /// first that is there) together for a program of `ranks` ranks. Errors: exit

@@ -10,6 +10,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Hosts.h"
 #include "Launcher.h"
 #include "Report.h"
 #include "partita/Runtime/RandomInputs.h"
@@ -38,6 +39,7 @@ struct Arguments {
   bool info = false, onRequest = false;
   LaunchOptions launch;
   SessionOptions session;
+  std::vector<std::string> words; ///< all of these, as they came
 };
 
 class Runner {
@@ -269,8 +271,16 @@ static void addOptions(CLI::App &app, Arguments &arguments) {
   app.add_option("--ranks-per-process", arguments.launch.ranksPerProcess,
                  "ranks that are threads of each process (default 1)")
       ->check(CLI::Range(int64_t(1), int64_t(65536)));
+  app.add_option("--hosts", arguments.launch.hosts,
+                 "[user@]name[:ranks],...: start the processes on these "
+                 "machines, by ssh");
+  app.add_option("--ssh", arguments.launch.ssh,
+                 "the command that --hosts starts, with its options (default: "
+                 "$PARTITA_SSH, or ssh -T -o BatchMode=yes)");
+  app.add_option("--host-part", arguments.launch.hostPart)->group("");
   app.add_option("--bind", arguments.launch.bind,
-                 "address or interface to listen on (default: loopback)");
+                 "address or interface to listen on (default: loopback; with "
+                 "--hosts, where ssh came in)");
   app.add_option("--port", arguments.launch.port,
                  "where processes meet (default: chosen)")
       ->check(CLI::Range(int64_t(1), int64_t(65535)));
@@ -356,6 +366,8 @@ static Result<int> launch(Arguments &arguments, const partita_module &module) {
     return makeError(ExitCode::Usage, "launch.contradiction", "--on-request",
                      "is for one process: only that one reads stdin",
                      "leave it out, or give --communicator threads");
+  if (launch.kind == Launch::Kind::Hosts)
+    return startHosts(launch, arguments.words);
   if (launch.kind != Launch::Kind::Start) {
     if (launch.kind == Launch::Kind::Join)
       arguments.session.job = launch.job;
@@ -377,6 +389,7 @@ static Result<int> launch(Arguments &arguments, const partita_module &module) {
 
 int partita_main(int argc, char **argv, const partita_module *module) {
   Arguments arguments;
+  arguments.words.assign(argv + 1, argv + argc);
   CLI::App app{"A model compiled by Partita."};
   addOptions(app, arguments);
   try {

@@ -66,3 +66,13 @@ std::string partita::commonName(const std::vector<std::string> &ids) {
   }
   return name;
 }
+
+std::vector<std::string> partita::splitAt(const std::string &text, char mark) {
+  std::vector<std::string> parts(1);
+  for (char c : text)
+    if (c == mark)
+      parts.emplace_back();
+    else
+      parts.back() += c;
+  return parts;
+}

@@ -55,3 +55,12 @@ def compiler():
     from helpers.tools import require_compiler
 
     require_compiler()
+
+
+@pytest.fixture
+def temporary(scratch, monkeypatch):
+    """$TMPDIR: where records of failed runs go."""
+    folder = scratch / "tmp"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder

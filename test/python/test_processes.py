@@ -12,14 +12,19 @@ import time
 
 import pytest
 from helpers import tools
-
-pytestmark = pytest.mark.skipif(
-    tools.BUILD.exists() and not (tools.BUILD / "lib" / "libpartita_gloo.so").exists(),
-    reason="built without Gloo",
+from helpers.processes import (
+    GRACE,
+    assert_clean,
+    free_port,
+    needs_gloo,
+    outputs_of,
+    processes_of,
+    run_here,
+    torchrun,
 )
 
-#: Seconds between the end of a wait and the end of a job that failed by it.
-GRACE = 4
+pytestmark = [needs_gloo, pytest.mark.usefixtures("temporary")]
+
 #: Runs of the randomized test.
 SEEDS = int(os.environ.get("PARTITA_FAULT_RUNS", "24"))
 
@@ -32,43 +37,6 @@ def gpt2(tmp_path_factory, zoo_model):
     run_here(out, folder / "expected")
     yield out
     shutil.rmtree(folder)
-
-
-@pytest.fixture(autouse=True)
-def temporary(scratch, monkeypatch):
-    """Where records of failed runs go."""
-    folder = scratch / "tmp"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    return folder
-
-
-def run_here(executable, outputs, *options, **settings):
-    words = [executable, "--random-inputs", 5, "--output-dir", outputs, "--report", "json"]
-    return tools.start(*words, *options, **settings)
-
-
-def outputs_of(folder) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def torchrun(rank, world, port, **more) -> dict[str, str]:
-    """The variables that torchrun sets on one machine."""
-    return {
-        "RANK": str(rank),
-        "WORLD_SIZE": str(world),
-        "LOCAL_RANK": str(rank),
-        "LOCAL_WORLD_SIZE": str(world),
-        "MASTER_ADDR": "localhost",
-        "MASTER_PORT": str(port),
-        **more,
-    }
 
 
 def start_all(executable, outputs, environments, *options, each=None):
@@ -91,18 +59,6 @@ def start_all(executable, outputs, environments, *options, each=None):
         out, err = process.communicate(timeout=60)
         done.append(tools.Done([str(executable)], process.returncode, out, err))
     return done
-
-
-def processes_of(executable) -> list[int]:
-    """Those that run this file."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.readlink(f"/proc/{pid}/exe") == str(executable):
-                found.append(int(pid))
-        except OSError:
-            pass
-    return found
 
 
 # ---------------------------------------------------------------------------
@@ -254,6 +210,20 @@ def test_absent_rank(gpt2, scratch):
     assert not outputs_of(scratch / "out")
 
 
+def test_rank_0_comes_late(gpt2, scratch):
+    """Others wait for it as long as --timeout says."""
+    port = free_port()
+    words = [str(w) for w in (gpt2, "--random-inputs", 5, "--output-dir", scratch / "out")]
+    running = []
+    for rank in (1, 2, 3, 0):
+        if rank == 0:
+            time.sleep(3)
+        environment = {**os.environ, **torchrun(rank, 4, port)}
+        running.append(subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL))
+    assert [process.wait(60) for process in running] == [0, 0, 0, 0]
+    assert outputs_of(scratch / "out") == outputs_of(gpt2.parent / "expected")
+
+
 def test_rank_given_twice(gpt2, scratch):
     port = free_port()
     environments = [torchrun(rank, 4, port) for rank in (0, 1, 1, 2)]
@@ -392,13 +362,6 @@ def test_junk_to_the_port(gpt2, scratch, junk):
 # ---------------------------------------------------------------------------
 # Faults
 # ---------------------------------------------------------------------------
-
-
-def assert_clean(executable, outputs):
-    assert not processes_of(executable)
-    assert not outputs_of(outputs)
-    left = [path.name for path in (outputs.parent / "tmp").iterdir()]
-    assert len(left) <= 1 and all(name.startswith("partita-flight-") for name in left)
 
 
 @pytest.mark.parametrize("rank, per_process", [(0, 1), (2, 1), (3, 2)])
@@ -622,87 +585,3 @@ def test_without_the_plugin(gpt2, scratch):
     tools.succeeds(run_here(bare, scratch / "out"))
     message = tools.fails(run_here(bare, scratch / "none", "--processes", 4), 3)
     assert message.code == "run.communicator"
-
-
-# ---------------------------------------------------------------------------
-# Two machines: network namespaces joined by a cable
-# ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def machines():
-    """The names of two namespaces; each has an interface "wire", 10.77.0.1 and 10.77.0.2."""
-
-    def ip(*words) -> bool:
-        try:
-            return subprocess.run(["ip", *words], capture_output=True, check=False).returncode == 0
-        except OSError:
-            return False
-
-    names = [f"partita{os.getpid()}{end}" for end in "ab"]
-    made = all(ip("netns", "add", name) for name in names) and ip(
-        *("link", "add", "wire", "netns", names[0], "type", "veth"),
-        *("peer", "name", "wire", "netns", names[1]),
-    )
-    for number, name in enumerate(names):
-        made = made and ip("-n", name, "address", "add", f"10.77.0.{number + 1}/24", "dev", "wire")
-        made = made and all(ip("-n", name, "link", "set", dev, "up") for dev in ("wire", "lo"))
-    if made:
-        yield names
-    for name in names:
-        ip("netns", "delete", name)
-    if not made:
-        pytest.skip("network namespaces need privileges and iproute2")
-
-
-def start_on(machines, executable, outputs, *options):
-    """A process of one rank on each machine."""
-    words = [executable, "--random-inputs", 5, "--bind", "wire", "--output-dir", outputs, *options]
-    running = []
-    for rank, name in enumerate(machines):
-        place = {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "10.77.0.1"}
-        running.append(
-            subprocess.Popen(
-                ["ip", "netns", "exec", name, *map(str, words)],
-                env={**os.environ, **torchrun(rank, 2, 29611), **place},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    return running
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory, zoo_model):
-    """gpt2 for two ranks, and what it gives with threads."""
-    folder = tmp_path_factory.mktemp("pair")
-    out = zoo_model("gpt2").compile(folder, 2, "--mesh", "tp=2")
-    run_here(out, folder / "expected")
-    yield out
-    shutil.rmtree(folder)
-
-
-def test_two_machines(machines, pair, scratch):
-    for process in start_on(machines, pair, scratch / "out"):
-        _, err = process.communicate(timeout=60)
-        assert process.returncode == 0, err
-    assert outputs_of(scratch / "out") == outputs_of(pair.parent / "expected")
-
-
-@pytest.mark.parametrize("cut", [0, 1])
-def test_a_cut_cable(machines, pair, scratch, cut):
-    """Each side sees that the other does not answer."""
-    running = start_on(machines, pair, scratch / "out", "--repeat", 1000000, "--timeout", 1)
-    time.sleep(1)
-    subprocess.run(["ip", "-n", machines[cut], "link", "set", "wire", "down"], check=True)
-    begin = time.monotonic()
-    errors = []
-    for process in running:
-        _, err = process.communicate(timeout=60)
-        assert process.returncode == 6, err
-        errors.append(err[err.index("error[") :])
-    assert time.monotonic() - begin < 1 + GRACE
-    assert errors[0].startswith("error[run.rank-silent]: rank 1: ")
-    assert errors[1].startswith("error[run.hub-lost]: rank 0: ")
-    assert_clean(pair, scratch / "out")

@@ -25,6 +25,9 @@ std::string namePattern(const std::string &name);
 /// listed, or shortened to "[0..11]" if they are many.
 std::string commonName(const std::vector<std::string> &names);
 
+/// The parts between marks, empty ones too; one of an empty text.
+std::vector<std::string> splitAt(const std::string &text, char mark);
+
 } // namespace partita
 
 #endif // PARTITA_SUPPORT_NAMES_H

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "lib/Runtime/Job.h"
+#include "lib/Runtime/Hosts.h"
 #include <catch2/catch.hpp>
 #include <map>
 
@@ -157,4 +157,97 @@ TEST_CASE("contradictions name both", "[job]") {
   }
   env["RANK"] = "2";
   refused(plan({}, 2, env), "launch.world", "RANK=2", "WORLD_SIZE=2");
+}
+
+TEST_CASE("hosts take ranks as they are told, or evenly", "[job][hosts]") {
+  auto hosts = parseHosts("a,me@b:2,[fe80::1%eth1]:4,c", 8, 1);
+  REQUIRE(hosts);
+  REQUIRE(hosts->size() == 4);
+  CHECK((*hosts)[0].processes == 1);
+  CHECK((*hosts)[1].destination == "me@b");
+  CHECK((*hosts)[1].address == "b");
+  CHECK((*hosts)[1].first == 1);
+  CHECK((*hosts)[2].destination == "fe80::1%eth1");
+  CHECK((*hosts)[2].processes == 4);
+  CHECK((*hosts)[3].first == 7);
+  CHECK(parseHosts("a,b", 8, 2)->back().first == 2);
+  for (const char *bad : {"",
+                          ",",
+                          "a,",
+                          "-a",
+                          "a,-b",
+                          "@a",
+                          "-u@a",
+                          "a b",
+                          "a;b",
+                          "a\nb",
+                          "$a",
+                          "a:",
+                          "a:0",
+                          "a:-1",
+                          "a:x",
+                          "a:1x",
+                          "[a",
+                          "[a]b",
+                          "[]",
+                          "a@b@c",
+                          "a'b",
+                          "a:9223372036854775807,b",
+                          "a:99999999999999999999",
+                          "a:8,b",
+                          "a:3"}) {
+    INFO(bad);
+    auto refused = parseHosts(bad, 8, 1);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == "launch.hosts");
+    CHECK(refused.error().exit == ExitCode::Usage);
+  }
+}
+
+TEST_CASE("a host is told its part", "[job][hosts]") {
+  LaunchOptions options;
+  options.hosts = "a:1,b:3";
+  options.port = 29;
+  Result<Launch> launch = plan(options, 4);
+  REQUIRE(launch);
+  CHECK(launch->kind == Launch::Kind::Hosts);
+  CHECK(launch->ssh[0] == "ssh");
+  CHECK(launch->job.host == "a");
+  CHECK(launch->job.token != plan(options, 4)->job.token);
+  CHECK(plan(options, 4, {{"PARTITA_SSH", " my  ssh "}})->ssh ==
+        std::vector<std::string>{"my", "ssh"});
+
+  HostPart part{1, 3, 4, 29, "a", "token"};
+  LaunchOptions there;
+  there.hostPart = part.str();
+  Environment ssh = {{"SSH_CONNECTION", "10.0.0.9 1022 10.0.0.2 22"}};
+  launch = plan(there, 4, ssh);
+  REQUIRE(launch);
+  CHECK(launch->kind == Launch::Kind::Start);
+  CHECK(launch->job.remote);
+  CHECK(launch->job.process == 1);
+  CHECK(launch->job.localProcesses == 3);
+  CHECK(launch->job.processes == 4);
+  CHECK(launch->job.host == "a");
+  CHECK(launch->job.bind == "10.0.0.2");
+  CHECK(launch->job.port == 29);
+  CHECK(launch->job.token == "token");
+  there.hostPart = HostPart{0, 1, 4, 29, "a", "token"}.str();
+  CHECK(plan(there, 4, ssh)->job.host == "10.0.0.2");
+  CHECK(plan(there, 3, ssh).error().code == "launch.program");
+  refused(plan(there, 4), "launch.bind", "SSH_CONNECTION", "--bind");
+  for (const char *bad : {"", "x", "0,1,2,3", "0,1,4,29,a,b,c", "4,1,4,29,a,t",
+                          "-1,1,4,29,a,t", "0,1,4,0,a,t", "0,5,4,29,a,t"}) {
+    INFO(bad);
+    CHECK_FALSE(HostPart::parse(bad));
+  }
+}
+
+TEST_CASE("words survive a shell", "[job][hosts]") {
+  CHECK(quoteForShell("") == "''");
+  CHECK(quoteForShell("it's $(x)") == "'it'\\''s $(x)'");
+  CHECK(wordsForHosts({"--hosts", "a", "--input", "x=--hosts", "--ssh=x y",
+                       "--port=1", "--hosts-dir", "--repeat", "3"}) ==
+        std::vector<std::string>{"--input", "x=--hosts", "--hosts-dir",
+                                 "--repeat", "3"});
 }

@@ -1,0 +1,68 @@
+# Part of the Partita project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Executables as processes, on one machine or on two."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+
+import pytest
+
+from . import tools
+
+needs_gloo = pytest.mark.skipif(
+    tools.BUILD.exists() and not (tools.BUILD / "lib" / "libpartita_gloo.so").exists(),
+    reason="built without Gloo",
+)
+
+#: Seconds between the end of a wait and the end of a job that failed by it.
+GRACE = 4
+
+
+def run_here(executable, outputs, *options, **settings):
+    words = [executable, "--random-inputs", 5, "--output-dir", outputs, "--report", "json"]
+    return tools.start(*words, *options, **settings)
+
+
+def outputs_of(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def torchrun(rank, world, port, **more) -> dict[str, str]:
+    """The variables that torchrun sets on one machine."""
+    return {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(world),
+        "LOCAL_RANK": str(rank),
+        "LOCAL_WORLD_SIZE": str(world),
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": str(port),
+        **more,
+    }
+
+
+def processes_of(executable) -> list[int]:
+    """Those that run this file."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{pid}/exe") == str(executable):
+                found.append(int(pid))
+        except OSError:
+            pass
+    return found
+
+
+def assert_clean(executable, outputs):
+    assert not processes_of(executable)
+    assert not outputs_of(outputs)
+    left = [path.name for path in (outputs.parent / "tmp").iterdir()]
+    assert len(left) <= 1 and all(name.startswith("partita-flight-") for name in left)
