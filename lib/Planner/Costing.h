@@ -30,6 +30,12 @@ inline bool isResident(const GraphOp &op) {
   return op.atLoad || op.role == OpRole::Parameter || op.nextState >= 0;
 }
 
+/// Every stage that uses what such an operation makes has it by itself: it
+/// reads the input, or computes at load what depends on weights alone.
+inline bool isEverywhere(const GraphOp &op) {
+  return op.atLoad || op.role != OpRole::Compute;
+}
+
 /// What a time counts in the price of a step.
 struct Share {
   int64_t number = 1, of = 1;
@@ -49,6 +55,10 @@ struct Costing {
   /// pass, in the backward pass with all gradients, and once a step; empty:
   /// once.
   std::vector<int64_t> timesForward, timesBackward, timesOnce;
+  /// Of operations whose stages are not known: those of a place are in one
+  /// stage, of others they may be in others; negative: somewhere else. Empty:
+  /// their stages are known.
+  std::vector<int> placeOf;
 
   /// Everything runs once.
   explicit Costing(const Graph &graph)

@@ -7,7 +7,8 @@
 //
 // Prices a plan as the partitioner carries it out: a value goes from its
 // producer's layout to the shared layout, and from there once to each layout
-// that uses demand. Written without the planner's model and its tables, from
+// that uses demand; and to each other stage once, where it is an input as those
+// of the model. Written without the planner's model and its tables, from
 // boxes and paths, so that an error in either shows as a difference.
 //
 //===----------------------------------------------------------------------===//
@@ -30,9 +31,9 @@ public:
       : graph(graph), mesh(stageOf(mesh)), strategies(strategies),
         execution(execution), phases(phasesOf(graph, execution)),
         collectives(topology, this->mesh),
-        betweenStages(topology, evenStages(mesh)),
-        kernels(topology), reshard(this->mesh, collectives),
-        uses(graph.values.size()), chunks(execution.chunks()) {}
+        betweenStages(topology, evenStages(mesh)), kernels(topology),
+        reshard(this->mesh, collectives), uses(graph.values.size()),
+        chunks(execution.chunks()) {}
   Result<PlanCost> run(std::vector<StageTimes> *times);
   /// By operation, of a step.
   std::vector<PlanCost> parts;
@@ -40,7 +41,21 @@ public:
 private:
   int64_t kernel(size_t op) const;
   int64_t bytesOf(const Sharding &sharding, DType dtype) const;
-  Status addTraffic(int value, size_t producer, size_t result);
+  /// A layout that is wanted, by whom, and as often as what.
+  struct Demand {
+    Sharding sharding;
+    bool atLoad;
+    size_t op, asIn;
+  };
+  int stageOfUse(size_t op, size_t producer) const;
+  std::map<int, std::vector<Demand>> demandsOf(int value,
+                                               size_t producer) const;
+  void addDemand(std::vector<Demand> &demands, Demand demand) const;
+  const Demand &firstOf(const std::vector<Demand> &demands) const;
+  Status addReshards(int value, size_t producer, size_t at,
+                     const Sharding &have, const std::vector<Demand> &demands);
+  Sharding arrivalOf(int value, const std::vector<Demand> &demands) const;
+  Status addValue(int value, size_t producer, size_t result);
   Status addReturn(size_t number);
   Result<int64_t> pathTime(DType dtype, const Sharding &from,
                            const Sharding &to);
@@ -48,7 +63,7 @@ private:
   int64_t runsOf(size_t op) const;
   void addTraffic(size_t maker, size_t op, size_t asIn, bool atLoad,
                   int64_t time);
-  int64_t transferTime(int value, size_t producer) const;
+  int64_t transferTime(int64_t bytes) const;
   PlanCost total() const;
 
   const Graph &graph;
@@ -164,95 +179,143 @@ static bool isStored(const GraphOp &op) {
   return op.atLoad || op.role == OpRole::Parameter || op.nextState >= 0;
 }
 
-/// What goes from one stage to another: each takes the mean of what its uses
-/// want, once.
-int64_t Evaluator::transferTime(int number, size_t op) const {
-  int64_t sum = 0, count = 0;
-  const GraphValue &value = graph.values[number];
-  for (auto [user, operand] : uses[number]) {
-    if (execution.stage(user) != execution.stage(op))
-      continue;
-    int64_t bytes = bytesOf(
-        operandSharding(graph.ops[user].rule, strategies[user], operand),
-        value.dtype);
-    sum += betweenStages.picoseconds(MoveKind::Permute,
-                                     uint32_t(1) << mesh.axis(stageAxis),
-                                     {bytes, bytes, 0, 0});
-    ++count;
-  }
-  return sum / std::max<int64_t>(count, 1);
+/// Every stage that reads what such an operation makes has it by itself: it
+/// reads the input, or computes it at load.
+static bool isEverywhere(const GraphOp &op) {
+  return op.atLoad || op.role != OpRole::Compute;
 }
 
-/// The reshards of one value belong to the step, unless producer and users all
-/// run at load. A reshard runs as often as the use that asks for it, but a
-/// value that is computed once a step is brought to its place once. What
-/// several share is there for the first of them: a forward pass before a
-/// backward pass, that before gradients that are split off.
-Status Evaluator::addTraffic(int number, size_t producer, size_t result) {
-  struct Demand {
-    Sharding sharding;
-    bool atLoad;
-    size_t op, asIn;
-  };
-  const GraphValue &value = graph.values[number];
-  bool loaded = graph.ops[producer].atLoad, allAtLoad = loaded;
-  Sharding have =
-      resultSharding(graph.ops[producer].rule, strategies[producer], result);
-  std::vector<Demand> demands;
-  size_t oftenest = producer;
-  bool once = !isInLoop(phases[producer]);
-  for (auto [op, operand] : uses[number]) {
-    Sharding wanted = canonical(
-        operandSharding(graph.ops[op].rule, strategies[op], operand), mesh);
-    bool atLoad = loaded && graph.ops[op].atLoad;
-    allAtLoad &= atLoad;
+/// A value is stored in the stage that makes it.
+int Evaluator::stageOfUse(size_t op, size_t producer) const {
+  bool isStoredThere = graph.ops[op].role == OpRole::Output &&
+                       !isEverywhere(graph.ops[producer]);
+  return execution.stage(isStoredThere ? producer : op);
+}
+
+int64_t Evaluator::transferTime(int64_t bytes) const {
+  return betweenStages.picoseconds(
+      MoveKind::Permute, uint32_t(1) << mesh.axis(stageAxis), {bytes, bytes});
+}
+
+/// By stage, the layouts that its operations want, each once for each phase. A
+/// reshard runs as often as the use that asks for it, but a value that is
+/// computed once a step is brought to its place once.
+std::map<int, std::vector<Evaluator::Demand>>
+Evaluator::demandsOf(int value, size_t producer) const {
+  std::map<int, std::vector<Demand>> byStage;
+  const bool loaded = graph.ops[producer].atLoad,
+             once = !isInLoop(phases[producer]);
+  for (auto [op, operand] : uses[value]) {
     bool inLoop =
         isInLoop(phases[op]) && (!once || isStored(graph.ops[producer]));
-    size_t asIn = inLoop ? op : once ? producer : op;
-    if (inLoop && (!isInLoop(phases[oftenest]) || oftenest == producer ||
-                   phases[op] < phases[oftenest]))
-      oftenest = op;
-    auto it =
-        std::find_if(demands.begin(), demands.end(), [&](const Demand &demand) {
-          return demand.sharding == wanted &&
-                 execution.stage(demand.op) == execution.stage(op) &&
-                 phases[demand.asIn] == phases[asIn];
-        });
-    if (it == demands.end())
-      demands.push_back({std::move(wanted), atLoad, op, asIn});
-    else
-      it->atLoad &= atLoad;
+    addDemand(
+        byStage[stageOfUse(op, producer)],
+        {canonical(operandSharding(graph.ops[op].rule, strategies[op], operand),
+                   mesh),
+         loaded && graph.ops[op].atLoad, op,
+         inLoop ? op
+         : once ? producer
+                : op});
   }
-  Sharding shared = have;
-  if (demands.size() > 1) {
-    std::vector<Sharding> targets;
-    for (const Demand &demand : demands)
-      targets.push_back(demand.sharding);
-    PARTITA_TRY(shared, reshard.sharedLayout(value.dtype, have, targets));
-    if (!isInLoop(phases[oftenest]) && !demands.empty())
-      oftenest = demands[0].asIn;
-    PARTITA_TRY(int64_t time, pathTime(value.dtype, have, shared));
-    addTraffic(producer, producer, oftenest, allAtLoad, time);
-  }
-  // By stage, who gets it first.
-  std::vector<const Demand *> receivers(execution.stages, nullptr);
+  return byStage;
+}
+
+void Evaluator::addDemand(std::vector<Demand> &demands, Demand demand) const {
+  for (Demand &other : demands)
+    if (other.sharding == demand.sharding &&
+        phases[other.asIn] == phases[demand.asIn]) {
+      other.atLoad &= demand.atLoad;
+      return;
+    }
+  demands.push_back(std::move(demand));
+}
+
+/// For which a value is there: a forward pass comes before a backward pass,
+/// that before gradients that are split off.
+const Evaluator::Demand &
+Evaluator::firstOf(const std::vector<Demand> &demands) const {
   auto rank = [&](const Demand &demand) {
     OpPhase phase = phases[demand.asIn];
     return isInLoop(phase) ? phase : OpPhase::Update;
   };
-  for (const Demand &demand : demands) {
-    PARTITA_TRY(int64_t time, pathTime(value.dtype, shared, demand.sharding));
-    addTraffic(producer, demand.op, demand.asIn, demand.atLoad, time);
-    const Demand *&receiver = receivers[execution.stage(demand.op)];
-    if (!receiver || rank(demand) < rank(*receiver))
-      receiver = &demand;
+  return *std::min_element(
+      demands.begin(), demands.end(),
+      [&](const Demand &a, const Demand &b) { return rank(a) < rank(b); });
+}
+
+/// The reshards of a value in one stage, where operations `at` have it in the
+/// layout `have`. They belong to the step, unless producer and users all run at
+/// load.
+Status Evaluator::addReshards(int number, size_t producer, size_t at,
+                              const Sharding &have,
+                              const std::vector<Demand> &demands) {
+  const DType dtype = graph.values[number].dtype;
+  Sharding shared = have;
+  if (demands.size() > 1) {
+    std::vector<Sharding> targets;
+    bool allAtLoad = true;
+    for (const Demand &demand : demands) {
+      targets.push_back(demand.sharding);
+      allAtLoad &= demand.atLoad;
+    }
+    PARTITA_TRY(shared, reshard.sharedLayout(dtype, have, targets));
+    PARTITA_TRY(int64_t time, pathTime(dtype, have, shared));
+    addTraffic(producer, at, firstOf(demands).asIn, allAtLoad, time);
   }
-  receivers[execution.stage(producer)] = nullptr;
-  for (const Demand *receiver : receivers)
-    if (receiver)
-      addTraffic(producer, receiver->op, receiver->asIn, false,
-                 transferTime(number, receiver->op));
+  for (const Demand &demand : demands) {
+    PARTITA_TRY(int64_t time, pathTime(dtype, shared, demand.sharding));
+    addTraffic(producer, demand.op, demand.asIn, demand.atLoad, time);
+  }
   return ok();
+}
+
+/// In which a value arrives: the largest layout that is wanted, none of it
+/// pending.
+Sharding Evaluator::arrivalOf(int value,
+                              const std::vector<Demand> &demands) const {
+  const Sharding *largest = nullptr;
+  int64_t most = -1;
+  for (const Demand &demand : demands)
+    if (int64_t bytes = bytesOf(demand.sharding, graph.values[value].dtype);
+        bytes > most) {
+      most = bytes;
+      largest = &demand.sharding;
+    }
+  Sharding arrival = *largest;
+  arrival.partialAxes.clear();
+  arrival.combiner = Combiner::None;
+  return canonical(arrival, mesh);
+}
+
+/// What other stages want goes there once, from the layout in which it is made,
+/// or, if that is pending, from that in which it arrives in the first of them.
+Status Evaluator::addValue(int number, size_t producer, size_t result) {
+  std::map<int, std::vector<Demand>> byStage = demandsOf(number, producer);
+  const int home = execution.stage(producer);
+  const Sharding have = canonical(
+      resultSharding(graph.ops[producer].rule, strategies[producer], result),
+      mesh);
+  std::optional<Sharding> leaves;
+  std::vector<Demand> received;
+  for (const auto &[stage, demands] : byStage) {
+    const size_t at = firstOf(demands).op;
+    if (stage == home || isEverywhere(graph.ops[producer])) {
+      if (stage != home)
+        PARTITA_CHECK(addReshards(number, producer, at, have, demands));
+      continue;
+    }
+    Sharding arrival = arrivalOf(number, demands);
+    addTraffic(producer, at, firstOf(demands).asIn, false,
+               transferTime(bytesOf(arrival, graph.values[number].dtype)));
+    PARTITA_CHECK(addReshards(number, producer, at, arrival, demands));
+    if (!leaves)
+      leaves = have.isPartial() ? arrival.withoutHalos() : have;
+    received.push_back(firstOf(demands));
+  }
+  std::vector<Demand> &own = byStage[home];
+  if (leaves)
+    addDemand(own, {*leaves, false, producer, firstOf(received).asIn});
+  return addReshards(number, producer, producer, have, own);
 }
 
 /// A state goes back to where the next step reads it.
@@ -268,8 +331,18 @@ Status Evaluator::addReturn(size_t number) {
                        canonical(resultSharding(graph.ops[number].rule,
                                                 strategies[number], 0),
                                  mesh)));
-  chunks[execution.chunk(number)].once.communication += time;
-  parts[number].communication += time;
+  addTraffic(number, number, number, false, time);
+  // To other stages that read it.
+  const int value = graph.ops[number].results[0];
+  std::map<int, size_t> readers;
+  for (auto [op, operand] : uses[value])
+    readers.try_emplace(stageOfUse(op, number), op);
+  readers.erase(execution.stage(number));
+  for (auto [stage, op] : readers)
+    addTraffic(number, op, number, false,
+               transferTime(bytesOf(resultSharding(graph.ops[number].rule,
+                                                   strategies[number], 0),
+                                    graph.values[value].dtype)));
   return ok();
 }
 
@@ -320,7 +393,7 @@ Result<PlanCost> Evaluator::run(std::vector<StageTimes> *times) {
   }
   for (size_t o = 0; o < graph.ops.size(); ++o)
     for (size_t i = 0; i < graph.ops[o].results.size(); ++i)
-      PARTITA_CHECK(addTraffic(graph.ops[o].results[i], o, i));
+      PARTITA_CHECK(addValue(graph.ops[o].results[i], o, i));
   for (size_t o = 0; o < graph.ops.size(); ++o)
     PARTITA_CHECK(addReturn(o));
   if (execution.recompute)

@@ -200,6 +200,8 @@ Costing Prober::Session::costingOf(const Leaf &leaf) {
   costing.phases = windows.phases;
   costing.execution = leaf.execution;
   costing.execution.chunkOf.clear();
+  if (leaf.execution.stages > 1)
+    costing.placeOf = windows.place;
   return costing;
 }
 

@@ -196,8 +196,8 @@ std::shared_ptr<const PriceTable> ModelBuilder::table(int fromList, int toList,
                                                       const Traffic &traffic,
                                                       int64_t divisor) {
   std::shared_ptr<const PriceTable> &known =
-      tables[{fromList, toList, dtypeSize(traffic.dtype), traffic.share,
-              traffic.transfers, divisor}];
+      tables[{TableKind::Reshard, fromList, toList, dtypeSize(traffic.dtype),
+              traffic.share, traffic.atMaker, traffic.mayCross, divisor}];
   if (known)
     return known;
   auto made = std::make_shared<PriceTable>();
@@ -205,26 +205,15 @@ std::shared_ptr<const PriceTable> ModelBuilder::table(int fromList, int toList,
   made->rows = static_cast<int>(rows.size());
   made->columns = static_cast<int>(columns.size());
   made->prices = reshard.picoseconds(traffic.dtype, rows, columns);
-  std::vector<int64_t> transfers(columns.size(), 0);
-  for (size_t c = 0; traffic.transfers && c < columns.size(); ++c)
-    transfers[c] = transferTime(maxLocalBytes(reshard.layout(columns[c]), mesh,
-                                              traffic.dtype)) /
-                   traffic.transfers;
-  for (size_t i = 0; i < made->prices.size(); ++i) {
-    int64_t &price = made->prices[i];
-    price = price >= ReshardPlanner::unreachable
-                ? forbidden
-                : traffic.share(addPrices(price / divisor,
-                                          transfers[i % columns.size()]));
-  }
+  if (traffic.mayCross > 0)
+    lower(*made, rows, columns, traffic, divisor);
+  else
+    for (int64_t &price : made->prices)
+      price = price >= ReshardPlanner::unreachable
+                  ? forbidden
+                  : traffic.share(price / divisor);
   known = std::move(made);
   return known;
-}
-
-int64_t ModelBuilder::transferTime(int64_t bytes) const {
-  return betweenStages.picoseconds(MoveKind::Permute,
-                                   uint32_t(1) << mesh.axis(stageAxis),
-                                   {bytes, bytes, 0, 0});
 }
 
 /// Only tells what is forbidden: at load, time does not count.
@@ -256,86 +245,141 @@ void ModelBuilder::addEdge(int first, int second, int fromList, int toList,
       {first, second, table(fromList, toList, traffic, shareOf)});
 }
 
-/// The uses of a value in the stage of `op`, if it comes from another.
-int64_t ModelBuilder::transfersOf(int value, int op) const {
-  const Execution &execution = costing.execution;
-  int stage = execution.stage(op);
-  if (execution.stage(producer[value].first) == stage)
-    return 0;
-  return std::count_if(
-      uses[value].begin(), uses[value].end(),
-      [&](const Use &use) { return execution.stage(use.op) == stage; });
+/// Of a use among `uses`, those in one stage or all of a window.
+ModelBuilder::Traffic ModelBuilder::trafficOf(int value, const Use &use,
+                                              const Uses &uses) const {
+  const int from = producer[value].first;
+  const GraphOp &maker = graph.ops[from];
+  Traffic traffic{graph.values[value].dtype,
+                  costing.shareOf(graph, from, use.op),
+                  maker.atLoad && graph.ops[use.op].atLoad};
+  if (costing.placeOf.empty())
+    return traffic;
+  // What comes from elsewhere is in the stage of some of its uses.
+  auto isElsewhere = [&](const Use &other) {
+    return costing.placeOf[other.op] != costing.placeOf[use.op];
+  };
+  bool mayCross = costing.placeOf[from] < 0
+                      ? std::any_of(uses.begin(), uses.end(), isElsewhere)
+                      : !isEverywhere(maker) && isElsewhere({from, 0});
+  if (!mayCross)
+    return traffic;
+  traffic.mayCross = static_cast<int64_t>(uses.size());
+  // Chunks of one stage count by different numbers, so that less is known.
+  if (costing.execution.chunks() == costing.execution.stages)
+    traffic.atMaker = costing.shareOf(graph, from, use.op, from);
+  else if (isBackward(costing.phases[use.op]) && uses.size() > 1)
+    traffic.mayCross = INT64_MAX;
+  return traffic;
 }
 
+/// Of each stage that uses the value; of windows, of which nobody knows where
+/// they are cut, of all.
 void ModelBuilder::addValue(int number) {
-  const GraphValue &value = graph.values[number];
-  const std::vector<Use> &users = uses[number];
-  auto [from, result] = producer[number];
-  if (users.empty() || from < 0)
+  const int from = producer[number].first;
+  if (uses[number].empty() || from < 0)
     return;
+  std::map<int, Uses> byStage;
+  for (const Use &use : uses[number])
+    byStage[costing.execution.stage(use.op)].push_back(use);
+  const int home = costing.execution.stage(from);
+  const int fromList =
+      resultList(model.candidates[from], producer[number].second);
+  std::vector<const Uses *> others;
+  for (const auto &[stage, group] : byStage)
+    if (stage != home && isEverywhere(graph.ops[from]))
+      addUses(number, group, nullptr);
+    else if (stage != home)
+      others.push_back(&group);
+  // What is whole leaves from where it is made.
+  const Uses *leaving =
+      others.empty() || !isPending(fromList) ? nullptr : others[0];
+  Source source{from, fromList};
+  if (auto it = byStage.find(home); it != byStage.end()) {
+    Source found = addUses(number, it->second, leaving);
+    if (leaving)
+      source = found;
+  }
+  if (!others.empty())
+    addTransfers(number, source, others);
+}
+
+int ModelBuilder::addVariable(int like, size_t layouts) {
+  for (Problem *problem : {&model.objective, &model.time}) {
+    problem->positions.push_back(problem->positions[like]);
+    problem->unary.emplace_back(layouts, 0);
+  }
+  return static_cast<int>(model.objective.unary.size()) - 1;
+}
+
+/// Uses in the stage where the value is, and where it is found by others. If it
+/// is `leaving` for these, that is one more use.
+ModelBuilder::Source ModelBuilder::addUses(int number, const Uses &users,
+                                           const Uses *leaving) {
+  auto [from, result] = producer[number];
   int fromList = resultList(model.candidates[from], result);
-  bool produced = graph.ops[from].atLoad;
-  auto usedAtLoad = [&](const Use &use) {
-    return produced && graph.ops[use.op].atLoad;
-  };
-  if (users.size() == 1) {
+  if (users.size() == 1 && !leaving) {
     const Use &use = users[0];
     addEdge(from, use.op, fromList,
             operandList(model.candidates[use.op], use.operand),
-            {value.dtype, costing.shareOf(graph, from, use.op), usedAtLoad(use),
-             transfersOf(number, use.op)},
-            1);
-    return;
+            trafficOf(number, use, users), 1);
+    return {from, fromList};
   }
   // A variable for the layout in which the uses find the value.
   std::vector<int> layouts = lists[fromList];
-  bool allAtLoad = true;
+  auto wantedBy = [&](const Use &use) -> const std::vector<int> & {
+    return lists[operandList(model.candidates[use.op], use.operand)];
+  };
+  bool allAtLoad = true, mayCross = false;
   for (const Use &use : users) {
-    const std::vector<int> &wanted =
-        lists[operandList(model.candidates[use.op], use.operand)];
+    const std::vector<int> &wanted = wantedBy(use);
     layouts.insert(layouts.end(), wanted.begin(), wanted.end());
-    allAtLoad &= usedAtLoad(use);
+    Traffic traffic = trafficOf(number, use, users);
+    allAtLoad &= traffic.atLoad;
+    mayCross |= traffic.mayCross > 0;
   }
-  if (auto whole = reshard.intern(Sharding::replicated(value.shape)))
+  // It may be brought to where it leaves.
+  for (const Use &use : leaving ? *leaving : mayCross ? users : Uses())
+    for (int layout : arrivedAll(wantedBy(use)))
+      layouts.push_back(left(layout));
+  if (auto whole =
+          reshard.intern(Sharding::replicated(graph.values[number].shape)))
     layouts.push_back(*whole);
   std::sort(layouts.begin(), layouts.end());
   layouts.erase(std::unique(layouts.begin(), layouts.end()), layouts.end());
-  int shared = static_cast<int>(model.objective.unary.size());
-  for (Problem *problem : {&model.objective, &model.time})
-    problem->positions.push_back(model.objective.positions[from]);
-  model.objective.unary.emplace_back(layouts.size(), 0);
-  model.time.unary.emplace_back(layouts.size(), 0);
+  int shared = addVariable(from, layouts.size());
   int sharedList = listOf(std::move(layouts));
   // As often as by the use that asks most often, where the value is made.
   Share most = costing.onceOf(from);
-  for (const Use &use : users) {
+  auto takeMost = [&](const Use &use) {
     Share share = costing.shareOf(graph, from, use.op, from);
     if (share.number * most.of > most.number * share.of)
       most = share;
-  }
-  addEdge(from, shared, fromList, sharedList, {value.dtype, most, allAtLoad},
-          1);
-  int64_t shareOf =
-      std::max<int64_t>(1, static_cast<int64_t>(users.size()) - 1);
+  };
+  std::for_each(users.begin(), users.end(), takeMost);
+  if (leaving)
+    std::for_each(leaving->begin(), leaving->end(), takeMost);
+  addEdge(from, shared, fromList, sharedList,
+          {graph.values[number].dtype, most, allAtLoad}, 1);
+  const auto count = static_cast<int64_t>(users.size());
+  const int64_t shareOf = leaving ? count : std::max<int64_t>(1, count - 1);
   SharedValue sharing{shared, &lists[sharedList], {}};
   for (const Use &use : users) {
     int wanted = operandList(model.candidates[use.op], use.operand);
+    Traffic traffic = trafficOf(number, use, users);
     sharing.uses.push_back({use.op, model.objective.edges.size(),
                             model.time.edges.size(), &lists[wanted],
-                            usedAtLoad(use) ? -1 : groupOf(number, use.op)});
-    addEdge(shared, use.op, sharedList, wanted,
-            {value.dtype, costing.shareOf(graph, from, use.op), usedAtLoad(use),
-             transfersOf(number, use.op)},
-            shareOf);
+                            traffic.atLoad ? -1 : groupOf(number, use.op)});
+    addEdge(shared, use.op, sharedList, wanted, traffic, shareOf);
   }
-  if (!allAtLoad)
+  // With what leaves, no group of uses is by itself.
+  if (!allAtLoad && !leaving)
     model.shared.push_back(std::move(sharing));
+  return {shared, sharedList, shareOf};
 }
 
 int ModelBuilder::groupOf(int value, int op) const {
   int from = producer[value].first;
-  if (transfersOf(value, op) > 0)
-    return -1;
   // What is computed once a step is brought once, unless it is only stored.
   bool once = !costing.isInLoop(from) &&
               !(costing.isInLoop(op) && isResident(graph.ops[from]));

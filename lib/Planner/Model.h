@@ -16,6 +16,8 @@
 //              leaves open: resident bytes, and what runs once at load
 //   time       a lower bound of the step's time, for every plan
 //
+// A value that other stages use has a transfer to each (Transfers.cpp).
+//
 // They differ in one more way. Where three or more uses do not all want the
 // shared layout, equal ones share a reshard, which no pairwise price can say:
 // the objective charges each use, the bound charges each use its share.
@@ -108,33 +110,70 @@ private:
                                                  std::vector<const Pin *> pins);
   void addPricesOf(int op);
   void addValue(int value);
-  /// A reshard on an edge, what it counts, and whether the value also goes
-  /// from one stage to another, of which it takes a part.
+  struct Use {
+    int op;
+    size_t operand;
+  };
+  using Uses = std::vector<Use>;
+  /// A reshard on an edge, and what it counts.
   struct Traffic {
     DType dtype;
     Share share;
     bool atLoad = false;
-    /// Uses that share one transfer between stages; zero: there is none.
-    int64_t transfers = 0;
+    /// Of the uses of a value, which may be in other stages than it (Costing):
+    /// the use may get its part of a transfer instead. Zero: it may not.
+    int64_t mayCross = 0;
+    /// What is done as often, but where the value is made.
+    Share atMaker = {0, 1};
   };
+  /// Where a value is found: the layouts of a variable; and the number of uses
+  /// among which equal reshards from there may be shared.
+  struct Source {
+    int variable, list;
+    int64_t shareOf = 1;
+  };
+  /// A value on its way to another stage, in which it arrives as it is wanted
+  /// there (one layout of `arrivals`), and what that counts; if it leaves
+  /// pending, it is combined before, which counts where it is made.
+  struct Transfer {
+    DType dtype;
+    Share share, leaves;
+    int64_t shareOf;
+    /// -1: as each of the layouts at the end of the edge.
+    int arrivals = -1;
+  };
+  Traffic trafficOf(int value, const Use &use, const Uses &uses) const;
   void addEdge(int first, int second, int fromList, int toList,
                const Traffic &traffic, int64_t shareOf);
   std::shared_ptr<const PriceTable>
   table(int fromList, int toList, const Traffic &traffic, int64_t divisor);
-  int64_t transfersOf(int value, int op) const;
-  /// Equal for operations that use a value in the step and share its reshards;
-  /// negative in another stage, where transfers take part.
+  void lower(PriceTable &table, const std::vector<int> &rows,
+             const std::vector<int> &columns, const Traffic &traffic,
+             int64_t divisor);
+  Source addUses(int value, const Uses &uses, const Uses *leaving);
+  int addVariable(int like, size_t layouts);
+  void addTransfers(int value, const Source &source,
+                    const std::vector<const Uses *> &groups);
+  void addTransfersOf(int value, const Source &source, const Uses &uses,
+                      Share leaves);
+  std::shared_ptr<const PriceTable> transferTable(int fromList, int toList,
+                                                  const Transfer &transfer);
+  std::shared_ptr<const PriceTable> readTable(int fromList, int toList,
+                                              const Transfer &transfer);
+  std::vector<int64_t> arrivalTimes(const std::vector<int> &layouts,
+                                    const Transfer &transfer);
+  int arrived(int layout);
+  int left(int layout);
+  std::vector<int> arrivedAll(const std::vector<int> &layouts);
+  bool isPending(int list) const;
+  /// Equal for operations that use a value in the step and share its reshards.
   int groupOf(int value, int op) const;
-  int64_t transferTime(int64_t bytes) const;
+  int64_t transferTime(int layout, DType dtype) const;
   int listOf(std::vector<int> layouts);
   int operandList(const CandidateSet *set, size_t operand);
   int resultList(const CandidateSet *set, size_t result);
   int64_t keepingPrice(const GraphOp &op, const Candidate &candidate) const;
 
-  struct Use {
-    int op;
-    size_t operand;
-  };
   uint32_t axesOf(size_t op) const;
   const Graph &graph;
   /// All stages, and one that has all axes.
@@ -147,14 +186,16 @@ private:
   ReshardPlanner reshard;
   StrategyEnumerator enumerator;
   std::vector<std::pair<int, size_t>> producer; // by value: op, result
-  std::vector<std::vector<Use>> uses;           // by value
+  std::vector<Uses> uses;                       // by value
   /// A deque: models refer to them.
   std::deque<std::vector<int>> lists;
   std::map<std::vector<int>, int> listNumbers;
   std::map<std::tuple<const CandidateSet *, int, size_t>, int> listsOfSets;
-  std::map<std::tuple<int, int, size_t, Share, int64_t, int64_t>,
-           std::shared_ptr<const PriceTable>>
-      tables;
+  /// What an edge is for, its lists, the size of an element, and the rest.
+  enum class TableKind { Reshard, Transfer, Read };
+  using TableKey =
+      std::tuple<TableKind, int, int, size_t, Share, Share, int64_t, int64_t>;
+  std::map<TableKey, std::shared_ptr<const PriceTable>> tables;
 };
 
 } // namespace partita::planner
