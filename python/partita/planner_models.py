@@ -80,9 +80,17 @@ class _Graph:
         weights.save(model, path, None)
 
 
-def gpt(layers: int, hidden: int, heads: int, vocabulary: int, sequence: int, path: str) -> None:
+def gpt(
+    layers: int,
+    hidden: int,
+    heads: int,
+    vocabulary: int,
+    sequence: int,
+    path: str,
+    dtype: str = "BFLOAT16",
+) -> None:
     """Writes a decoder of `layers` layers with tokens (batch, sequence) as its input."""
-    graph = _Graph("BFLOAT16")
+    graph = _Graph(dtype)
     head = hidden // heads
     integers = graph.types.INT64
     to_heads = graph.constant("to_heads", [0, 0, heads, head], integers, [4])

@@ -40,7 +40,7 @@ class Cable(threading.Thread):
         end = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
         tunsetiff, tun, no_information = 0x400454CA, 1, 0x1000
         fcntl.ioctl(end, tunsetiff, struct.pack("16sH", name.encode(), tun | no_information))
-        ip("link", "set", name, "netns", machine, "name", "wire")
+        ip("link", "set", name, "mtu", "65000", "netns", machine, "name", "wire")
         return end
 
     def run(self):
