@@ -181,30 +181,30 @@ Status Runner::steps() {
     outputs.emplace_back(port.dtype, port.shape);
     out.push_back({port.name, port.dtype, port.shape, outputs.back().data()});
   }
-  for (int64_t i = 0; i < arguments.warmup; ++i)
-    PARTITA_CHECK(session->run("step", in, out));
-  for (int64_t i = 0; i < arguments.repeat; ++i) {
-    Clock::time_point begin = Clock::now();
-    PARTITA_CHECK(session->run("step", in, out));
-    result.stepSeconds.push_back(
-        std::chrono::duration<double>(Clock::now() - begin).count());
-  }
+  result.steps.count = arguments.warmup + arguments.repeat;
+  result.steps.uncounted = arguments.warmup;
+  PARTITA_CHECK(session->run("step", in, out, result.steps));
   if (arguments.onRequest)
     PARTITA_CHECK(stepsOnRequest(in, out));
   return session->finish(out);
 }
 
-/// A step for each line on stdin, and its seconds on stdout: a caller can take
-/// turns with other programs.
+/// A step for each line on stdin, or as many as it says, and the seconds of one
+/// on stdout: a caller can take turns with other programs.
 Status Runner::stepsOnRequest(const std::vector<NamedTensor> &in,
                               const std::vector<NamedTensor> &out) {
   PARTITA_CHECK(print("ready\n"));
   for (std::string line; std::getline(std::cin, line);) {
+    StepSeries series;
+    series.count = std::max(std::strtoll(line.c_str(), nullptr, 10), 1LL);
+    series.uncounted = -1;
     Clock::time_point begin = Clock::now();
-    PARTITA_CHECK(session->run("step", in, out));
+    PARTITA_CHECK(session->run("step", in, out, series));
+    double seconds =
+        std::chrono::duration<double>(Clock::now() - begin).count();
     std::ostringstream text;
     text << std::fixed << std::setprecision(9)
-         << std::chrono::duration<double>(Clock::now() - begin).count() << '\n';
+         << seconds / static_cast<double>(series.count) << '\n';
     PARTITA_CHECK(print(text.str()));
   }
   return ok();
@@ -299,7 +299,8 @@ static void addOptions(CLI::App &app, Arguments &arguments) {
   app.add_flag("--skip-weight-check", arguments.session.skipWeightCheck,
                "do not compare the weight files' contents with the model's");
   app.add_flag("--on-request", arguments.onRequest,
-               "then time a step for each line on stdin");
+               "then time a step for each line on stdin, or as many as it "
+               "says");
   app.add_flag("--info", arguments.info, "print the plan and exit");
   app.add_option("--dump-program", arguments.dump,
                  "print the command table and exit")

@@ -25,6 +25,7 @@ namespace partita::runtime {
 struct Line {
   Transport *transport = nullptr;
   std::chrono::duration<double> timeout{30};
+  Clock::time_point deadline() const;
 };
 
 class Messages {
@@ -34,12 +35,19 @@ public:
   static Result<std::unique_ptr<Messages>>
   prepare(const Program &program, const Command &command, int64_t rank);
 
-  /// `shard` is what the rank sends from or receives into.
-  Status execute(const Line &line, std::byte *shard, std::byte *wire) const;
+  /// `shard` is what the rank sends from or receives into. What is sent is
+  /// copied to `wire` and on its way when this returns: it waits for what is
+  /// there to be taken, not for this.
+  Status execute(const Line &line, std::byte *shard, std::byte *wire);
 
 private:
+  Status send(const Line &line, const std::byte *shard, std::byte *wire);
+  Status receive(const Line &line, std::byte *shard, std::byte *wire);
   bool sends = false;
   int64_t elementSize = 1;
+  /// By wire buffer and parcel; the buffer that is next.
+  std::vector<std::unique_ptr<PendingSend>> underWay[sendsUnderWay];
+  int64_t next = 0;
   uint64_t tag = 0;
   std::vector<Parcel> parcels;
 };

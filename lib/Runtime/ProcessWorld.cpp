@@ -35,6 +35,23 @@ struct Wait {
   }
 };
 
+/// Ranks that a message is awaited from or for; -1: none.
+struct Awaited {
+  std::atomic<int64_t> &from, &to;
+  void set(int64_t sender, int64_t receiver) {
+    from.store(sender, std::memory_order_relaxed);
+    to.store(receiver, std::memory_order_relaxed);
+  }
+  std::vector<int64_t> ranks() const {
+    std::vector<int64_t> all;
+    for (const auto *whom : {&from, &to})
+      if (int64_t other = whom->load();
+          other >= 0 && (all.empty() || all[0] != other))
+        all.push_back(other);
+    return all;
+  }
+};
+
 /// Runs the hub in a thread of the process that hosts it.
 class HubThread {
 public:
@@ -72,6 +89,8 @@ struct ProcessWorld::Impl {
 
   std::mutex mutex;
   std::list<Wait *> waits;
+  /// By meet().
+  std::atomic<int64_t> metFrom{-1}, metTo{-1};
   HubLink link; ///< last: its thread uses the others
 
   Impl(const Job &job, const Mesh &mesh, FlightRecorder &recorder)
@@ -84,9 +103,11 @@ struct ProcessWorld::Impl {
   bool isLocal(int64_t rank) const {
     return rank >= local.begin && rank < local.end;
   }
-  FlightRecord &record(int64_t rank) const {
-    return recorder[rank - local.begin];
+  Awaited awaited(int64_t rank) const {
+    FlightRecord &record = recorder[rank - local.begin];
+    return {record.waitFrom, record.waitTo};
   }
+  Awaited met() { return {metFrom, metTo}; }
   void abort();
   void endLateWaits();
 };
@@ -117,14 +138,23 @@ namespace {
 
 class ProcessTransport : public Transport {
 public:
+  ProcessTransport(ProcessWorld::Impl &world, int64_t self, Awaited awaited)
+      : world(world), self(self), awaited(awaited),
+        memory(world.threads.transport(self)) {}
   ProcessTransport(ProcessWorld::Impl &world, int64_t self)
-      : world(world), self(self), memory(world.threads.transport(self)) {}
+      : ProcessTransport(world, self, world.awaited(self)) {}
   int64_t rank() const override { return self; }
   Status exchange(int64_t to, std::span<const std::byte> out, int64_t from,
                   std::span<std::byte> in, uint64_t tag,
                   Clock::time_point deadline) override;
+  Result<std::unique_ptr<PendingSend>>
+  send(int64_t to, std::span<const std::byte> bytes, uint64_t tag) override;
+  std::chrono::nanoseconds waited() const override {
+    return waitTime + memory->waited();
+  }
 
 private:
+  friend class ProcessSend;
   Status await(PendingMessage *sent, PendingMessage *received,
                Clock::time_point deadline);
   static uint64_t slot(int64_t from, int64_t to, uint64_t tag) {
@@ -136,7 +166,28 @@ private:
   }
   ProcessWorld::Impl &world;
   int64_t self;
+  Awaited awaited;
   std::unique_ptr<Transport> memory;
+  std::chrono::nanoseconds waitTime{0};
+};
+
+/// On its way to another process.
+class ProcessSend : public PendingSend {
+public:
+  ProcessSend(ProcessTransport &transport, int64_t to,
+              std::unique_ptr<PendingMessage> message)
+      : transport(transport), to(to), message(std::move(message)) {}
+  Status wait(Clock::time_point deadline) override {
+    transport.awaited.set(-1, to);
+    PARTITA_CHECK(transport.await(message.get(), nullptr, deadline));
+    transport.awaited.set(-1, -1);
+    return ok();
+  }
+
+private:
+  ProcessTransport &transport;
+  int64_t to;
+  std::unique_ptr<PendingMessage> message;
 };
 
 /// Numbers ranks by their places in a grid.
@@ -152,6 +203,11 @@ public:
                           from < 0 ? from : grid.ranks[from], in, tag,
                           deadline);
   }
+  Result<std::unique_ptr<PendingSend>>
+  send(int64_t to, std::span<const std::byte> bytes, uint64_t tag) override {
+    return inner.send(grid.ranks[to], bytes, tag);
+  }
+  std::chrono::nanoseconds waited() const override { return inner.waited(); }
 
 private:
   ProcessTransport inner;
@@ -187,6 +243,7 @@ private:
 Status ProcessTransport::await(PendingMessage *sent, PendingMessage *received,
                                Clock::time_point deadline) {
   Wait wait{deadline, {sent, received}};
+  Clock::time_point begin = Clock::now();
   std::list<Wait *>::iterator place;
   {
     std::lock_guard lock(world.mutex);
@@ -196,9 +253,10 @@ Status ProcessTransport::await(PendingMessage *sent, PendingMessage *received,
   }
   Status status = received ? received->wait() : ok();
   if (status && received)
-    world.record(self).waitFrom.store(-1, std::memory_order_relaxed);
+    awaited.from.store(-1, std::memory_order_relaxed);
   if (status && sent)
     status = sent->wait();
+  waitTime += Clock::now() - begin;
   std::lock_guard lock(world.mutex);
   world.waits.erase(place);
   if (status)
@@ -219,10 +277,7 @@ Status ProcessTransport::exchange(int64_t to, std::span<const std::byte> out,
   bool sends = to >= 0 && !toMemory && !out.empty();
   bool receives = from >= 0 && !fromMemory && !in.empty();
   // Whoever fails here stays in the picture until the report is written.
-  FlightRecord &record = world.record(self);
-  record.waitFrom.store(receives || fromMemory ? from : -1,
-                        std::memory_order_relaxed);
-  record.waitTo.store(sends || toMemory ? to : -1, std::memory_order_relaxed);
+  awaited.set(receives || fromMemory ? from : -1, sends || toMemory ? to : -1);
   // What goes to and comes from other processes is under way before anything
   // is waited for. Were a rank to wait for its neighbour in memory first, that
   // neighbour for one in another process, and so around, nobody would begin.
@@ -239,9 +294,21 @@ Status ProcessTransport::exchange(int64_t to, std::span<const std::byte> out,
                                  fromMemory ? from : -1, in, tag, deadline));
   if (sends || receives)
     PARTITA_CHECK(await(sent.get(), received.get(), deadline));
-  record.waitFrom.store(-1, std::memory_order_relaxed);
-  record.waitTo.store(-1, std::memory_order_relaxed);
+  awaited.set(-1, -1);
   return ok();
+}
+
+Result<std::unique_ptr<PendingSend>>
+ProcessTransport::send(int64_t to, std::span<const std::byte> bytes,
+                       uint64_t tag) {
+  if (world.aborting.load())
+    return abortedError();
+  if (world.isLocal(to))
+    return memory->send(to, bytes, tag);
+  PARTITA_TRY(auto message,
+              world.fabric->send(processOf(to), bytes, slot(self, to, tag)));
+  using Made = std::unique_ptr<PendingSend>;
+  return Made(std::make_unique<ProcessSend>(*this, to, std::move(message)));
 }
 
 //===----------------------------------------------------------------------===//
@@ -289,7 +356,7 @@ void ProcessWorld::watch(std::function<std::vector<RankState>()> states,
 /// as many as before.
 Status ProcessWorld::meet() {
   const Job &job = impl->job;
-  ProcessTransport transport(*impl, impl->local.begin);
+  ProcessTransport transport(*impl, impl->local.begin, impl->met());
   for (int64_t distance = 1; distance < job.processes; distance *= 2) {
     int64_t to = (job.process + distance) % job.processes;
     int64_t from = (job.process + job.processes - distance) % job.processes;
@@ -302,6 +369,8 @@ Status ProcessWorld::meet() {
   }
   return ok();
 }
+
+std::vector<int64_t> ProcessWorld::met() const { return impl->met().ranks(); }
 
 FlightLog ProcessWorld::flightLog() const {
   return flightLogOf(impl->job, impl->link.run());
@@ -328,11 +397,7 @@ WaitState ProcessWorld::waitState(int64_t rank) const {
   WaitState state = impl->threads.waitState(rank);
   if (state.waiting)
     return state;
-  const FlightRecord &record = impl->record(rank);
-  for (const auto *whom : {&record.waitFrom, &record.waitTo})
-    if (int64_t other = whom->load();
-        other >= 0 && (state.missing.empty() || state.missing[0] != other))
-      state.missing.push_back(other);
+  state.missing = impl->awaited(rank).ranks();
   state.waiting = !state.missing.empty();
   return state;
 }

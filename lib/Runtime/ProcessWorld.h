@@ -42,8 +42,11 @@ public:
              std::function<void()> failed);
   /// Not any more.
   void unwatch();
-  /// Returns when all processes have called it as often as this one.
+  /// Returns when all processes have called it as often as this one. Ranks may
+  /// do something else meanwhile.
   Status meet();
+  /// The ranks that meet() waits for.
+  std::vector<int64_t> met() const;
   /// As HubLink's.
   Error settle(const Error &own);
   Status finish();

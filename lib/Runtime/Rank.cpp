@@ -292,6 +292,20 @@ void Rank::fillDead(const std::vector<Interval> &dead) {
     std::memset(memory.arena() + part.begin, deadByte, part.size());
 }
 
+/// Ends a command that began then.
+void Rank::account(CommandNumber number, CommandKind kind,
+                   Clock::time_point begin,
+                   std::chrono::nanoseconds waitedBefore) {
+  Clock::time_point end = Clock::now();
+  record.end(end);
+  int64_t waited = (transport->waited() - waitedBefore).count();
+  if (counting)
+    (isCommunication(kind) ? times.communication : times.compute) +=
+        nanoseconds(end) - nanoseconds(begin) - waited;
+  if (context.trace)
+    trace.push_back({number, nanoseconds(begin), nanoseconds(end), waited});
+}
+
 Status Rank::executeAll(std::vector<Ready> &list, bool init,
                         const StepTensors &tensors) {
   if (context.checkArena)
@@ -301,6 +315,7 @@ Status Rank::executeAll(std::vector<Ready> &list, bool init,
     Ready &ready = list[i];
     CommandNumber number = numberOf(i, init);
     Clock::time_point begin = Clock::now();
+    std::chrono::nanoseconds waited = transport->waited();
     record.begin(number, begin);
     Status status = ok();
     try {
@@ -316,10 +331,7 @@ Status Rank::executeAll(std::vector<Ready> &list, bool init,
     }
     if (!status)
       return located(status.takeError(), number);
-    Clock::time_point end = Clock::now();
-    record.end(end);
-    if (context.trace)
-      trace.push_back({number, nanoseconds(begin), nanoseconds(end)});
+    account(number, ready.command->kind, begin, waited);
     if (context.checkArena)
       fillDead((init ? initDead : stepDead)[i]);
   }
@@ -339,7 +351,7 @@ Status Rank::step(const StepTensors &tensors) {
 //===----------------------------------------------------------------------===//
 
 RankSummary Rank::summary() const {
-  return {memory.allocatedBytes(), weightBytesRead, matmulFlops, trace};
+  return {memory.allocatedBytes(), weightBytesRead, matmulFlops, times, trace};
 }
 
 namespace {
@@ -402,8 +414,9 @@ static Status collectOutputs(const Program &program, int64_t rank,
 static Status collectSummary(RankSummary &summary,
                              const Collection &collection) {
   int64_t events = summary.trace.size();
-  for (int64_t *number : {&summary.allocatedBytes, &summary.weightBytesRead,
-                          &summary.matmulFlops, &events})
+  for (int64_t *number :
+       {&summary.allocatedBytes, &summary.weightBytesRead, &summary.matmulFlops,
+        &summary.times.compute, &summary.times.communication, &events})
     PARTITA_CHECK(collection.move(number, sizeof(*number)));
   summary.trace.resize(events);
   return collection.move(summary.trace.data(), events * sizeof(TraceEvent));

@@ -49,11 +49,20 @@ struct StepTensors {
 struct TraceEvent {
   CommandNumber command;
   int64_t begin, end;
+  /// For messages of other stages; it comes first.
+  int64_t waited;
+};
+
+/// What a rank did with its time, in nanoseconds. Waits for messages of other
+/// stages are neither.
+struct RankTimes {
+  int64_t compute = 0, communication = 0;
 };
 
 /// What a rank tells of itself. Work is that of the last step.
 struct RankSummary {
   int64_t allocatedBytes = 0, weightBytesRead = 0, matmulFlops = 0;
+  RankTimes times;
   std::vector<TraceEvent> trace;
 };
 
@@ -75,6 +84,8 @@ public:
   Status load();
   /// All micro-batches, one after the other.
   Status step(const StepTensors &tensors);
+  /// Whether times are counted from now on.
+  void setCounting(bool on) { counting = on; }
 
   int64_t number() const { return rank; }
   const RankClass &rankClass() const { return table; }
@@ -105,6 +116,8 @@ private:
   std::byte *address(const View &view) const {
     return bases[static_cast<int>(view.space)] + view.offset;
   }
+  void account(CommandNumber number, CommandKind kind, Clock::time_point begin,
+               std::chrono::nanoseconds waitedBefore);
   void fillDead(const std::vector<Interval> &dead);
   Error located(Error error, CommandNumber number) const;
 
@@ -123,6 +136,8 @@ private:
   std::vector<std::vector<Interval>> stepDead, initDead;
   FlightRecord &record;
   int64_t weightBytesRead = 0, matmulFlops = 0;
+  bool counting = false;
+  RankTimes times;
   std::vector<TraceEvent> trace;
 };
 

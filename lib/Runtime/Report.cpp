@@ -12,6 +12,7 @@
 
 #include "Report.h"
 #include "CountAllocations.h"
+#include "StepTimes.h"
 #include <algorithm>
 #include <iomanip>
 #include <nlohmann/json.hpp>
@@ -101,9 +102,13 @@ std::string partita::runtime::reportJson(const Session &session,
   json["ranks"] = program.numRanks();
   json["threads_per_rank"] = program.threadsPerRank;
   json["mesh"] = program.mesh.str();
-  json["step_seconds"] = median(result.stepSeconds);
-  json["step_seconds_all"] = result.stepSeconds;
+  json["step_seconds"] = median(result.steps.seconds);
+  json["step_seconds_all"] = result.steps.seconds;
+  json["step_latency_seconds"] = median(result.steps.latencies);
   json["load_seconds"] = result.loadSeconds;
+  if (auto times = predictedTimes(program, result.steps))
+    json["predicted"] = toJson(*times);
+  json["measured"] = toJson(measuredTimes(session, result.steps));
   for (const char *name : {"peak_bytes", "promised_peak_bytes",
                            "weight_bytes_read", "matmul_flops"})
     json[name] = ordered_json::array();
@@ -170,10 +175,14 @@ std::string partita::runtime::reportText(const Session &session,
      << (program.numRanks() == 1 ? "" : "s") << ", mesh " << program.mesh.str()
      << '\n';
   os << "  load " << formatSeconds(result.loadSeconds) << ", step "
-     << formatSeconds(median(result.stepSeconds));
-  if (result.stepSeconds.size() > 1)
-    os << " (median of " << result.stepSeconds.size() << ")";
-  os << '\n';
+     << formatSeconds(median(result.steps.seconds));
+  if (result.steps.seconds.size() > 1)
+    os << " (median of " << result.steps.seconds.size() << ")";
+  // Steps overlap: one takes longer than what lies between two.
+  if (program.stages.size() > 1)
+    os << ", from its beginning "
+       << formatSeconds(median(result.steps.latencies));
+  os << '\n' << timesText(session, result.steps);
   for (int64_t r = 0; r < program.numRanks(); ++r) {
     const RankSummary &rank = session.summaries()[r];
     os << "  rank " << r << ": memory " << formatBytes(rank.allocatedBytes)
@@ -199,13 +208,56 @@ std::string partita::runtime::reportText(const Session &session,
   return os.str();
 }
 
+/// What a command is called in a trace.
+static std::string traceName(const Program &program, const Command &command) {
+  switch (command.kind) {
+  case CommandKind::Call:
+    return command.callee;
+  case CommandKind::Collective:
+    return collectiveName(command.collective);
+  case CommandKind::Kernel:
+    return program.kernelNames[command.index];
+  default:
+    return commandKindName(command.kind);
+  }
+}
+
+/// A command, and before it what it waited for other stages. Its category is
+/// "step", or "init" at load, and then what it does.
+static void addEvents(const Program &program, const Command &command,
+                      const TraceEvent &event, int64_t rank, int64_t origin,
+                      ordered_json &events) {
+  const std::string when = event.command < 0 ? "init" : "step";
+  int64_t arrived = event.begin + event.waited;
+  auto add = [&](const std::string &name, const char *what, int64_t begin,
+                 int64_t end, ordered_json args) {
+    events.push_back({{"name", name},
+                      {"cat", when + "," + what},
+                      {"ph", "X"},
+                      {"pid", 0},
+                      {"tid", rank},
+                      {"ts", (begin - origin) * 1e-3},
+                      {"dur", (end - begin) * 1e-3},
+                      {"args", std::move(args)}});
+  };
+  ordered_json args = {{"id", command.id}, {"nodes", command.nodes}};
+  if (event.waited > 0)
+    add("idle", "idle", event.begin, arrived, args);
+  if (command.predictedSeconds > 0)
+    args["predicted_us"] = command.predictedSeconds * 1e6;
+  if (command.matmulFlops > 0)
+    args["flops"] = command.matmulFlops;
+  add(traceName(program, command),
+      isCommunication(command.kind) ? "communication" : "compute", arrived,
+      event.end, std::move(args));
+}
+
 std::string partita::runtime::traceJson(const Session &session) {
   const Program &program = session.program();
   int64_t origin = std::numeric_limits<int64_t>::max();
   for (const RankSummary &rank : session.summaries())
     if (!rank.trace.empty())
       origin = std::min(origin, rank.trace.front().begin);
-  auto micros = [](int64_t nanoseconds) { return nanoseconds * 1e-3; };
   ordered_json events = ordered_json::array();
   events.push_back({{"name", "process_name"},
                     {"ph", "M"},
@@ -222,27 +274,7 @@ std::string partita::runtime::traceJson(const Session &session) {
       const Command *found = findCommand(table, event.command);
       if (!found)
         continue; // Not of this program: it came over the network.
-      const Command &command = *found;
-      std::string what = commandKindName(command.kind);
-      if (command.kind == CommandKind::Call)
-        what = command.callee;
-      if (command.kind == CommandKind::Collective)
-        what = collectiveName(command.collective);
-      if (command.kind == CommandKind::Kernel)
-        what = program.kernelNames[command.index];
-      ordered_json args = {{"id", command.id}, {"nodes", command.nodes}};
-      if (command.predictedSeconds > 0)
-        args["predicted_us"] = command.predictedSeconds * 1e6;
-      if (command.matmulFlops > 0)
-        args["flops"] = command.matmulFlops;
-      events.push_back({{"name", what},
-                        {"cat", event.command < 0 ? "init" : "step"},
-                        {"ph", "X"},
-                        {"pid", 0},
-                        {"tid", r},
-                        {"ts", micros(event.begin - origin)},
-                        {"dur", micros(event.end - event.begin)},
-                        {"args", args}});
+      addEvents(program, *found, event, r, origin, events);
     }
   }
   ordered_json trace = {{"traceEvents", events}, {"displayTimeUnit", "ns"}};

@@ -29,15 +29,16 @@ std::vector<CollectiveBill> collectiveBill(const Program &program);
 
 struct RunResult {
   double loadSeconds = 0;
-  std::vector<double> stepSeconds;
+  StepSeries steps;
   /// Files written, by output; empty where none was.
   std::vector<std::string> files;
 };
 
-/// `ranks`, `step_seconds` (median), `step_seconds_all`, `load_seconds`, by
-/// rank `peak_bytes`, `promised_peak_bytes`, `weight_bytes_read`,
-/// `matmul_flops`, then `collectives` and `outputs`; `counted_peak_bytes` of
-/// the process if allocations were counted.
+/// `ranks`, `step_seconds` (median), `step_seconds_all`,
+/// `step_latency_seconds` (median), `load_seconds`, `predicted` and `measured`
+/// (see StepTimes.h), by rank `peak_bytes`, `promised_peak_bytes`,
+/// `weight_bytes_read`, `matmul_flops`, then `collectives` and `outputs`;
+/// `counted_peak_bytes` of the process if allocations were counted.
 std::string reportJson(const Session &session, const RunResult &result);
 std::string reportText(const Session &session, const RunResult &result);
 

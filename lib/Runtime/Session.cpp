@@ -13,6 +13,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Session.h"
+#include "Pace.h"
 #include "ProcessWorld.h"
 #include "WaitErrors.h"
 #include <algorithm>
@@ -54,6 +55,7 @@ struct Session::Impl {
   uint64_t generation = 0;
   int64_t running = 0;
   std::vector<bool> busy; ///< by local rank: still in the job
+  Pace pace;
   std::chrono::duration<double> timeout{};
   bool exiting = false, stuck = false, reported = false;
   /// The first error of a rank of this process; then, what the job says of it.
@@ -68,9 +70,10 @@ struct Session::Impl {
   void writeRecords();
   void threadMain(int64_t number);
   void fail(int64_t number, Error error);
-  void failLate();
-  Status runJob(const Work &job);
-  Status meetOthers();
+  void failLate(int64_t number);
+  Status runJob(const Work &job, const std::function<void()> &meanwhile = {});
+  void conduct(StepSeries &series);
+  WaitState waitState(int64_t number) const;
   std::string describeRanks(int64_t except);
   void start();
   bool stop();
@@ -158,6 +161,24 @@ void Session::Impl::fail(int64_t number, Error error) {
     finished.notify_all();
   }
   world->abort();
+  pace.abort();
+}
+
+/// A rank between two steps waits for those who are not done yet, here or, if
+/// all are, elsewhere.
+WaitState Session::Impl::waitState(int64_t number) const {
+  WaitState state = world->waitState(number);
+  if (state.waiting || ranks[number - local.begin]->currentCommand())
+    return state;
+  if (int64_t step = pace.awaitedBy(number); step >= 0) {
+    state.waiting = true;
+    state.missing = pace.late(step);
+  }
+  if (processes && state.missing.empty()) {
+    state.missing = processes->met();
+    state.waiting |= !state.missing.empty();
+  }
+  return state;
 }
 
 std::string Session::Impl::describe(int64_t number,
@@ -194,7 +215,7 @@ std::vector<RankState> Session::Impl::rankStates() {
     const FlightRecord &record = rank->flightRecord();
     state.doing = describeNumber(rank->rankClass(), record.current.load());
     state.last = describeNumber(rank->rankClass(), record.last());
-    WaitState wait = world->waitState(state.rank);
+    WaitState wait = waitState(state.rank);
     state.waitsFor = wait.missing;
     state.kind = wait.waiting          ? Kind::Waiting
                  : state.doing.empty() ? Kind::Idle
@@ -214,7 +235,8 @@ std::string Session::Impl::describeRanks(int64_t except) {
   std::ostringstream os;
   int64_t shown = 0;
   for (int64_t r = 0; r < program.numRanks(); ++r) {
-    if (r == except && !world->waitState(r).waiting)
+    WaitState state = waitState(r);
+    if (r == except && !state.waiting)
       continue;
     if (++shown > 16) {
       os << "\n  ... and more ranks";
@@ -222,7 +244,6 @@ std::string Session::Impl::describeRanks(int64_t except) {
     }
     const Command *command = rank(r).currentCommand();
     os << "\n  rank " << r << ": ";
-    WaitState state = world->waitState(r);
     if (state.waiting) {
       os << "waited for rank";
       for (size_t i = 0; i < state.missing.size(); ++i)
@@ -230,7 +251,7 @@ std::string Session::Impl::describeRanks(int64_t except) {
                : state.missing.size() > 1 ? "s "
                                           : " ")
            << state.missing[i];
-      os << " in ";
+      os << (command ? " in " : "");
     } else {
       os << (command ? "was in " : "was idle");
     }
@@ -273,40 +294,46 @@ bool Session::Impl::stop() {
   return !stuck;
 }
 
-/// A step is over when it is over everywhere: groups that have nothing to say
-/// to each other would otherwise drift apart, until one waits too long for
-/// another.
-Status Session::Impl::meetOthers() {
-  Status status = processes ? processes->meet() : ok();
-  if (status)
-    return ok();
-  fail(local.begin, status.takeError());
-  std::unique_lock lock(mutex);
-  finished.wait(lock, [&] { return failure.has_value(); });
-  reported = true;
-  return *failure;
+/// A step is over when it is over everywhere.
+void Session::Impl::conduct(StepSeries &series) {
+  Clock::time_point last;
+  auto seconds = [](auto duration) {
+    return std::chrono::duration<double>(duration).count();
+  };
+  for (int64_t step = 0; step < series.count; ++step) {
+    if (!pace.await(step, timeout)) {
+      auto late = pace.late(step);
+      if (!pace.aborted() && !late.empty())
+        failLate(late.front());
+      return;
+    }
+    if (Status met = processes ? processes->meet() : ok(); !met)
+      return fail(local.begin, met.takeError());
+    Clock::time_point begin = pace.done(), now = Clock::now();
+    if (step >= series.uncounted) {
+      series.seconds.push_back(seconds(now - (step == 0 ? begin : last)));
+      series.latencies.push_back(seconds(now - begin));
+    }
+    last = now;
+  }
 }
 
 /// A rank that nobody waits for can be late without a collective's noticing.
-void Session::Impl::failLate() {
-  std::unique_lock lock(mutex);
-  auto late = std::find(busy.begin(), busy.end(), true);
-  if (late == busy.end())
-    return;
-  int64_t number = local.begin + (late - busy.begin());
+void Session::Impl::failLate(int64_t number) {
   const Command *command = rank(number).currentCommand();
   std::ostringstream message;
   message << "did not finish within " << timeout.count()
           << " s after another rank";
   if (command)
     message << "; it is in " << describeCommand(*command);
-  lock.unlock();
   fail(number, makeError(ExitCode::DistributedFault, "run.timeout",
                          "rank " + std::to_string(number), message.str(),
                          "raise --timeout if a rank is only slow"));
 }
 
-Status Session::Impl::runJob(const Work &job) {
+/// Lets all ranks do it, and this thread something else `meanwhile`.
+Status Session::Impl::runJob(const Work &job,
+                             const std::function<void()> &meanwhile) {
   using namespace std::chrono_literals;
   std::unique_lock lock(mutex);
   if (failure && !std::exchange(reported, true))
@@ -319,11 +346,17 @@ Status Session::Impl::runJob(const Work &job) {
   busy.assign(running, true);
   ++generation;
   wake.notify_all();
+  if (meanwhile) {
+    lock.unlock();
+    meanwhile();
+    lock.lock();
+  }
   auto over = [&] { return running == 0 || failure; };
   finished.wait(lock, [&] { return over() || running < local.size(); });
   if (!finished.wait_for(lock, timeout, over)) {
+    auto late = std::find(busy.begin(), busy.end(), true);
     lock.unlock();
-    failLate();
+    failLate(local.begin + (late - busy.begin()));
     lock.lock();
   }
   if (failure)
@@ -524,9 +557,20 @@ Status partita::runtime::checkInputs(const Program &program,
   return matchPorts(program.inputs, "input", inputs, true, slots);
 }
 
+/// How many steps a rank may begin before others are done: what a stage sends
+/// is under way, and every later stage has a micro-batch.
+static int64_t stepsAhead(const Program &program) {
+  if (program.stages.size() < 2)
+    return 0;
+  int64_t later = static_cast<int64_t>(program.stages.size()) - 1;
+  int64_t microBatches = later * (1 + sendsUnderWay) + 1;
+  return (microBatches + program.microBatches - 1) / program.microBatches;
+}
+
 Status Session::run(const std::string &entry,
                     const std::vector<NamedTensor> &inputs,
-                    const std::vector<NamedTensor> &outputs) {
+                    const std::vector<NamedTensor> &outputs,
+                    StepSeries &series) {
   if (entry != "step")
     return makeError(ExitCode::InvalidInput, "run.entry", entry,
                      "is not an entry point of this model",
@@ -536,9 +580,17 @@ Status Session::run(const std::string &entry,
       matchPorts(impl->program.inputs, "input", inputs, true, tensors.inputs));
   PARTITA_CHECK(matchPorts(impl->program.outputs, "output", outputs, false,
                            tensors.outputs));
-  Work step = [&](Rank &rank) { return rank.step(tensors); };
-  PARTITA_CHECK(impl->runJob(step));
-  return impl->meetOthers();
+  impl->pace.begin(impl->local, stepsAhead(impl->program));
+  Work steps = [&](Rank &rank) -> Status {
+    for (int64_t i = 0; i < series.count; ++i) {
+      PARTITA_CHECK(impl->pace.enter(rank.number(), impl->timeout));
+      rank.setCounting(series.uncounted >= 0 && i >= series.uncounted);
+      PARTITA_CHECK(rank.step(tensors));
+      impl->pace.leave(rank.number());
+    }
+    return ok();
+  };
+  return impl->runJob(steps, [&] { impl->conduct(series); });
 }
 
 Status Session::finish(const std::vector<NamedTensor> &outputs) {

@@ -47,6 +47,16 @@ Error weightsAbsentError(const Program &program);
 Status checkInputs(const Program &program,
                    const std::vector<NamedTensor> &inputs);
 
+/// How often a step runs on the same tensors, and how that went.
+struct StepSeries {
+  int64_t count = 1;
+  /// The first of them that are not counted; -1: ranks count none.
+  int64_t uncounted = 0;
+  /// Of each that is: seconds since the step before it was done everywhere
+  /// (for the first of all, since it began), and since it began itself.
+  std::vector<double> seconds, latencies;
+};
+
 class Session {
 public:
   static Result<std::unique_ptr<Session>> create(const partita_module &module,
@@ -55,9 +65,16 @@ public:
 
   /// Checks names, shapes and element types (exit code 2, listing what is
   /// expected), then runs `entry` on all ranks. Every input must be given,
-  /// outputs may be a subset. After a failure the session only fails.
+  /// outputs may be a subset. After a failure the session only fails. Stages
+  /// begin a step of a series while later ones still do the one before.
   Status run(const std::string &entry, const std::vector<NamedTensor> &inputs,
-             const std::vector<NamedTensor> &outputs);
+             const std::vector<NamedTensor> &outputs, StepSeries &series);
+  /// One step.
+  Status run(const std::string &entry, const std::vector<NamedTensor> &inputs,
+             const std::vector<NamedTensor> &outputs) {
+    StepSeries once;
+    return run(entry, inputs, outputs, once);
+  }
 
   /// Ends a series of runs: the first process gets the outputs of the last one
   /// whole (until then each has its own ranks' parts) and all summaries.

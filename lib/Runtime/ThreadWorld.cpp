@@ -80,7 +80,7 @@ struct alignas(64) Post {
   std::atomic<int64_t> waitingFor{-1};
 };
 
-/// What a rank that only sends holds out until it is taken.
+/// What a rank that only sends holds out until it is taken; it does not move.
 struct Offer {
   std::span<const std::byte> bytes;
   bool taken = false, beingTaken = false;
@@ -354,13 +354,39 @@ public:
   Status exchange(int64_t to, std::span<const std::byte> out, int64_t from,
                   std::span<std::byte> in, uint64_t tag,
                   Clock::time_point deadline) override;
+  Result<std::unique_ptr<PendingSend>>
+  send(int64_t to, std::span<const std::byte> bytes, uint64_t tag) override;
+  std::chrono::nanoseconds waited() const override { return waitTime; }
 
 private:
-  Status offer(int64_t to, std::span<const std::byte> out, uint64_t tag,
-               Clock::time_point deadline);
+  friend class MemorySend;
+  template <typename Condition>
+  bool waitFor(std::unique_lock<std::mutex> &lock, int64_t other,
+               Clock::time_point deadline, Condition condition);
   Error sizeError(size_t received, size_t wanted) const;
   ThreadWorld::Impl &world;
   int64_t self;
+  std::chrono::nanoseconds waitTime{0};
+};
+
+/// Nothing is stored between the two: the receiver copies from where the bytes
+/// are.
+class MemorySend : public PendingSend {
+public:
+  MemorySend(MemoryTransport &transport, int64_t to,
+             std::span<const std::byte> bytes, uint64_t tag)
+      : transport(transport), key(transport.self, to, tag), own{bytes} {
+    std::lock_guard lock(transport.world.mailMutex);
+    transport.world.mail[key].push_back({{}, &own});
+    transport.world.mailArrived.notify_all();
+  }
+  ~MemorySend() override;
+  Status wait(Clock::time_point deadline) override;
+
+private:
+  MemoryTransport &transport;
+  std::tuple<int64_t, int64_t, uint64_t> key;
+  Offer own;
 };
 
 } // namespace
@@ -372,48 +398,66 @@ Error MemoryTransport::sizeError(size_t received, size_t wanted) const {
                        " bytes instead of " + std::to_string(wanted));
 }
 
-/// Waits until the other rank has copied the bytes from where they are: nothing
-/// is stored between the two, and no rank runs ahead of those that it feeds.
-Status MemoryTransport::offer(int64_t to, std::span<const std::byte> out,
-                              uint64_t tag, Clock::time_point deadline) {
+/// Waits until the condition holds; false if it does not at the deadline. Who
+/// waits in vain stays in the picture until the report is written.
+template <typename Condition>
+bool MemoryTransport::waitFor(std::unique_lock<std::mutex> &lock, int64_t other,
+                              Clock::time_point deadline, Condition condition) {
+  if (condition())
+    return true;
+  Clock::time_point begin = Clock::now();
+  world.posts[self].waitingFor.store(other);
+  bool holds = world.mailArrived.wait_until(lock, deadline, condition);
+  waitTime += Clock::now() - begin;
+  if (holds && !world.aborting.load())
+    world.posts[self].waitingFor.store(-1);
+  return holds;
+}
+
+Status MemorySend::wait(Clock::time_point deadline) {
+  ThreadWorld::Impl &world = transport.world;
   std::unique_lock lock(world.mailMutex);
-  Mailbox &box = world.mail[{self, to, tag}];
-  Offer own{out};
-  box.push_back({{}, &own});
-  world.mailArrived.notify_all();
-  world.posts[self].waitingFor.store(to);
-  world.mailArrived.wait_until(lock, deadline, [&] {
-    return own.taken || (world.aborting.load() && !own.beingTaken);
-  });
+  transport.waitFor(lock, std::get<1>(key), deadline,
+                    [&] { return own.taken || world.aborting.load(); });
+  if (own.taken)
+    return ok();
+  return world.aborting.load() ? abortedError() : timeoutError(world.timeout);
+}
+
+MemorySend::~MemorySend() {
+  ThreadWorld::Impl &world = transport.world;
+  std::unique_lock lock(world.mailMutex);
   if (own.beingTaken) // Then it does not take long.
     world.mailArrived.wait(lock, [&] { return own.taken; });
-  if (own.taken) {
-    world.posts[self].waitingFor.store(-1);
-    return ok();
-  }
-  std::erase_if(box, [&](const Message &m) { return m.offer == &own; });
-  return world.aborting.load() ? abortedError() : timeoutError(world.timeout);
+  if (!own.taken)
+    std::erase_if(world.mail[key],
+                  [&](const Message &m) { return m.offer == &own; });
+}
+
+Result<std::unique_ptr<PendingSend>>
+MemoryTransport::send(int64_t to, std::span<const std::byte> bytes,
+                      uint64_t tag) {
+  using Made = std::unique_ptr<PendingSend>;
+  return Made(std::make_unique<MemorySend>(*this, to, bytes, tag));
 }
 
 Status MemoryTransport::exchange(int64_t to, std::span<const std::byte> out,
                                  int64_t from, std::span<std::byte> in,
                                  uint64_t tag, Clock::time_point deadline) {
   if (from < 0)
-    return to < 0 ? ok() : offer(to, out, tag, deadline);
+    return to < 0 ? ok() : MemorySend(*this, to, out, tag).wait(deadline);
   std::unique_lock lock(world.mailMutex);
   if (to >= 0) {
     world.mail[{self, to, tag}].push_back({{out.begin(), out.end()}});
     world.mailArrived.notify_all();
   }
   Mailbox &box = world.mail[{from, self, tag}];
-  world.posts[self].waitingFor.store(from);
-  bool arrived = world.mailArrived.wait_until(
-      lock, deadline, [&] { return !box.empty() || world.aborting.load(); });
+  bool arrived = waitFor(lock, from, deadline,
+                         [&] { return !box.empty() || world.aborting.load(); });
   if (world.aborting.load())
     return abortedError();
   if (!arrived)
     return timeoutError(world.timeout);
-  world.posts[self].waitingFor.store(-1);
   size_t size = box.front().offer ? box.front().offer->bytes.size()
                                   : box.front().copy.size();
   if (size != in.size())

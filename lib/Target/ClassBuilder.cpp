@@ -104,10 +104,12 @@ private:
   llvm::DenseMap<Value, Place> places;
   llvm::DenseMap<Operation *, Place> workspaces;
   int64_t persistentBytes = 0, loadArena = 0, stepArena = 0;
-  /// Wire buffers: bytes by transfer, and where what is received and what is
-  /// sent is packed.
-  std::map<int32_t, int64_t> wires;
-  Place receiving{Space::Arena, 0}, sending{Space::Arena, 0};
+  /// By transfer, its wire buffer.
+  struct Wire {
+    Place place{Space::Arena, 0};
+    int64_t bytes = 0;
+  };
+  std::map<int32_t, Wire> wires;
 };
 
 } // namespace
@@ -266,22 +268,27 @@ void ClassBuilder::placeList(const std::vector<Operation *> &list, bool atLoad,
       lives.push_back({int64_t(call.getWorkspace()), time[op], time[op]});
       calls.push_back(op);
     }
-  // One message after the other: before everything else, and after it.
+  // What is received comes one message after the other, before everything else.
+  // What is sent is under way while other micro-batches are computed.
+  auto isReceived = [&](int32_t transfer) {
+    return program.transfers[transfer].toStage == stage;
+  };
   if (!atLoad) {
-    int64_t received = 0, sent = 0;
-    for (auto [number, bytes] : wires) {
-      int64_t &most =
-          program.transfers[number].toStage == stage ? received : sent;
-      most = std::max(most, bytes);
+    int64_t most = 0;
+    for (auto &[number, wire] : wires) {
+      if (isReceived(number)) {
+        most = std::max(most, wire.bytes);
+        continue;
+      }
+      wire.place = {Space::Persistent, persistentBytes};
+      persistentBytes += (wire.bytes + 63) / 64 * 64;
     }
-    lives.push_back({received, 0, 0});
-    lives.push_back({sent, end, end});
+    lives.push_back({most, 0, 0});
   }
   ArenaLayout layout = layoutArena(lives);
-  if (!atLoad) {
-    sending.offset = layout.offsets[lives.size() - 1];
-    receiving.offset = layout.offsets[lives.size() - 2];
-  }
+  for (auto &[number, wire] : wires)
+    if (!atLoad && isReceived(number))
+      wire.place.offset = layout.offsets[lives.size() - 1];
   for (auto [i, value] : llvm::enumerate(values))
     places[value] = {Space::Arena, layout.offsets[i]};
   for (auto [i, op] : llvm::enumerate(calls))
@@ -457,10 +464,11 @@ Status ClassBuilder::findWires() {
       PARTITA_TRY(std::vector<runtime::Parcel> parcels,
                   runtime::planTransfer(program.transfers[transfer], program,
                                         grid.ranks[place]));
-      int64_t &bytes = wires[transfer];
-      bytes = std::max(bytes,
-                       runtime::wireBytes(parcels, sends,
-                                          program.transfers[transfer].dtype));
+      int64_t &bytes = wires[transfer].bytes;
+      bytes = std::max(
+          bytes,
+          runtime::wireBytes(parcels, sends,
+                             dtypeSize(program.transfers[transfer].dtype)));
     }
     return ok();
   };
@@ -481,10 +489,9 @@ Command ClassBuilder::messageCommand(CommandKind kind, int32_t transfer,
   command.id = program.transfers[transfer].name;
   bool sends = kind == CommandKind::Send;
   (sends ? command.operands : command.results) = {std::move(shard)};
-  if (int64_t bytes = wires[transfer])
+  if (const Wire &wire = wires[transfer]; wire.bytes)
     command.workspace.push_back(runtime::contiguousView(
-        Space::Arena, (sends ? sending : receiving).offset, DType::U8,
-        {bytes}));
+        wire.place.space, wire.place.offset, DType::U8, {wire.bytes}));
   return command;
 }
 

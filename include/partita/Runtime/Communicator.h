@@ -92,6 +92,15 @@ public:
 /// Tags are at most this, and those of collectives still less.
 constexpr uint64_t maxTag = 0x7fffffff, maxCollectiveTag = 0x3fffffff;
 
+/// A message under way. Its bytes stay as they are until it is taken.
+class PendingSend {
+public:
+  /// One that was not taken is taken back.
+  virtual ~PendingSend() = default;
+  /// Returns when it is taken. An error if it is not at `deadline`.
+  virtual Status wait(Clock::time_point deadline) = 0;
+};
+
 /// Messages between the ranks of a program.
 class Transport {
 public:
@@ -104,6 +113,11 @@ public:
   virtual Status exchange(int64_t to, std::span<const std::byte> out,
                           int64_t from, std::span<std::byte> in, uint64_t tag,
                           Clock::time_point deadline) = 0;
+  /// Begins to send; the message lives no longer than the transport.
+  virtual Result<std::unique_ptr<PendingSend>>
+  send(int64_t to, std::span<const std::byte> bytes, uint64_t tag) = 0;
+  /// What its rank has waited for others so far.
+  virtual std::chrono::nanoseconds waited() const = 0;
 };
 
 /// Collectives over any transport.

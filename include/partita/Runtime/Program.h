@@ -78,6 +78,10 @@ enum class CommandKind : uint8_t {
 
 /// "load_parameter", "kernel", ...
 const char *commandKindName(CommandKind kind);
+inline bool isCommunication(CommandKind kind) {
+  return kind == CommandKind::Collective || kind == CommandKind::Send ||
+         kind == CommandKind::Receive;
+}
 
 /// Kinds of communication. What moves follows from the two shardings; the kind
 /// names the algorithm and the line in the bill.

@@ -56,8 +56,15 @@ struct Parcel {
 Result<std::vector<Parcel>> planTransfer(const TransferInfo &transfer,
                                          const Program &program, int64_t rank);
 
-/// Bytes of the buffer in which parcels are packed one after the other.
-int64_t wireBytes(const std::vector<Parcel> &parcels, bool sends, DType dtype);
+/// So many micro-batches may a stage have sent that nobody has received yet.
+/// While a rank that feeds others is held up, they go on with these.
+constexpr int64_t sendsUnderWay = 2;
+
+/// Bytes of the buffer for a transfer's messages: of a sender, all of each
+/// micro-batch that is under way; of a receiver, the largest that is not
+/// received at its place.
+int64_t wireBytes(const std::vector<Parcel> &parcels, bool sends,
+                  int64_t elementSize);
 
 } // namespace partita::runtime
 

@@ -118,10 +118,12 @@ partita::runtime::planTransfer(const TransferInfo &transfer,
 }
 
 int64_t partita::runtime::wireBytes(const std::vector<Parcel> &parcels,
-                                    bool sends, DType dtype) {
-  int64_t most = 0;
-  for (const Parcel &parcel : parcels)
+                                    bool sends, int64_t elementSize) {
+  int64_t all = 0, most = 0;
+  for (const Parcel &parcel : parcels) {
+    all += parcel.elements;
     if (!parcel.isContiguous(sends))
       most = std::max(most, parcel.elements);
-  return most * static_cast<int64_t>(dtypeSize(dtype));
+  }
+  return (sends ? all * sendsUnderWay : most) * elementSize;
 }
