@@ -28,7 +28,8 @@ Result<Injection> Injection::fromEnvironment() {
   Error malformed = makeError(
       ExitCode::Usage, "run.inject", "PARTITA_INJECT",
       std::string("cannot be read: ") + text,
-      "write it as rank=1,command=5,kind=error (or alloc, hang, kill, stop)");
+      "write it as rank=1,command=5,kind=error (or alloc, hang, kill, stop); "
+      "step=2 is the second one");
   std::istringstream fields(text);
   std::string field;
   while (std::getline(fields, field, ',')) {
@@ -53,9 +54,12 @@ Result<Injection> Injection::fromEnvironment() {
     }
     char *end = nullptr;
     int64_t number = std::strtoll(value.c_str(), &end, 10);
-    if (value.empty() || *end || (key != "rank" && key != "command"))
+    if (value.empty() || *end ||
+        (key != "rank" && key != "command" && key != "step"))
       return malformed;
-    (key == "rank" ? injection.rank : injection.command) = number;
+    (key == "rank"   ? injection.rank
+     : key == "step" ? injection.step
+                     : injection.command) = number;
   }
   if (injection.kind == Kind::None || injection.rank < 0 ||
       injection.command < 0)
@@ -63,9 +67,9 @@ Result<Injection> Injection::fromEnvironment() {
   return injection;
 }
 
-bool Injection::hits(int64_t atRank, int64_t atCommand,
+bool Injection::hits(int64_t atRank, int64_t atStep, int64_t atCommand,
                      int64_t numCommands) const {
-  return kind != Kind::None && rank == atRank &&
+  return kind != Kind::None && rank == atRank && step == atStep &&
          std::min(command, numCommands - 1) == atCommand;
 }
 

@@ -10,7 +10,8 @@
 //   PARTITA_INJECT="rank=1,command=5,kind=error"
 //
 // makes rank 1 fail instead of executing command 5 of `step` (an index beyond
-// the end means the last command). Kinds:
+// the end means the last command), in the step that `step=` says, the first one
+// if nothing does. Kinds:
 //
 //   error  the command reports a failure
 //   alloc  the command runs out of memory (std::bad_alloc)
@@ -32,11 +33,12 @@ namespace partita::runtime {
 struct Injection {
   enum class Kind { None, Error, Alloc, Hang, Kill, Stop };
   Kind kind = Kind::None;
-  int64_t rank = -1, command = -1;
+  int64_t rank = -1, command = -1, step = 1;
 
   /// From the environment; malformed text is an error (exit code 1).
   static Result<Injection> fromEnvironment();
-  bool hits(int64_t rank, int64_t command, int64_t numCommands) const;
+  bool hits(int64_t rank, int64_t step, int64_t command,
+            int64_t numCommands) const;
   /// Does it.
   Status strike() const;
 };

@@ -319,7 +319,7 @@ Status Rank::executeAll(std::vector<Ready> &list, bool init,
     record.begin(number, begin);
     Status status = ok();
     try {
-      if (!init && context.injection.hits(rank, i, count))
+      if (!init && context.injection.hits(rank, record.step.load(), i, count))
         status = context.injection.strike();
       if (status)
         status = execute(ready, tensors);

@@ -302,10 +302,15 @@ void Session::Impl::conduct(StepSeries &series) {
   };
   for (int64_t step = 0; step < series.count; ++step) {
     if (!pace.await(step, timeout)) {
-      auto late = pace.late(step);
-      if (!pace.aborted() && !late.empty())
-        failLate(late.front());
-      return;
+      std::vector<int64_t> late = pace.late(step);
+      if (pace.aborted() || late.empty())
+        return;
+      // One that computes keeps the others waiting.
+      auto culprit =
+          std::find_if(late.begin(), late.end(), [this](int64_t number) {
+            return !waitState(number).waiting;
+          });
+      return failLate(culprit == late.end() ? late.front() : *culprit);
     }
     if (Status met = processes ? processes->meet() : ok(); !met)
       return fail(local.begin, met.takeError());

@@ -3,6 +3,8 @@
 """Programs in stages and micro-batches compute what the model computes."""
 
 import json
+import re
+import time
 
 import pytest
 from helpers import tools
@@ -95,6 +97,109 @@ def test_a_rank_has_what_its_stage_needs(zoo_model, scratch, mesh):
     done = tools.start(whole, "--random-inputs", "1", "--report", "json")
     everything = tools.succeeds(done).json()["weight_bytes_read"][0]
     assert max(report["weight_bytes_read"]) < 0.75 * everything
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory, zoo_model):
+    """gpt2 on some meshes with four micro-batches, and what it computes in one step."""
+    folder, made = tmp_path_factory.mktemp("stages"), {}
+
+    def make(mesh):
+        if mesh not in made:
+            out = folder / mesh.replace(",", "-")
+            arguments = [*dims("gpt2"), *machine(mesh), "--micro-batches", "4", "-o", out]
+            tools.succeeds(tools.partita("compile", zoo_model("gpt2").path, *arguments))
+            made[mesh] = (out, outputs_of(out, folder / "outputs"))
+        return made[mesh]
+
+    return make
+
+
+def outputs_of(executable, folder, *options):
+    words = ["--random-inputs", 5, "--output-dir", folder, *options]
+    tools.succeeds(tools.start(executable, *words))
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("mesh", ["pp=2", "pp=4", "pp=2,dp=2", "pp=2,tp=2"])
+@pytest.mark.parametrize("options", [["--check-arena"], ["--communicator", "gloo"]])
+def test_steps_overlap(stages, scratch, mesh, options):
+    """Many steps give what one gives, and begin before the one before is over."""
+    executable, expected = stages(mesh)
+    trace, repeat = scratch / "trace.json", 40
+    words = ["--repeat", repeat, "--trace", trace, *options]
+    assert outputs_of(executable, scratch / "outputs", *words) == expected
+    events = json.loads(trace.read_text())["traceEvents"]
+
+    def steps_of(rank):
+        """When its steps began and ended."""
+        own = [e for e in events if e["ph"] == "X" and e["tid"] == rank]
+        own = [e for e in own if e["cat"].startswith("step,") and e["name"] != "idle"]
+        each = len(own) // repeat
+        assert len(own) == each * repeat
+        parts = [own[i : i + each] for i in range(0, len(own), each)]
+        return [(part[0]["ts"], part[-1]["ts"] + part[-1]["dur"]) for part in parts]
+
+    steps = [steps_of(rank) for rank in range(MESHES[mesh])]
+    assert any(
+        begin < end
+        for last in steps[MESHES[mesh] // 2 :]
+        for (begin, _), (_, end) in zip(steps[0][1:], last, strict=False)
+    )
+
+
+def test_the_time_of_a_step(stages, scratch):
+    """Predicted and measured times are of the same steps, and their parts add up."""
+    executable, _ = stages("pp=2")
+    words = ["--random-inputs", 5, "--warmup", 2, "--repeat", 5, "--report", "json"]
+    report = tools.succeeds(tools.start(executable, *words)).json()
+    assert len(report["step_seconds_all"]) == 5
+    assert report["measured"]["step_seconds"] == pytest.approx(sum(report["step_seconds_all"]) / 5)
+    # It is begun before the one before it is done.
+    assert report["step_latency_seconds"] > 0
+    for times in (report["predicted"], report["measured"]):
+        parts = (times[f"{part}_seconds"] for part in ("compute", "communication", "idle"))
+        assert sum(parts) == pytest.approx(times["step_seconds"])
+        assert times["bubble"] == pytest.approx(times["idle_seconds"] / times["step_seconds"])
+        assert times["compute_seconds"] > 0 and times["communication_seconds"] > 0
+    # One step fills and drains the stages: one of five parts of it, at least.
+    once = ["--random-inputs", 5, "--report", "json"]
+    predicted = tools.succeeds(tools.start(executable, *once)).json()["predicted"]
+    assert predicted["bubble"] > 0.2 > report["predicted"]["bubble"]
+    assert predicted["compute_seconds"] == report["predicted"]["compute_seconds"]
+
+
+def test_waits_are_in_the_trace(stages, scratch):
+    """What a rank does is computation, exchange or idleness, one after the other."""
+    executable, _ = stages("pp=2")
+    trace = scratch / "trace.json"
+    tools.succeeds(tools.start(executable, "--random-inputs", 5, "--repeat", 3, "--trace", trace))
+    events = json.loads(trace.read_text())["traceEvents"]
+    kinds = {e["cat"] for e in events if e["ph"] == "X"}
+    assert {f"step,{what}" for what in ("compute", "communication", "idle")} <= kinds
+    for rank in range(2):
+        end = 0
+        for event in (e for e in events if e["ph"] == "X" and e["tid"] == rank):
+            assert event["ts"] >= end - 0.01
+            end = event["ts"] + event["dur"]
+
+
+@pytest.mark.parametrize("rank", range(4))
+@pytest.mark.parametrize("options", [[], ["--communicator", "gloo"]])
+def test_a_fault_between_steps(stages, scratch, rank, options):
+    """Ranks that go ahead, and replicas that hear nothing of each other, notice."""
+    executable, _ = stages("pp=2,dp=2")
+    inject = {"PARTITA_INJECT": f"rank={rank},step=3,command=5,kind=hang"}
+    words = ["--random-inputs", 5, "--repeat", 1000, "--timeout", 1, *options]
+    words += ["--output-dir", scratch / "outputs"]
+    begin = time.monotonic()
+    done = tools.start(executable, *words, environment=inject, timeout=30)
+    assert time.monotonic() - begin < 6
+    message = tools.fails(done, 6)
+    assert message.code == "run.timeout"
+    where = "was in |did not finish .*; it is in |did not come .*\n  in command 5, "
+    assert re.search(f"rank {rank}: ({where})", message.text)
+    assert not list((scratch / "outputs").iterdir())
 
 
 def test_a_plan_of_a_file(zoo_model, scratch):

@@ -39,6 +39,16 @@ def gpt2(tmp_path_factory, zoo_model):
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory, zoo_model):
+    """The same in stages."""
+    folder = tmp_path_factory.mktemp("stages")
+    out = zoo_model("gpt2").compile(folder, 4, "--mesh", "pp=2,dp=2", "--micro-batches", "2")
+    run_here(out, folder / "expected")
+    yield out
+    shutil.rmtree(folder)
+
+
 def start_all(executable, outputs, environments, *options, each=None):
     """Starts a process for each environment; waits for all. `each` gives more options by rank."""
     running = []
@@ -475,9 +485,10 @@ def test_interrupted_parent_takes_all_along(gpt2, scratch, number):
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_seeded_faults(gpt2, scratch, seed):
+def test_seeded_faults(gpt2, stages, scratch, seed):
     """Something happens to a random rank at a random moment."""
     chance = random.Random(seed)
+    gpt2 = stages if seed % 2 else gpt2
     victim, per_process = chance.randrange(4), chance.choice([1, 1, 2])
     number = chance.choice([signal.SIGKILL, signal.SIGSTOP])
     words = [gpt2, "--processes", 4 // per_process, "--ranks-per-process", per_process]
