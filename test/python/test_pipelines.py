@@ -8,6 +8,7 @@ import time
 
 import pytest
 from helpers import tools
+from helpers.processes import GRACE, needs_gloo, outputs_of, run_here
 
 #: Dimensions by model; batches that eight micro-batches divide.
 DIMS = {
@@ -18,6 +19,7 @@ DIMS = {
     "t5": ["batch=8", "sequence=12", "target=8"],
 }
 MESHES = {"pp=2": 2, "pp=4": 4, "pp=2,tp=2": 4, "pp=2,dp=2": 4, "dp=2,pp=2,tp=2": 8}
+GLOO = pytest.param(["--communicator", "gloo"], marks=needs_gloo)
 #: Every mesh with every number of micro-batches, and every model with each.
 CASES = [
     (model, mesh, 2 ** ((m + i) % 4))
@@ -109,26 +111,22 @@ def stages(tmp_path_factory, zoo_model):
             out = folder / mesh.replace(",", "-")
             arguments = [*dims("gpt2"), *machine(mesh), "--micro-batches", "4", "-o", out]
             tools.succeeds(tools.partita("compile", zoo_model("gpt2").path, *arguments))
-            made[mesh] = (out, outputs_of(out, folder / "outputs"))
+            tools.succeeds(run_here(out, out.parent / f"{out.name}-outputs"))
+            made[mesh] = (out, outputs_of(out.parent / f"{out.name}-outputs"))
         return made[mesh]
 
     return make
 
 
-def outputs_of(executable, folder, *options):
-    words = ["--random-inputs", 5, "--output-dir", folder, *options]
-    tools.succeeds(tools.start(executable, *words))
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 @pytest.mark.parametrize("mesh", ["pp=2", "pp=4", "pp=2,dp=2", "pp=2,tp=2"])
-@pytest.mark.parametrize("options", [["--check-arena"], ["--communicator", "gloo"]])
+@pytest.mark.parametrize("options", [["--check-arena"], GLOO])
 def test_steps_overlap(stages, scratch, mesh, options):
     """Many steps give what one gives, and begin before the one before is over."""
     executable, expected = stages(mesh)
     trace, repeat = scratch / "trace.json", 40
     words = ["--repeat", repeat, "--trace", trace, *options]
-    assert outputs_of(executable, scratch / "outputs", *words) == expected
+    tools.succeeds(run_here(executable, scratch / "outputs", *words))
+    assert outputs_of(scratch / "outputs") == expected
     events = json.loads(trace.read_text())["traceEvents"]
 
     def steps_of(rank):
@@ -151,8 +149,8 @@ def test_steps_overlap(stages, scratch, mesh, options):
 def test_the_time_of_a_step(stages, scratch):
     """Predicted and measured times are of the same steps, and their parts add up."""
     executable, _ = stages("pp=2")
-    words = ["--random-inputs", 5, "--warmup", 2, "--repeat", 5, "--report", "json"]
-    report = tools.succeeds(tools.start(executable, *words)).json()
+    words = [scratch / "outputs", "--warmup", 2, "--repeat", 5]
+    report = tools.succeeds(run_here(executable, *words)).json()
     assert len(report["step_seconds_all"]) == 5
     assert report["measured"]["step_seconds"] == pytest.approx(sum(report["step_seconds_all"]) / 5)
     # It is begun before the one before it is done.
@@ -163,8 +161,7 @@ def test_the_time_of_a_step(stages, scratch):
         assert times["bubble"] == pytest.approx(times["idle_seconds"] / times["step_seconds"])
         assert times["compute_seconds"] > 0 and times["communication_seconds"] > 0
     # One step fills and drains the stages: one of five parts of it, at least.
-    once = ["--random-inputs", 5, "--report", "json"]
-    predicted = tools.succeeds(tools.start(executable, *once)).json()["predicted"]
+    predicted = tools.succeeds(run_here(executable, scratch / "once")).json()["predicted"]
     assert predicted["bubble"] > 0.2 > report["predicted"]["bubble"]
     assert predicted["compute_seconds"] == report["predicted"]["compute_seconds"]
 
@@ -185,21 +182,21 @@ def test_waits_are_in_the_trace(stages, scratch):
 
 
 @pytest.mark.parametrize("rank", range(4))
-@pytest.mark.parametrize("options", [[], ["--communicator", "gloo"]])
+@pytest.mark.parametrize("options", [[], GLOO])
+@pytest.mark.usefixtures("temporary")
 def test_a_fault_between_steps(stages, scratch, rank, options):
     """Ranks that go ahead, and replicas that hear nothing of each other, notice."""
     executable, _ = stages("pp=2,dp=2")
     inject = {"PARTITA_INJECT": f"rank={rank},step=3,command=5,kind=hang"}
-    words = ["--random-inputs", 5, "--repeat", 1000, "--timeout", 1, *options]
-    words += ["--output-dir", scratch / "outputs"]
+    words = ["--repeat", 1000, "--timeout", 1, *options]
     begin = time.monotonic()
-    done = tools.start(executable, *words, environment=inject, timeout=30)
-    assert time.monotonic() - begin < 6
+    done = run_here(executable, scratch / "outputs", *words, environment=inject, timeout=30)
+    assert time.monotonic() - begin < 1 + GRACE
     message = tools.fails(done, 6)
     assert message.code == "run.timeout"
     where = "was in |did not finish .*; it is in |did not come .*\n  in command 5, "
     assert re.search(f"rank {rank}: ({where})", message.text)
-    assert not list((scratch / "outputs").iterdir())
+    assert not outputs_of(scratch / "outputs")
 
 
 def test_a_plan_of_a_file(zoo_model, scratch):
