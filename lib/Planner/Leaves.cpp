@@ -11,6 +11,7 @@
 #include "Model.h"
 #include "Parallel.h"
 #include <algorithm>
+#include <cassert>
 #include <numeric>
 #include <optional>
 #include <set>
@@ -27,6 +28,11 @@ Steps::Steps(const Graph &whole, std::function<Result<Graph>(int64_t)> cut)
       parts(whole, phases) {
   for (OpPhase phase : phases)
     backward |= phase == OpPhase::Backward;
+  // Of every schedule that splits gradients of weights off.
+  splitPhases = phases;
+  if (backward)
+    splitPhases =
+        phasesOf(whole, {2, 1, false, {}, {ScheduleKind::ZeroBubbleH1, 1}});
   for (const GraphValue &value : whole.values)
     for (size_t d = 0; d < std::min(value.dimNames.size(), value.shape.size());
          ++d)
@@ -41,8 +47,8 @@ bool Steps::mayDivide(int64_t microBatches) const {
                       [&](int64_t size) { return size % microBatches == 0; }));
 }
 
-Result<std::unique_ptr<Step>> Steps::of(int64_t microBatches) const {
-  auto step = std::make_unique<Step>();
+Result<std::shared_ptr<const Step>> Steps::made(int64_t microBatches) const {
+  auto step = std::make_shared<Step>();
   if (cut) {
     std::lock_guard lock(cutting);
     PARTITA_TRY(step->graph, cut(microBatches));
@@ -50,6 +56,22 @@ Result<std::unique_ptr<Step>> Steps::of(int64_t microBatches) const {
     PARTITA_TRY(step->graph, microBatched(whole, microBatches));
   }
   step->classes = analyseDims(step->graph);
+  return std::shared_ptr<const Step>(std::move(step));
+}
+
+Result<std::shared_ptr<const Step>> Steps::of(int64_t microBatches) {
+  constexpr size_t kept = 2;
+  {
+    std::lock_guard lock(keeping);
+    for (const auto &[count, step] : recent)
+      if (count == microBatches)
+        return step;
+  }
+  PARTITA_TRY(std::shared_ptr<const Step> step, made(microBatches));
+  std::lock_guard lock(keeping);
+  if (recent.size() == kept)
+    recent.erase(recent.begin());
+  recent.emplace_back(microBatches, step);
   return step;
 }
 
@@ -58,20 +80,21 @@ Status Steps::outline(std::vector<int64_t> counts) {
   counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
   std::erase_if(counts, [&](int64_t m) { return outlines.count(m) != 0; });
   std::vector<Status> done(counts.size(), ok());
-  std::vector<std::unique_ptr<Outline>> made(counts.size());
+  std::vector<std::unique_ptr<Outline>> all(counts.size());
   forAll(counts.size(), [&](size_t i) {
-    auto step = of(counts[i]);
+    auto step = made(counts[i]);
     if (!step) {
       done[i] = step.takeError();
       return;
     }
-    made[i] = std::make_unique<Outline>();
-    made[i]->windows = parts.windows((*step)->graph, (*step)->classes);
-    findBytes((*step)->graph, *made[i]);
+    all[i] = std::make_unique<Outline>();
+    all[i]->windows =
+        parts.windows((*step)->graph, (*step)->classes, splitPhases);
+    findBytes((*step)->graph, *all[i]);
   });
   for (size_t i = 0; i < counts.size(); ++i) {
     PARTITA_CHECK(std::move(done[i]));
-    outlines[counts[i]] = std::move(made[i]);
+    outlines[counts[i]] = std::move(all[i]);
   }
   return ok();
 }
@@ -112,61 +135,99 @@ void Steps::findBytes(const Graph &graph, Outline &outline) const {
 ByPhase &ByPhase::operator+=(const ByPhase &other) {
   forward += other.forward;
   backward += other.backward;
+  weight += other.weight;
   once += other.once;
   return *this;
 }
 
-/// By chunk; the header says why.
-std::vector<ByPhase> Prober::timesOf(const Leaf &leaf, int slowest) const {
+/// What segments do for a micro-batch, by chunk.
+static std::vector<ByPhase> workOfChunks(const Leaf &leaf,
+                                         const std::vector<ByPhase> &work) {
+  std::vector<ByPhase> ofChunk(leaf.execution.chunks());
+  for (size_t s = 0; s < work.size(); ++s)
+    ofChunk[leaf.chunkOfSegment[s]] += work[s];
+  return ofChunk;
+}
+
+/// Of the order of the leaf's schedule, if segments take so long.
+Prober::Counts Prober::longestChain(const Leaf &leaf,
+                                    const std::vector<ByPhase> &work) const {
+  const Execution &execution = leaf.execution;
+  auto schedule = makeSchedule(shapeOf(execution, backward));
+  assert(schedule && "there is a schedule of each leaf");
+  std::vector<ChunkTimes> times;
+  std::vector<int64_t> tails(execution.stages, 0);
+  for (const ByPhase &chunk : workOfChunks(leaf, work)) {
+    tails[execution.stageOf(static_cast<int>(times.size()))] += chunk.once;
+    times.push_back({chunk.forward, chunk.backward, chunk.weight});
+  }
+  auto chain = partita::longestChain(*schedule, times, tails);
+  Counts counts;
+  for (const ChainCounts &chunk : chain->counts)
+    counts.push_back({chunk.forward, chunk.backward,
+                      schedule->splitsWeight ? chunk.weight : chunk.backward,
+                      0});
+  for (size_t chunk = 0; chunk < counts.size(); ++chunk)
+    counts[chunk].once =
+        execution.stageOf(static_cast<int>(chunk)) == chain->lane;
+  return counts;
+}
+
+/// A chain in any order of a schedule's tasks: stage `slowest` waits for the
+/// first micro-batch, works on all of them, and the last one goes back through
+/// the chunks before it. Without a backward pass micro-batches go on instead.
+/// Where gradients of weights are split off, the last task may be one that
+/// nobody waits for.
+Prober::Counts Prober::laneChain(const Leaf &leaf, int slowest) const {
   const Execution &execution = leaf.execution;
   const auto chunks = static_cast<int>(execution.chunks());
   const int64_t m = execution.microBatches;
+  const bool back = backward && !execution.splitsWeight();
   const int lastStage = !backward ? execution.stageOf(chunks - 1)
-                        : execution.splitsWeight() ? slowest
-                                                   : 0;
-  std::vector<ByPhase> times(chunks);
+                        : back    ? 0
+                                  : slowest;
+  Counts counts(chunks);
   bool isAfter = true; // all chunks of the slowest stage
   for (int chunk = chunks; chunk-- > 0;) {
     const int stage = execution.stageOf(chunk);
     isAfter &= stage != slowest;
-    ByPhase &one = times[chunk];
+    ByPhase &one = counts[chunk];
     if (stage == slowest)
-      one = {m, m};
+      one = {m, m, m};
     else if (chunk < slowest)
-      one = {1, execution.splitsWeight() ? 0 : 1};
+      one = {1, back, back};
     else if (!backward)
       one.forward = isAfter;
     one.once = stage == lastStage;
   }
-  return times;
+  return counts;
 }
 
-/// The stage whose sum is about the most, if segments take so long; the first
-/// of those that are equal.
-int Prober::slowestOf(const Leaf &leaf,
-                      const std::vector<int64_t> &work) const {
+/// Some that are long, found without looking at each task.
+std::vector<Prober::Counts>
+Prober::chainsOf(const Leaf &leaf, const std::vector<ByPhase> &work) const {
   const Execution &execution = leaf.execution;
   const auto chunks = static_cast<int>(execution.chunks());
-  std::vector<int64_t> ofChunk(chunks, 0), sums(execution.stages, 0);
-  for (size_t s = 0; s < work.size(); ++s)
-    ofChunk[leaf.chunkOfSegment[s]] += work[s];
-  std::vector<char> seen(execution.stages, 0);
-  int64_t before = 0, after = 0;
-  for (int chunk = 0; chunk < chunks; ++chunk) {
-    int64_t &sum = sums[execution.stageOf(chunk)];
-    sum = addPrices(sum, ofChunk[chunk] * execution.microBatches);
-    if (chunk < execution.stages)
-      sum = addPrices(sum, before);
-    before += ofChunk[chunk];
+  const int64_t p = execution.stages, m = execution.microBatches;
+  std::vector<int64_t> times, sums(p, 0);
+  for (const ByPhase &chunk : workOfChunks(leaf, work))
+    times.push_back(chunk.forward + chunk.backward + chunk.weight);
+  for (int chunk = 0; chunk < chunks; ++chunk)
+    sums[execution.stageOf(chunk)] += times[chunk];
+  const auto slowest = static_cast<int>(
+      std::max_element(sums.begin(), sums.end()) - sums.begin());
+  std::vector<Counts> chains{laneChain(leaf, slowest)};
+  const int64_t most = m - p + slowest + 1;
+  if (!backward || p == 1 || most < 2 ||
+      execution.schedule.kind != ScheduleKind::OneForwardOneBackward)
+    return chains;
+  // As the header has it.
+  Counts &counts = chains.emplace_back(p);
+  for (int64_t s = 0; s < p; ++s) {
+    const int64_t often = s < slowest ? 1 : s == slowest ? most : 2;
+    counts[s] = {often, often, often, s == 0};
   }
-  for (int chunk = chunks; !backward && chunk-- > 0;) {
-    const int stage = execution.stageOf(chunk);
-    if (!seen[stage]++)
-      sums[stage] = addPrices(sums[stage], after);
-    after += ofChunk[chunk];
-  }
-  return static_cast<int>(std::max_element(sums.begin(), sums.end()) -
-                          sums.begin());
+  return chains;
 }
 
 /// One leaf's windows.
@@ -182,7 +243,7 @@ public:
 
 private:
   static Costing costingOf(const Leaf &leaf);
-  std::vector<int64_t> workOfSegments(bool onceToo) const;
+  std::vector<ByPhase> workOfSegments() const;
   void setTimes();
   std::vector<Problem> partsOf(const Problem &problem) const;
 
@@ -198,6 +259,9 @@ Costing Prober::Session::costingOf(const Leaf &leaf) {
   const Windows &windows = leaf.outline->windows;
   Costing costing(windows.graph);
   costing.phases = windows.phases;
+  if (!leaf.execution.splitsWeight())
+    std::replace(costing.phases.begin(), costing.phases.end(), OpPhase::Weight,
+                 OpPhase::Backward);
   costing.execution = leaf.execution;
   costing.execution.chunkOf.clear();
   if (leaf.execution.stages > 1)
@@ -215,24 +279,46 @@ Status Prober::Session::open() {
   return ok();
 }
 
-/// The least time of each segment for a micro-batch, with its part of what is
-/// done once a step.
-std::vector<int64_t> Prober::Session::workOfSegments(bool onceToo) const {
-  std::vector<int64_t> work(prober.segments.count(), 0);
+static int64_t &ofPhase(ByPhase &all, OpPhase phase) {
+  switch (phase) {
+  case OpPhase::Forward:
+    return all.forward;
+  case OpPhase::Backward:
+    return all.backward;
+  case OpPhase::Weight:
+    return all.weight;
+  case OpPhase::Once:
+  case OpPhase::Update:
+    break;
+  }
+  return all.once;
+}
+
+std::vector<ByPhase> Prober::Session::workOfSegments() const {
+  std::vector<ByPhase> work(prober.segments.count());
   for (size_t o = 0; o < leastTimes.size(); ++o) {
     if (windows.place[o] < 0)
       continue;
-    int64_t time = std::min(leastTimes[o], forbidden / 1024);
-    OpPhase phase = windows.phases[o];
-    if (phase == OpPhase::Forward && leaf.execution.recompute)
-      time *= 2;
-    if (phase != OpPhase::Forward && phase != OpPhase::Backward)
-      time = onceToo ? time / leaf.execution.microBatches : 0;
+    const int64_t time = std::min(leastTimes[o], forbidden / 1024);
     const Window &window = windows.all[windows.window[o]];
     for (int copy = 0; copy < window.copies; ++copy)
-      work[window.segment(windows.place[o], copy)] += time;
+      ofPhase(work[window.segment(windows.place[o], copy)],
+              windows.phases[o]) += time;
   }
+  if (leaf.execution.recompute)
+    for (ByPhase &segment : work)
+      segment.backward += segment.forward;
   return work;
+}
+
+/// For a micro-batch, with a part of what is done once a step.
+static std::vector<int64_t> partsOfStep(const std::vector<ByPhase> &work,
+                                        const Execution &execution) {
+  std::vector<int64_t> parts;
+  for (const ByPhase &segment : work)
+    parts.push_back(segment.forward + segment.backward + segment.weight +
+                    segment.once / execution.microBatches);
+  return parts;
 }
 
 /// The chunk of each segment, dealt evenly to ranks where stages have different
@@ -260,10 +346,10 @@ static std::vector<int> dealtByRanks(const Mesh &mesh,
 
 Status Prober::Session::deal() {
   const int64_t chunks = leaf.execution.chunks();
-  leaf.work = workOfSegments(true);
-  leaf.workInLoop = workOfSegments(false);
+  leaf.work = workOfSegments();
   if (leaf.chunkOfSegment.empty())
-    leaf.chunkOfSegment = dealtByRanks(leaf.mesh, leaf.execution, leaf.work);
+    leaf.chunkOfSegment = dealtByRanks(leaf.mesh, leaf.execution,
+                                       partsOfStep(leaf.work, leaf.execution));
   if (leaf.chunkOfSegment.empty())
     return makeError(
         ExitCode::Usage, "plan.stages", "--mesh " + leaf.mesh.str(),
@@ -273,23 +359,23 @@ Status Prober::Session::deal() {
         "fewer stages");
   if (chunks > 1)
     leaf.execution.chunkOf = prober.segments.byOp(leaf.chunkOfSegment);
-  leaf.slowest = prober.slowestOf(leaf, leaf.workInLoop);
   return ok();
 }
 
 /// With recomputation, what is forward counts in the backward pass again.
 void Prober::Session::setTimes() {
   std::vector<int64_t> forward, backward, once;
-  const std::vector<ByPhase> times = prober.timesOf(leaf, leaf.slowest);
   for (size_t o = 0; o < windows.place.size(); ++o) {
     const Window &window = windows.all[windows.window[o]];
     ByPhase sum;
     for (int copy = 0; windows.place[o] >= 0 && copy < window.copies; ++copy)
-      sum += times[leaf.chunkOfSegment[window.segment(windows.place[o], copy)]];
+      sum += leaf.counts[leaf.chunkOfSegment[window.segment(windows.place[o],
+                                                            copy)]];
     if (leaf.execution.recompute)
       sum.forward += sum.backward;
     forward.push_back(sum.forward);
-    backward.push_back(sum.backward);
+    backward.push_back(windows.phases[o] == OpPhase::Weight ? sum.weight
+                                                            : sum.backward);
     once.push_back(sum.once);
   }
   builder.setTimes(std::move(forward), std::move(backward), std::move(once));
@@ -322,11 +408,10 @@ void Prober::Session::findBound() {
     if (windows.place[o] < 0)
       continue;
     ByPhase &least = leaf.parts[windows.window[o]].least[windows.place[o]];
-    int64_t &sum = windows.phases[o] == OpPhase::Forward ? least.forward
-                   : isBackward(windows.phases[o])       ? least.backward
-                                                         : least.once;
+    int64_t &sum = ofPhase(least, windows.phases[o]);
     sum = addPrices(sum, leastTimes[o]);
   }
+  leaf.counts = prober.longestChain(leaf, leaf.work);
   setTimes();
   builder.price(/*onlyTime=*/true);
   std::vector<Problem> parts =
@@ -354,23 +439,27 @@ Status Prober::probe(Leaf &leaf) const {
   return ok();
 }
 
-/// What is kept for gradients of weights alone is counted as nothing.
-int64_t Prober::leastBytes(const Leaf &leaf) const {
+int64_t Prober::leastBytes(const Leaf &leaf, bool forWeightToo) const {
   const Outline &outline = *leaf.outline;
   const Execution &execution = leaf.execution;
-  const std::vector<Kept> kept = keptMost(execution);
-  std::vector<double> bytes(execution.stages, 0);
+  std::vector<int> stageOfChunk;
+  std::vector<double> keptOfChunk, bytes(execution.stages, 0);
+  for (const Kept &kept : keptMost(execution)) {
+    stageOfChunk.push_back(
+        execution.stageOf(static_cast<int>(stageOfChunk.size())));
+    keptOfChunk.push_back(static_cast<double>(
+        forWeightToo ? kept.all : kept.all - kept.forWeight));
+  }
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     const GraphOp &op = graph.ops[o];
     const int chunk = execution.chunk(o);
     bool again = execution.recompute;
     for (int value : op.results)
       again &= !crossing[value];
-    double &ofStage = bytes[execution.stageOf(chunk)];
+    double &ofStage = bytes[stageOfChunk[chunk]];
     ofStage += outline.residentBytes[o];
     if (!again)
-      ofStage += outline.keptBytes[o] *
-                 static_cast<double>(kept[chunk].all - kept[chunk].forWeight);
+      ofStage += outline.keptBytes[o] * keptOfChunk[chunk];
   }
   auto ranks = static_cast<double>(stageOf(leaf.mesh).numRanks());
   return static_cast<int64_t>(*std::max_element(bytes.begin(), bytes.end()) /
@@ -378,15 +467,33 @@ int64_t Prober::leastBytes(const Leaf &leaf) const {
 }
 
 int64_t Prober::inherited(const Leaf &probed, const Leaf &other) const {
-  return std::max(
-      inherited(probed, other, probed.slowest),
-      inherited(probed, other, slowestOf(other, probed.workInLoop)));
+  int64_t most = 0;
+  for (const Counts &counts : chainsOf(other, probed.work))
+    most = std::max(most, inherited(probed, other, counts));
+  return most;
 }
 
-/// Each segment of a window counts so many times as often for the other leaf,
-/// at least: of a micro-batch, less by its size.
+/// How often each place of a window counts, in all copies.
+static std::vector<ByPhase> countsOf(const Window &window, const Leaf &leaf,
+                                     const std::vector<ByPhase> &ofChunk,
+                                     bool again) {
+  std::vector<ByPhase> counts(window.width);
+  for (int place = 0; place < window.width; ++place) {
+    ByPhase &sum = counts[place];
+    for (int copy = 0; copy < window.copies; ++copy)
+      sum += ofChunk[leaf.chunkOfSegment[window.segment(place, copy)]];
+    if (again)
+      sum.forward += sum.backward;
+  }
+  return counts;
+}
+
+/// What a window takes in the chain of one leaf, all of it takes in that of the
+/// other as often as each of its parts counts at least; what counts oftener
+/// takes the least time of its operations beside that, and so does what runs
+/// again only there. Of a micro-batch, less by its size.
 int64_t Prober::inherited(const Leaf &probed, const Leaf &other,
-                          int slowest) const {
+                          const Counts &ofOther) const {
   const int64_t before = probed.execution.microBatches,
                 m = other.execution.microBatches;
   const bool again = probed.execution.recompute,
@@ -394,45 +501,36 @@ int64_t Prober::inherited(const Leaf &probed, const Leaf &other,
   if (m < before || (again && !other.execution.recompute))
     return 0;
   const double smaller = static_cast<double>(before) / static_cast<double>(m);
-  const std::vector<ByPhase> then = timesOf(probed, probed.slowest),
-                             now = timesOf(other, slowest);
+  using Phase = int64_t ByPhase::*;
+  constexpr std::pair<Phase, bool> phases[] = {{&ByPhase::forward, true},
+                                               {&ByPhase::backward, true},
+                                               {&ByPhase::weight, true},
+                                               {&ByPhase::once, false}};
+  auto real = [](int64_t number) { return static_cast<double>(number); };
   double sum = 0;
   for (size_t w = 0; w < probed.parts.size(); ++w) {
     const Window &window = probed.outline->windows.all[w];
     const Leaf::Part &part = probed.parts[w];
-    // How often it counts; what runs again counts beside that.
-    double often = 1, more = 0, kernels = 0;
-    auto take = [&](int64_t count, int64_t of, double size) {
-      if (of > 0)
-        often = std::min(often, static_cast<double>(count) /
-                                    static_cast<double>(of) * size);
-    };
-    for (int place = 0; place < window.width; ++place) {
-      ByPhase a, b;
-      for (int copy = 0; copy < window.copies; ++copy) {
-        const int segment = window.segment(place, copy);
-        a += then[probed.chunkOfSegment[segment]];
-        b += now[other.chunkOfSegment[segment]];
+    const auto then = countsOf(window, probed, probed.counts, again),
+               now = countsOf(window, other, ofOther, again);
+    double often = -1;
+    for (size_t place = 0; place < now.size(); ++place)
+      for (auto [phase, shrinks] : phases)
+        if (int64_t count = then[place].*phase; count > 0) {
+          double ratio =
+              real(now[place].*phase) / real(count) * (shrinks ? smaller : 1);
+          often = often < 0 ? ratio : std::min(often, ratio);
+        }
+    often = std::max(often, 0.0);
+    sum += real(part.bound) * often;
+    for (size_t place = 0; place < now.size(); ++place)
+      for (auto [phase, shrinks] : phases) {
+        double more = real(now[place].*phase) * (shrinks ? smaller : 1) -
+                      often * real(then[place].*phase);
+        if (isNew && phase == &ByPhase::forward)
+          more += real(now[place].backward) * smaller;
+        sum += std::max(more, 0.0) * real(part.least[place].*phase);
       }
-      if (again) {
-        a.forward += a.backward;
-        b.forward += b.backward;
-      }
-      take(b.forward, a.forward, smaller);
-      take(b.backward, a.backward, smaller);
-      take(b.once, a.once, 1);
-      auto all = [](int64_t time, int64_t count) {
-        return static_cast<double>(time) * static_cast<double>(count);
-      };
-      const ByPhase &least = part.least[place];
-      if (isNew)
-        more += all(least.forward, b.backward) * smaller;
-      kernels +=
-          (all(least.forward, b.forward) + all(least.backward, b.backward)) *
-              smaller +
-          all(least.once, b.once);
-    }
-    sum += std::max(static_cast<double>(part.bound) * often, kernels) + more;
   }
   return static_cast<int64_t>(sum * (1 - 1e-9));
 }
@@ -472,32 +570,37 @@ std::vector<Leaf *>
 LeafQueue::otherSchedulesOf(const std::vector<Solved> &solved) const {
   std::vector<Leaf *> list;
   for (Leaf *other : open)
-    for (const auto &[step, number, leaf] : solved)
-      if (differInSchedule(*leaf, *other))
+    for (const Solved &one : solved)
+      if (differInSchedule(*one.leaf, *other))
         list.push_back(other);
   return list;
 }
 
 std::vector<Leaf *> LeafQueue::likelyFirst(const std::vector<Solved> &solved,
-                                           const Prober &prober) const {
+                                           const Prober &prober, int64_t limit,
+                                           int64_t toBeat) const {
   auto ratio = [](int64_t a, int64_t b) {
     return static_cast<double>(a) /
            static_cast<double>(std::max<int64_t>(b, 1));
   };
   std::vector<std::tuple<double, size_t, Leaf *>> others;
-  for (const auto &[step, number, leaf] : solved)
+  for (const Solved &one : solved)
     for (Leaf *other : open)
-      if (other->probed && differInSchedule(*leaf, *other)) {
-        double room =
-            ratio(prober.leastBytes(*other), prober.leastBytes(*leaf));
+      if (other->probed && differInSchedule(*one.leaf, *other)) {
+        double bytes = static_cast<double>(one.bytes) *
+                       ratio(prober.leastBytes(*other, true),
+                             prober.leastBytes(*one.leaf, true));
+        double full = limit > 0 ? bytes / static_cast<double>(limit) : 0;
         others.emplace_back(static_cast<double>(other->bound) *
-                                ratio(step, leaf->bound) * std::max(room, 1.0),
+                                ratio(one.step, one.leaf->bound) *
+                                std::max(full, 1.0),
                             other->number, other);
       }
   std::sort(others.begin(), others.end());
   std::vector<Leaf *> list;
   for (const auto &[estimate, number, other] : others)
-    list.push_back(other);
+    if (estimate < static_cast<double>(toBeat))
+      list.push_back(other);
   return list;
 }
 
@@ -578,7 +681,8 @@ void LeafQueue::tell(const Leaf &probed, const Prober &prober) {
     if (other->chunkOfSegment.empty()) {
       auto [it, isNew] = cuts.try_emplace(chunks);
       if (isNew)
-        it->second = dealtByRanks(other->mesh, other->execution, probed.work);
+        it->second = dealtByRanks(other->mesh, other->execution,
+                                  partsOfStep(probed.work, probed.execution));
       other->chunkOfSegment = it->second;
     }
     other->bound = std::max(other->bound, prober.inherited(probed, *other));

@@ -10,23 +10,21 @@
 // alone. To solve one takes seconds, so each is probed first: a bound comes
 // from parts of the model, equal ones once.
 //
-// The bound. Let stage j take t_j for a micro-batch, forward and backward, and
-// o_j for what it does once a step. Stage s waits for a micro-batch that goes
-// through all stages before it, works on m of them, and then the last one goes
-// back through those stages. So
+// The bound. In whatever time they do it, stages do their tasks in the order of
+// the schedule, so no step is shorter than a chain of tasks each of which waits
+// for the one before: for what it reads, or for its stage. Of such chains there
+// are many; that one is taken which would be the longest if each operation took
+// the least time that it can. In it a chunk's forward passes, backward passes
+// and gradients of weights are so and so often. With 1F1B and a stage s that is
+// slower than others, micro-batch 1 goes to the end and back to s, s works
+// until it has no micro-batch left, and that goes to the end and back to the
+// first stage:
 //
-//   step >= m t_s + sum of t_j for j < s + o_0
+//   step >= sum of t_j for j < s + (m - p + s + 1) t_s
+//           + 2 sum of t_j for j > s + o_0
 //
-// for each s, which is tight where no later stage takes longer. Without a
-// backward pass micro-batches go on instead: all j other than s count, and the
-// o of the last stage. Where stages have several chunks, t_s is of all chunks
-// of stage s, and j runs over the chunks before its first: in whatever order it
-// works, its first task waits for the forward passes of these, and they wait
-// for its last one, the backward pass of that first chunk. Where gradients of
-// weights are split off, the last task may be one that nobody waits for: then
-// only forward passes of the chunks before count, and its own o_s:
-//
-//   step >= m t_s + sum of forward t_j for j < s + o_s
+// where stage j takes t_j for a micro-batch, forward and backward, and o_j for
+// what it does once a step.
 //
 // Each operation has a number in such a sum: how often what it does counts. The
 // sum is least where each window of the model (Segments.h) is least, whatever
@@ -69,8 +67,8 @@ public:
   /// `cut` as PlanOptions::microBatch.
   explicit Steps(const Graph &whole,
                  std::function<Result<Graph>(int64_t)> cut = {});
-  /// Made anew each time. Errors: `plan.micro-batches` (1).
-  Result<std::unique_ptr<Step>> of(int64_t microBatches) const;
+  /// The last few are kept. Errors: `plan.micro-batches` (1).
+  Result<std::shared_ptr<const Step>> of(int64_t microBatches);
   /// Makes the outlines that are not there yet, side by side. Errors: as above.
   Status outline(std::vector<int64_t> microBatches);
   /// One that was made.
@@ -84,6 +82,7 @@ public:
   const Segments &segments() const { return parts; }
 
 private:
+  Result<std::shared_ptr<const Step>> made(int64_t microBatches) const;
   void findBytes(const Graph &graph, Outline &outline) const;
 
   const Graph &whole;
@@ -91,16 +90,20 @@ private:
   const std::vector<OpPhase> phases;
   const Segments parts;
   bool backward = false;
+  std::vector<OpPhase> splitPhases;
   std::vector<int64_t> batches;
   std::map<int64_t, std::unique_ptr<Outline>> outlines;
   /// `cut` need not know that there are threads.
   mutable std::mutex cutting;
+  /// As many as are solved side by side: schedules differ in no more.
+  std::vector<std::pair<int64_t, std::shared_ptr<const Step>>> recent;
+  std::mutex keeping;
 };
 
-/// Times, or how often they count: forward, backward with all gradients, and
+/// Times, or how often they count: forward, backward, gradients of weights, and
 /// once a step.
 struct ByPhase {
-  int64_t forward = 0, backward = 0, once = 0;
+  int64_t forward = 0, backward = 0, weight = 0, once = 0;
   ByPhase &operator+=(const ByPhase &other);
 };
 
@@ -117,11 +120,11 @@ struct Leaf {
   bool probed = false, solved = false;
   /// By segment, once it is dealt.
   std::vector<int> chunkOfSegment;
-  /// The stage that counts once for each micro-batch.
-  int slowest = 0;
-  /// By segment, once it is probed: the least time for a micro-batch, with and
-  /// without its part of what is done once a step.
-  std::vector<int64_t> work, workInLoop;
+  /// By segment, once it is probed: the least times for a micro-batch; of a
+  /// layer that runs again, backward with that.
+  std::vector<ByPhase> work;
+  /// By chunk, once it is probed: how often what it does counts in the bound.
+  std::vector<ByPhase> counts;
   /// By window: the least of its part of the sum; and by segment, what its
   /// operations take at least, for one micro-batch.
   struct Part {
@@ -145,17 +148,22 @@ public:
   /// Bytes that a rank of the fullest stage of a leaf that is cut holds at
   /// least, if all is split over all ranks: every micro-batch in flight keeps
   /// what its backward pass reads, and of recomputed layers what goes between
-  /// them.
-  int64_t leastBytes(const Leaf &leaf) const;
+  /// them. What is kept for gradients of weights alone is counted if asked for,
+  /// though less may do.
+  int64_t leastBytes(const Leaf &leaf, bool forWeightToo = false) const;
   /// What a leaf that was probed says of another of the same mesh, which is
   /// cut; zero if that is nothing.
   int64_t inherited(const Leaf &probed, const Leaf &other) const;
 
 private:
   class Session;
-  std::vector<ByPhase> timesOf(const Leaf &leaf, int slowest) const;
-  int64_t inherited(const Leaf &probed, const Leaf &other, int slowest) const;
-  int slowestOf(const Leaf &leaf, const std::vector<int64_t> &work) const;
+  using Counts = std::vector<ByPhase>;
+  int64_t inherited(const Leaf &probed, const Leaf &other,
+                    const Counts &counts) const;
+  std::vector<Counts> chainsOf(const Leaf &leaf,
+                               const std::vector<ByPhase> &work) const;
+  Counts laneChain(const Leaf &leaf, int slowest) const;
+  Counts longestChain(const Leaf &leaf, const std::vector<ByPhase> &work) const;
 
   const Topology &topology;
   const Graph &graph;
@@ -172,14 +180,24 @@ public:
   explicit LeafQueue(std::vector<Leaf> &leaves);
   bool hasOthers() const { return !others.empty(); }
   void admitOthers();
-  /// A leaf of which there is a plan: its step, and its number.
-  using Solved = std::tuple<int64_t, size_t, const Leaf *>;
+  /// A leaf of which there is a plan: its step, and the bytes that a rank
+  /// needs.
+  struct Solved {
+    int64_t step = 0, bytes = 0;
+    const Leaf *leaf = nullptr;
+    bool operator<(const Solved &other) const {
+      return std::pair(step, leaf->number) <
+             std::pair(other.step, other.leaf->number);
+    }
+  };
   /// The open ones that differ from one of these in their schedule only.
   std::vector<Leaf *> otherSchedulesOf(const std::vector<Solved> &solved) const;
-  /// Those of them that were probed, by their bounds, if they are as far from
-  /// their steps as solved ones were, and need no more room.
+  /// Those of them that were probed and are likely to be better than `toBeat`,
+  /// the likeliest first: if they are as far from their bounds as solved ones
+  /// were, and need as much of the limit as they keep more.
   std::vector<Leaf *> likelyFirst(const std::vector<Solved> &solved,
-                                  const Prober &prober) const;
+                                  const Prober &prober, int64_t limit,
+                                  int64_t toBeat) const;
 
   bool empty() const { return open.empty(); }
   /// Those of many stages, which have most room, before others.

@@ -68,6 +68,14 @@ private:
     /// Those of which there is a plan, with its step.
     std::vector<LeafQueue::Solved> solved;
     int64_t toBeat() const { return best ? best->cost.step() : INT64_MAX; }
+    /// Of steps to the bounds that leaves had, the least.
+    double leastRatio = INFINITY;
+    /// Whether a leaf is not better if it is as far from its bound.
+    bool isUnlikely(const Leaf &leaf) const {
+      return best && leastRatio < INFINITY &&
+             static_cast<double>(leaf.bound) * leastRatio >=
+                 static_cast<double>(best->cost.step());
+    }
   };
   Status probe(const std::vector<Leaf *> &leaves, LeafQueue &queue);
   bool isFull(const Leaf &leaf, Found &found) const;
@@ -321,7 +329,7 @@ Result<std::unique_ptr<ModelBuilder>> PlanSearch::open(Leaf &leaf,
                                                        const Step &step) const {
   PARTITA_TRY(auto pins,
               resolvePins(step.graph, step.classes, leaf.mesh, options.pins));
-  if (leaf.execution.stages > 1)
+  if (leaf.execution.stages > 1 && leaf.execution.chunkOf.empty())
     PARTITA_CHECK(prober.deal(leaf));
   auto builder = std::make_unique<ModelBuilder>(
       step.graph, step.classes, leaf.mesh, options.topology,
@@ -361,7 +369,7 @@ Result<std::optional<PlanResult>> PlanSearch::solve(Leaf leaf, int64_t toBeat,
                                                     Care care, Fitted *known) {
   PlanResult result;
   result.mesh = leaf.mesh;
-  PARTITA_TRY(std::unique_ptr<Step> made,
+  PARTITA_TRY(std::shared_ptr<const Step> made,
               steps.of(leaf.execution.microBatches));
   const Step &step = *made;
   PARTITA_TRY(std::unique_ptr<ModelBuilder> builder, open(leaf, step));
@@ -561,13 +569,17 @@ Result<bool> PlanSearch::take(Leaf &leaf, Solved solved, Found &found) {
               : std::max(leaf.bound, found.unsettled[leaf.number].bound));
   PlanResult &result = **solved;
   const int64_t bound = result.bound, step = result.cost.step();
+  found.leastRatio =
+      std::min(found.leastRatio,
+               static_cast<double>(step) /
+                   static_cast<double>(std::max<int64_t>(leaf.bound, 1)));
   const bool again = leaf.solved;
   // Each leaf once: what is done with them is done side by side.
   if (again)
     std::erase_if(found.solved, [&](const LeafQueue::Solved &one) {
-      return std::get<2>(one) == &leaf;
+      return one.leaf == &leaf;
     });
-  found.solved.push_back({step, leaf.number, &leaf});
+  found.solved.push_back({step, result.leastPeakBytes, &leaf});
   leaf.solved = !isCut && step - bound > hardlyMore(step);
   const bool isSettled = again || !leaf.solved;
   found.allProved &= result.proved || !isSettled;
@@ -620,7 +632,9 @@ Status PlanSearch::workThrough(LeafQueue &queue, Found &found) {
     it = end;
   }
   const int64_t solves = mostSolves();
-  const int64_t probesToFirst = 16, probes = 3 * options.effort;
+  // Where other schedules follow, they decide how good the bound is.
+  const int64_t probesToFirst = 16;
+  const int64_t probes = 3 * options.effort / (queue.hasOthers() ? 4 : 1);
   for (int64_t probed = 0, work = 0; !queue.empty();) {
     Leaf *leaf = queue.least();
     const int64_t toBeat = found.toBeat();
@@ -638,7 +652,11 @@ Status PlanSearch::workThrough(LeafQueue &queue, Found &found) {
       next = {queue.roomiest()};
     else if (next.empty() && !found.best)
       next = {leaf};
-    else if (next.empty())
+    // What need not be proved is solved if it is likely to be better.
+    if (queue.hasOthers())
+      std::erase_if(next,
+                    [&](const Leaf *leaf) { return found.isUnlikely(*leaf); });
+    if (next.empty())
       break;
     for (Leaf *full : std::exchange(next, {}))
       if (isFull(*full, found))
@@ -667,12 +685,14 @@ Status PlanSearch::tryOtherSchedules(LeafQueue &queue, Found &found) {
   });
   if (!isStopped())
     PARTITA_CHECK(probe(others, queue));
-  others = queue.likelyFirst(found.solved, prober);
+  others = queue.likelyFirst(found.solved, prober, options.memoryLimit,
+                             found.toBeat());
+  found.leastRatio = INFINITY; // theirs are larger
   auto it = others.begin();
   for (int64_t work = 0; it != others.end() && work < solves && !isStopped();) {
     std::vector<Leaf *> next;
     for (; it != others.end() && next.size() < together; ++it)
-      if ((*it)->bound < found.toBeat()) {
+      if ((*it)->bound < found.toBeat() && !found.isUnlikely(**it)) {
         if (isFull(**it, found))
           queue.remove(*it);
         else
@@ -763,7 +783,7 @@ Result<PlanResult> PlanSearch::takeMesh() {
 
 Result<PlanResult> PlanSearch::run() {
   PARTITA_TRY(PlanResult result, options.mesh ? takeMesh() : searchMeshes());
-  PARTITA_TRY(std::unique_ptr<Step> step,
+  PARTITA_TRY(std::shared_ptr<const Step> step,
               steps.of(result.execution.microBatches));
   if (!options.mesh)
     nameAxes(*step, result);

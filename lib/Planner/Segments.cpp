@@ -232,8 +232,12 @@ std::vector<int> Segments::byOp(const std::vector<int> &ofSegment) const {
 // Windows
 //===----------------------------------------------------------------------===//
 
+/// Segments after which a model may begin again.
+static constexpr int maxPeriod = 8;
+
 /// Equal texts for segments that are alike.
-std::vector<std::string> Segments::signatures() const {
+std::vector<std::string>
+Segments::signatures(const std::vector<OpPhase> &phases) const {
   std::vector<std::string> texts(count());
   std::vector<int> place(graph.ops.size(), 0), next(count(), 0);
   for (size_t o = 0; o < graph.ops.size(); ++o)
@@ -241,15 +245,16 @@ std::vector<std::string> Segments::signatures() const {
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     const GraphOp &op = graph.ops[o];
     std::string &text = texts[segments[o]];
-    text += op.kind + op.rule.str() + std::to_string(op.flops);
+    text += op.kind + op.rule.str() + std::to_string(op.flops) + "p" +
+            std::to_string(static_cast<int>(phases[o]));
     for (const Factor &factor : op.rule.factors)
       text += "," + std::to_string(factor.size);
     for (int value : op.operands) {
       int from = producer[value];
       // What is far away is one thing for all.
       int distance = segments[from] - segments[o];
-      bool near = distance == 0 ||
-                  (std::abs(distance) == 1 && phases[from] != OpPhase::Once);
+      bool near = distance == 0 || (std::abs(distance) <= maxPeriod &&
+                                    phases[from] != OpPhase::Once);
       text += near ? " " + std::to_string(distance) + "." +
                          std::to_string(place[from])
                    : " @" + std::to_string(from);
@@ -263,7 +268,9 @@ std::vector<std::string> Segments::signatures() const {
 }
 
 void Segments::addWindow(const Window &window, const Graph &graph,
-                         const DimClasses &classes, Windows &windows) const {
+                         const DimClasses &classes,
+                         const std::vector<OpPhase> &phases,
+                         Windows &windows) const {
   const int number = static_cast<int>(windows.all.size());
   const size_t firstOp = windows.graph.ops.size();
   windows.all.push_back(window);
@@ -334,7 +341,6 @@ void Segments::addWindow(const Window &window, const Graph &graph,
 /// The period and the length of the longest repetition from `begin` on.
 static std::pair<int, int> repetition(const std::vector<std::string> &texts,
                                       int begin) {
-  constexpr int maxPeriod = 8;
   std::pair<int, int> best{1, 0};
   const int count = static_cast<int>(texts.size());
   for (int period = 1; period <= maxPeriod; ++period) {
@@ -348,15 +354,16 @@ static std::pair<int, int> repetition(const std::vector<std::string> &texts,
   return best;
 }
 
-Windows Segments::windows(const Graph &step, const DimClasses &classes) const {
+Windows Segments::windows(const Graph &step, const DimClasses &classes,
+                          const std::vector<OpPhase> &phases) const {
   // Periods of a window: what lies between two is counted as it is.
   constexpr int wide = 2;
-  std::vector<std::string> texts = signatures();
+  std::vector<std::string> texts = signatures(phases);
   Windows windows;
   int pending = 0; // the first segment that is in no window
   auto flush = [&](int end) {
     if (pending < end)
-      addWindow({pending, end - pending, 1}, step, classes, windows);
+      addWindow({pending, end - pending, 1}, step, classes, phases, windows);
   };
   for (int s = 0; s < count();) {
     auto [period, length] = repetition(texts, s);
@@ -366,7 +373,7 @@ Windows Segments::windows(const Graph &step, const DimClasses &classes) const {
       continue;
     }
     flush(s);
-    addWindow({s, width, copies}, step, classes, windows);
+    addWindow({s, width, copies}, step, classes, phases, windows);
     s += copies * width;
     pending = s;
   }

@@ -62,15 +62,17 @@ public:
   /// Parts of the graph that together have all its segments. What a part reads
   /// from others comes in at its edge, in any layout: the least that the parts
   /// take together is at most what the graph takes. `step` is the graph, or a
-  /// micro-batch of it.
-  Windows windows(const Graph &step, const DimClasses &classes) const;
+  /// micro-batch of it; `phases` are those of the windows' operations.
+  Windows windows(const Graph &step, const DimClasses &classes,
+                  const std::vector<OpPhase> &phases) const;
 
 private:
   void findBoundaries();
   void assign();
-  std::vector<std::string> signatures() const;
+  std::vector<std::string> signatures(const std::vector<OpPhase> &phases) const;
   void addWindow(const Window &window, const Graph &step,
-                 const DimClasses &classes, Windows &windows) const;
+                 const DimClasses &classes, const std::vector<OpPhase> &phases,
+                 Windows &windows) const;
 
   const Graph &graph;
   const std::vector<OpPhase> &phases;

@@ -182,7 +182,8 @@ bool SlackSearch::tryWithin(const DualBound &dual, int64_t slack,
 void SlackSearch::findAssignment(const DualBound &dual) {
   constexpr int maxTries = 8;
   const int64_t limit = std::min(options.workLimit, options.easyLimit / 8);
-  int64_t slack = dual.bound / 512;
+  // What is not to be proved needs no more than a near one.
+  int64_t slack = dual.bound / (options.prove ? 512 : 8192);
   for (int i = 1; i <= maxTries && !tryWithin(dual, slack, limit); ++i)
     slack = i + 1 < maxTries ? slack / 4 : 0;
   // Too little slack may leave nothing that fits together.
@@ -250,8 +251,12 @@ Solution partita::solveProblem(const Problem &problem,
       return {std::vector<int>(problem.unary.size(), 0), forbidden, forbidden,
               false};
   Reduction reduction = removeDominated(problem);
-  std::optional<Solution> exact = eliminated(
-      reduction.problem, std::min(options.workLimit, options.easyLimit));
+  // Of what is not to be proved, so much is seldom little work.
+  constexpr size_t many = 1 << 18;
+  std::optional<Solution> exact;
+  if (options.prove || numValues(reduction.problem) < many)
+    exact = eliminated(reduction.problem,
+                       std::min(options.workLimit, options.easyLimit));
   Solution solution =
       exact ? std::move(*exact) : SlackSearch(reduction.problem, options).run();
   solution.proved = solution.bound == solution.price;

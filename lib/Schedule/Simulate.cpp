@@ -34,10 +34,14 @@ public:
       : schedule(schedule), times(times), ended(numPlaces(schedule), -1),
         next(schedule.lanes.size(), 0), spans(schedule.lanes.size()) {}
   Result<std::vector<LaneSpan>> run();
+  /// After run().
+  TaskChain chainTo(int lane) const;
 
 private:
   /// Negative: not yet known.
   int64_t readyAt(const Task &task) const;
+  /// When what `task` needs has come to it.
+  int64_t arrival(const Task &need, const Task &task) const;
   int64_t timeOf(const Task &task) const;
   void advance(int lane);
   void wake(int chunk) { todo.push_back(schedule.laneOf[chunk]); }
@@ -51,16 +55,20 @@ private:
 };
 } // namespace
 
+int64_t Simulation::arrival(const Task &need, const Task &task) const {
+  const int64_t end = ended[placeOf(need, schedule)];
+  if (end < 0 || need.chunk == task.chunk)
+    return end;
+  return end + (need.chunk < task.chunk ? times[need.chunk].sendForward
+                                        : times[need.chunk].sendBackward);
+}
+
 int64_t Simulation::readyAt(const Task &task) const {
   int64_t ready = 0;
   for (const Task &need : Needs(task, schedule.chunks())) {
-    int64_t end = ended[placeOf(need, schedule)];
+    int64_t end = arrival(need, task);
     if (end < 0)
       return -1;
-    if (need.chunk < task.chunk)
-      end += times[need.chunk].sendForward;
-    else if (need.chunk > task.chunk)
-      end += times[need.chunk].sendBackward;
     ready = std::max(ready, end);
   }
   return ready;
@@ -119,10 +127,53 @@ Result<std::vector<LaneSpan>> Simulation::run() {
   return std::move(spans);
 }
 
+/// Backwards from the lane's last task: whatever ended when a task began is
+/// what it waited for.
+TaskChain Simulation::chainTo(int lane) const {
+  TaskChain chain{std::vector<ChainCounts>(schedule.chunks()), lane};
+  std::vector<size_t> number(ended.size(), 0); // on its lane
+  for (const std::vector<Task> &tasks : schedule.lanes)
+    for (size_t i = 0; i < tasks.size(); ++i)
+      number[placeOf(tasks[i], schedule)] = i;
+  const Task *task =
+      schedule.lanes[lane].empty() ? nullptr : &schedule.lanes[lane].back();
+  while (task) {
+    ChainCounts &counts = chain.counts[task->chunk];
+    ++(task->kind == TaskKind::Forward    ? counts.forward
+       : task->kind == TaskKind::Backward ? counts.backward
+                                          : counts.weight);
+    const size_t place = placeOf(*task, schedule);
+    const int64_t begin = ended[place] - timeOf(*task);
+    const Task *before = nullptr;
+    const std::vector<Task> &own = schedule.lanes[schedule.laneOf[task->chunk]];
+    if (size_t i = number[place];
+        i > 0 && ended[placeOf(own[i - 1], schedule)] == begin)
+      before = &own[i - 1];
+    for (const Task &need : Needs(*task, schedule.chunks()))
+      if (!before && arrival(need, *task) == begin)
+        before = &schedule.lanes[schedule.laneOf[need.chunk]]
+                                [number[placeOf(need, schedule)]];
+    task = before;
+  }
+  return chain;
+}
+
 Result<std::vector<LaneSpan>>
 partita::simulate(const Schedule &schedule,
                   const std::vector<ChunkTimes> &times) {
   return Simulation(schedule, times).run();
+}
+
+Result<TaskChain> partita::longestChain(const Schedule &schedule,
+                                        const std::vector<ChunkTimes> &times,
+                                        const std::vector<int64_t> &tails) {
+  Simulation simulation(schedule, times);
+  PARTITA_TRY(std::vector<LaneSpan> spans, simulation.run());
+  int last = 0;
+  for (size_t lane = 0; lane < spans.size(); ++lane)
+    if (spans[lane].end + tails[lane] > spans[last].end + tails[last])
+      last = static_cast<int>(lane);
+  return simulation.chainTo(last);
 }
 
 std::vector<Kept> partita::keptMost(const Schedule &schedule) {

@@ -211,9 +211,11 @@ Status Pipeline::cutBatch(ModuleOp module, const Graph &graph, int64_t count) {
 Result<Graph> Pipeline::microBatch(const Graph &graph, int64_t count) {
   if (count == 1)
     return graph;
+  if (request.training)
+    return microBatched(graph, count);
   // What cannot be cut can be planned; to lower it is an error.
   OwningOpRef<ModuleOp> copy(current->clone());
-  if (request.training || !cutBatch(*copy, graph, count))
+  if (!cutBatch(*copy, graph, count))
     return microBatched(graph, count);
   return extractGraph(*copy);
 }
@@ -277,9 +279,8 @@ Status Pipeline::choose() {
 
 bool Pipeline::mayRun() const {
   const Execution &execution = planned.execution;
-  return execution.isPlain() ||
-         (!request.training && !execution.recompute &&
-          execution.chunks() == execution.stages);
+  return execution.isPlain() || (!request.training && !execution.recompute &&
+                                 execution.chunks() == execution.stages);
 }
 
 Status Pipeline::lower() {

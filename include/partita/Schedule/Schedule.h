@@ -80,8 +80,8 @@ struct ScheduleShape {
   /// Chunks of micro-batches that a lane keeps at most, if that is less than
   /// the kind's own number; zero: the kind's own number.
   int64_t cap = 0;
-  /// Of ZB-V: what a forward pass, a backward pass and gradients of weights take
-  /// about, in any unit, by which its order is made.
+  /// Of ZB-V: what a forward pass, a backward pass and gradients of weights
+  /// take about, in any unit, by which its order is made.
   int64_t units[3] = {1, 1, 1};
 
   int64_t chunks() const { return lanes * chunksPerLane; }
@@ -146,6 +146,27 @@ struct LaneSpan {
 /// chunk. Errors: `schedule.cycle` (2) naming a task that is never ready.
 Result<std::vector<LaneSpan>> simulate(const Schedule &schedule,
                                        const std::vector<ChunkTimes> &times);
+
+/// How many tasks of a chunk are in a chain.
+struct ChainCounts {
+  int64_t forward = 0, backward = 0, weight = 0;
+  bool operator==(const ChainCounts &) const = default;
+};
+
+/// Tasks each of which waits for the one before it: for what it needs, or for
+/// its lane. Whatever tasks take, the step takes no less than a chain's.
+struct TaskChain {
+  /// By chunk.
+  std::vector<ChainCounts> counts;
+  /// That works on its last task.
+  int lane = 0;
+};
+
+/// The chain that says when the lane ends that, with `tails` by lane, ends
+/// last. Errors: as of simulate().
+Result<TaskChain> longestChain(const Schedule &schedule,
+                               const std::vector<ChunkTimes> &times,
+                               const std::vector<int64_t> &tails);
 
 /// Micro-batches of a chunk.
 struct Kept {

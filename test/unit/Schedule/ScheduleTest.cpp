@@ -149,6 +149,43 @@ TEST_CASE("a V fills its bubble", "[schedule]") {
     }
 }
 
+/// A chain takes as long as the step that it was found in, and no longer than
+/// other steps in the same order.
+template <typename Draw>
+static void checkChain(const Schedule &schedule, std::vector<ChunkTimes> times,
+                       Draw draw) {
+  std::vector<int64_t> tails;
+  for (size_t lane = 0; lane < schedule.lanes.size(); ++lane)
+    tails.push_back(draw());
+  std::optional<TaskChain> chain;
+  for (int round = 0; round < 3; ++round) {
+    for (ChunkTimes &chunk : times)
+      chunk = {draw(), draw(), draw(), 0, 0};
+    auto spans = simulate(schedule, times);
+    REQUIRE(spans);
+    int64_t end = 0;
+    for (size_t lane = 0; lane < tails.size(); ++lane)
+      end = std::max(end, (*spans)[lane].end + tails[lane]);
+    const bool isOwn = !chain;
+    if (isOwn) {
+      auto found = longestChain(schedule, times, tails);
+      REQUIRE(found);
+      chain = *found;
+    }
+    int64_t sum = tails[chain->lane];
+    for (int c = 0; c < schedule.chunks(); ++c) {
+      const ChainCounts &counts = chain->counts[c];
+      sum += counts.forward * times[c].forward +
+             counts.backward * times[c].backward +
+             (schedule.splitsWeight ? counts.weight : counts.backward) *
+                 times[c].weight;
+    }
+    CHECK(sum <= end);
+    if (isOwn)
+      CHECK(sum == end);
+  }
+}
+
 TEST_CASE("unequal chunks: what is true of every order", "[schedule]") {
   std::mt19937_64 random(3);
   for (int round = 0; round < 2000; ++round) {
@@ -197,6 +234,7 @@ TEST_CASE("unequal chunks: what is true of every order", "[schedule]") {
         CHECK(span.end >= fill + span.busy);
     }
     CHECK(end >= path);
+    checkChain(*schedule, times, time);
   }
 }
 
