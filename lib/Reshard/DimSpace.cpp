@@ -132,6 +132,7 @@ uint16_t DimSpace::intern(const DimSharding &dim) {
     }
     layout.localSize *= local;
   }
+  layout.digits = digitsOf(form, mesh);
   layouts.push_back(std::move(layout));
   return it->second;
 }
@@ -273,6 +274,10 @@ const std::vector<Box::Dim> &DimSpace::boxes(uint16_t id) {
 }
 
 Kept DimSpace::keptOf(uint16_t from, uint16_t to) {
+  if (layouts[from].digits && layouts[to].digits)
+    if (auto kept =
+            keptOfDigits(*layouts[from].digits, *layouts[to].digits, mesh))
+      return std::move(*kept);
   const std::vector<Box::Dim> &before = boxes(from), &after = boxes(to);
   uint32_t axesBefore = layouts[from].axes, axesAfter = layouts[to].axes;
   Kept kept;

@@ -24,6 +24,7 @@
 #include "partita/Support/Sharding.h"
 #include <deque>
 #include <map>
+#include <optional>
 #include <unordered_map>
 
 namespace partita::reshard {
@@ -81,6 +82,27 @@ void forEachPlace(uint32_t axes, const Mesh &mesh, const Fn &fn) {
   }
 }
 
+/// A place of the number of an element, if a layout splits its dimension into
+/// equal blocks: the number is written with one such digit for each axis of
+/// each factor, and one for the elements of a block. That of an axis is a
+/// rank's coordinate along it.
+struct Digit {
+  int64_t size;
+  /// Negative: of the elements that a rank has.
+  int axis;
+};
+
+/// From the largest place to the smallest, without those of one value; nothing
+/// if blocks are not equal.
+std::optional<std::vector<Digit>> digitsOf(const DimSharding &dim,
+                                           const Mesh &mesh);
+
+/// What ranks own and keep between two such layouts, digit by digit, without a
+/// look at each rank; nothing if their places do not fit together.
+std::optional<Kept> keptOfDigits(const std::vector<Digit> &from,
+                                 const std::vector<Digit> &to,
+                                 const Mesh &mesh);
+
 class DimSpace {
 public:
   DimSpace(int64_t size, std::vector<Base> bases, const Mesh &mesh);
@@ -109,6 +131,7 @@ private:
     uint32_t axes;
     bool stepped = false;
     std::vector<Step> removals, additions;
+    std::optional<std::vector<Digit>> digits = {};
     /// By the coordinates along its axes, once asked for.
     std::vector<Box::Dim> boxes = {};
   };
