@@ -11,6 +11,7 @@
 
 #include "ProcessWorlds.h"
 #include "lib/Runtime/Pace.h"
+#include <atomic>
 #include <catch2/catch.hpp>
 
 using namespace partita;
@@ -69,12 +70,14 @@ TEST_CASE("a series that fails ends all waits", "[pace]") {
   pace.leave(0);
   std::string code;
   std::thread rank([&] { code = pace.enter(0, 10s).error().code; });
-  std::thread session([&] { CHECK_FALSE(pace.await(0, 10s)); });
+  bool all = true;
+  std::thread session([&] { all = pace.await(0, 10s); });
   while (pace.awaitedBy(0) < 0)
     std::this_thread::yield();
   pace.abort();
   rank.join();
   session.join();
+  CHECK_FALSE(all);
   CHECK(code == "run.aborted");
 }
 
@@ -139,4 +142,55 @@ TEST_CASE("a message that nobody takes is late, and taken back", "[pace]") {
   other.join();
   REQUIRE_FALSE(status);
   CHECK(status.error().code == "run.aborted");
+}
+
+TEST_CASE("two stages go through many steps", "[pace]") {
+  Mesh mesh = *Mesh::parse("a=2");
+  ThreadWorld world(mesh, 10s);
+  Pace pace;
+  const int steps = 2000, ahead = 2;
+  pace.begin({0, 2}, ahead);
+  std::atomic<int> finished{0}, farthest{0}, failures{0};
+  std::vector<int> got;
+  auto count = [&](const Status &status) { failures += status ? 0 : 1; };
+  auto late = [] { return Clock::now() + 10s; };
+  std::thread first([&] {
+    auto transport = world.transport(0);
+    std::vector<int> buffers[2] = {{0}, {0}};
+    std::unique_ptr<PendingSend> underWay[2];
+    for (int step = 0; step < steps; ++step) {
+      count(pace.enter(0, 10s));
+      farthest = std::max(farthest.load(), step - finished.load());
+      std::unique_ptr<PendingSend> &message = underWay[step % 2];
+      if (message)
+        count(message->wait(late()));
+      buffers[step % 2][0] = step;
+      message = std::move(*transport->send(1, bytesOf(buffers[step % 2]), 7));
+      pace.leave(0);
+    }
+    for (std::unique_ptr<PendingSend> &message : underWay)
+      count(message->wait(late()));
+  });
+  std::thread second([&] {
+    auto transport = world.transport(1);
+    std::vector<int> value(1);
+    for (int step = 0; step < steps; ++step) {
+      count(pace.enter(1, 10s));
+      count(transport->exchange(-1, {}, 0, bytesOf(value), 7, late()));
+      got.push_back(value[0]);
+      pace.leave(1);
+    }
+  });
+  for (int step = 0; step < steps; ++step) {
+    failures += !pace.await(step, 10s);
+    finished = step + 1; // Before anybody may know.
+    pace.done();
+  }
+  first.join();
+  second.join();
+  CHECK(failures == 0);
+  CHECK(farthest <= ahead);
+  REQUIRE(got.size() == steps);
+  for (int step = 0; step < steps; ++step)
+    REQUIRE(got[step] == step);
 }
