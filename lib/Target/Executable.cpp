@@ -206,8 +206,10 @@ static Status link(const std::vector<std::string> &objects,
 #endif
   args.insert(args.end(),
               {"-L" + libraryFolder.string(), "-lpartita_runtime", "-lm",
-               "-Wl,-rpath,$ORIGIN/" + rpath, "-Wl,--build-id=none",
-               "-Wl,--allow-shlib-undefined", "-o", out.string()});
+               // A name may have commas.
+               "-Xlinker", "-rpath", "-Xlinker", "$ORIGIN/" + rpath,
+               "-Wl,--build-id=none", "-Wl,--allow-shlib-undefined", "-o",
+               out.string()});
   std::vector<llvm::StringRef> refs(args.begin(), args.end());
   fs::path log = out.string() + ".log";
   std::optional<llvm::StringRef> redirects[] = {llvm::StringRef(""),

@@ -269,6 +269,12 @@ def test_compile_is_quiet_and_deterministic(bert, scratch):
     assert {entry.name for entry in scratch.iterdir()} == {"one", "one.d", "two", "two.d"}
 
 
+def test_names_of_executables_may_have_commas(bert, scratch):
+    out = scratch / "tp=1, and a comma"
+    tools.succeeds(tools.partita("compile", bert.path, "--topology", "cpu:1", "-o", out))
+    tools.succeeds(tools.start(out, "--random-inputs", "7"))
+
+
 def test_every_stage_is_dumped(bert, scratch):
     folder = scratch / "stages"
     request = ["compile", bert.path, *MACHINE, "--dump-dir", folder, "-o", scratch / "out"]

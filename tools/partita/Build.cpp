@@ -36,8 +36,7 @@ static Error cannotRun(const Pipeline &pipeline) {
       ExitCode::Unsupported, "plan.axis-unsupported",
       pipeline.asked().planFile.empty() ? "--mesh " + pipeline.plan().mesh.str()
                                         : pipeline.asked().planFile,
-      "programs do not run micro-batches of training steps, nor in "
-      "stages",
+      "programs do not run training steps in micro-batches or stages yet",
       "partita plan plans them");
 }
 

@@ -176,11 +176,10 @@ Document tool::makeDocument(Pipeline &pipeline,
   if (!hasProgram)
     document.plan.notes.push_back(
         std::string(program ? "programs do not run on this machine yet"
-                            : "programs do not run in micro-batches or stages "
-                              "yet") +
+                            : "programs do not run training steps in "
+                              "micro-batches or stages yet") +
         ": memory is what operations keep, read and write, without reshards "
-        "and "
-        "workspaces");
+        "and workspaces");
   int64_t ranks = plan.mesh.numRanks();
   for (int64_t rank = 0; rank < ranks; ++rank) {
     RankMemory memory = memoryOf(plan);
