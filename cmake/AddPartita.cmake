@@ -34,7 +34,7 @@ option(PARTITA_WERROR "Treat warnings as errors" OFF)
 option(PARTITA_PCH "Use the shared precompiled headers" ON)
 option(PARTITA_CCACHE "Compile through ccache" ON)
 set(PARTITA_SANITIZE "" CACHE STRING
-  "Sanitizers, separated by commas: address,undefined; with fuzzer-no-link, \
+  "Sanitizers, separated by commas: address,undefined, or thread; with fuzzer-no-link, \
 the fuzzers can be built as well")
 
 #===----------------------------------------------------------------------===#
@@ -243,17 +243,18 @@ function(add_partita_fuzzer name)
   add_dependencies(fuzzers ${name})
 endfunction()
 
-# LLVM's allocators mark their memory for ASan in inline code only. The dylibs
-# are compiled without it, so what they hand out from such memory would look
-# freed to us: those marks have to be ignored.
+# What sanitizers have to know of libraries that are not instrumented; the files
+# say it.
 function(partita_add_sanitizer_defaults name)
-  if(PARTITA_SANITIZE MATCHES "address")
-    target_sources(${name} PRIVATE
-      "${PROJECT_SOURCE_DIR}/cmake/AddressSanitizerDefaults.cpp")
-    set_source_files_properties(
-      "${PROJECT_SOURCE_DIR}/cmake/AddressSanitizerDefaults.cpp"
-      PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
-  endif()
+  foreach(sanitizer Address Thread)
+    string(TOLOWER "${sanitizer}" lower)
+    if(PARTITA_SANITIZE MATCHES "${lower}")
+      set(file "${PROJECT_SOURCE_DIR}/cmake/${sanitizer}SanitizerDefaults.cpp")
+      target_sources(${name} PRIVATE "${file}")
+      set_source_files_properties("${file}"
+        PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+    endif()
+  endforeach()
 endfunction()
 
 #===----------------------------------------------------------------------===#

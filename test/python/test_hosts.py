@@ -3,6 +3,7 @@
 """Ranks on several machines: how --hosts starts them, and what happens between them."""
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -12,9 +13,10 @@ import numpy
 import onnx
 import pytest
 from helpers import tools
-from helpers.machines import ADDRESSES, two_machines
+from helpers.machines import ADDRESSES, ip, two_machines
 from helpers.processes import (
     GRACE,
+    SEEDS,
     assert_clean,
     needs_gloo,
     outputs_of,
@@ -322,7 +324,7 @@ def test_a_cut_cable(machines, compiled, scratch, cut):
     options = ["--repeat", 1000000, "--timeout", 1]
     running = start_on(machines, compiled(2), scratch / "out", *options)
     time.sleep(1)
-    subprocess.run(["ip", "-n", machines[cut], "link", "set", "wire", "down"], check=True)
+    ip("-n", machines[cut], "link", "set", "wire", "down")
     assert_cut(errors_of(running))
     assert_clean(compiled(2), scratch / "out")
 
@@ -348,6 +350,37 @@ def test_lost_packets(compiled, scratch):
         time.sleep(1.5)
         cable.loses = True
         assert_cut(errors_of(running))
+    assert_clean(compiled(2), scratch / "out")
+
+
+@pytest.mark.parametrize("seed", range(SEEDS // 4))
+def test_seeded_faults_between_machines(compiled, scratch, seed):
+    """Something happens to a random machine at a random moment."""
+    chance = random.Random(seed)
+    victim, kind = chance.randrange(2), chance.choice(["kill", "stop", "down", "lost"])
+    with two_machines(delay=0) as (machines, cable):
+        options = ["--repeat", 1000000, "--timeout", 1]
+        running = start_on(machines, compiled(2), scratch / "out", *options)
+        # Before, while or after they meet.
+        time.sleep(chance.uniform(0, 0.8))
+        if kind == "lost":
+            cable.loses = True
+        elif kind == "down":
+            ip("-n", machines[victim], "link", "set", "wire", "down")
+        else:
+            running[victim].send_signal(signal.SIGKILL if kind == "kill" else signal.SIGSTOP)
+        if kind in ("kill", "stop"):
+            survivors = {1 - victim: errors_of([running[1 - victim]])[0]}
+            running[victim].kill()
+            running[victim].communicate()
+        else:
+            survivors = dict(enumerate(errors_of(running)))
+    for survivor, error in survivors.items():
+        other = 1 - survivor
+        names = [f": rank {other}: ", f": process {other}: "]
+        # While they meet, rank 1 knows of rank 0 no more than where it should be.
+        names += [f"{ADDRESSES[0]}:29611"] if survivor == 1 else []
+        assert any(name in error.splitlines()[0] for name in names), error
     assert_clean(compiled(2), scratch / "out")
 
 

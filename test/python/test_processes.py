@@ -14,6 +14,7 @@ import pytest
 from helpers import tools
 from helpers.processes import (
     GRACE,
+    SEEDS,
     assert_clean,
     free_port,
     needs_gloo,
@@ -24,9 +25,6 @@ from helpers.processes import (
 )
 
 pytestmark = [needs_gloo, pytest.mark.usefixtures("temporary")]
-
-#: Runs of the randomized test.
-SEEDS = int(os.environ.get("PARTITA_FAULT_RUNS", "24"))
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +251,7 @@ def test_another_job(gpt2, scratch):
     assert "job 'torchrun/b'" in text and "job 'torchrun/a'" in text
 
 
-def test_another_program(gpt2, scratch, zoo_model):
+def test_another_plan(gpt2, scratch, zoo_model):
     other = zoo_model("gpt2").compile(scratch / "other", 4, "--mesh", "tp=4")
     port = free_port()
     words = ["--random-inputs", "5", "--timeout", "5"]
@@ -271,7 +269,22 @@ def test_another_program(gpt2, scratch, zoo_model):
     for process in running:
         out, err = process.communicate(timeout=60)
         done.append(tools.Done([], process.returncode, out, err))
-    one_error(done, 2, "launch.plan")
+    assert "another plan than process" in one_error(done, 2, "launch.plan")
+
+
+def test_worlds_that_differ(gpt2, scratch):
+    """Each is right by itself."""
+    port = free_port()
+    environments = [torchrun(rank, 4, port) for rank in (0, 1, 3)] + [torchrun(1, 2, port)]
+    done = start_all(
+        gpt2,
+        scratch / "out",
+        environments,
+        *("--timeout", 5),
+        each=lambda number: ["--ranks-per-process", 2] if number == 3 else [],
+    )
+    text = one_error(done, 1, "launch.world")
+    assert "2 processes with 2 ranks" in text and "4 with 1" in text
 
 
 def test_other_weights(gpt2, scratch, zoo_model):

@@ -208,6 +208,18 @@ ThreadCount::~ThreadCount() {
     omp_set_num_threads(previous);
 }
 
+/// Tells the thread sanitizer what libgomp, which is not instrumented, does
+/// not: that what was written before `leave(x)` is seen after `enter(x)`.
+#if __has_feature(thread_sanitizer)
+extern "C" void __tsan_acquire(void *);
+extern "C" void __tsan_release(void *);
+static void enter(void *place) { __tsan_acquire(place); }
+static void leave(void *place) { __tsan_release(place); }
+#else
+static void enter(void *) {}
+static void leave(void *) {}
+#endif
+
 void partita::runtime::parallelRanges(int threads, int64_t count, void *context,
                                       void (*fn)(void *, int64_t, int64_t,
                                                  int)) {
@@ -224,6 +236,7 @@ void partita::runtime::parallelRanges(int threads, int64_t count, void *context,
     void (*fn)(void *, int64_t, int64_t, int);
   } work{count, context, fn};
   auto body = [](void *data) {
+    enter(data);
     auto *work = static_cast<Work *>(data);
     int64_t part = omp_get_thread_num(), parts = omp_get_num_threads();
     int64_t share = work->count / parts, rest = work->count % parts;
@@ -231,6 +244,9 @@ void partita::runtime::parallelRanges(int threads, int64_t count, void *context,
     int64_t end = begin + share + (part < rest);
     if (begin < end)
       work->fn(work->context, begin, end, static_cast<int>(part));
+    leave(data);
   };
+  leave(&work);
   GOMP_parallel(body, &work, static_cast<unsigned>(threads), 0);
+  enter(&work);
 }

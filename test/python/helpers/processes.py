@@ -19,6 +19,8 @@ needs_gloo = pytest.mark.skipif(
 
 #: Seconds between the end of a wait and the end of a job that failed by it.
 GRACE = 4
+#: Runs of randomized tests.
+SEEDS = int(os.environ.get("PARTITA_FAULT_RUNS", "24"))
 
 
 def run_here(executable, outputs, *options, **settings):
