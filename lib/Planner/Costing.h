@@ -66,6 +66,10 @@ struct Costing {
   Costing(const Graph &graph, Execution execution);
 
   bool isInLoop(size_t op) const { return partita::isInLoop(phases[op]); }
+  bool isNever(size_t op) const {
+    return !timesForward.empty() && timesForward[op] == 0 &&
+           timesBackward[op] == 0 && timesOnce[op] == 0;
+  }
   Share shareOf(size_t op) const { return shareOf(op, op); }
   Share onceOf(size_t op) const { return times(once, timesOnce, op); }
   /// Of bringing a result of `from` to where `to` reads it, done at the place

@@ -132,12 +132,29 @@ void Steps::findBytes(const Graph &graph, Outline &outline) const {
 // Probing
 //===----------------------------------------------------------------------===//
 
-ByPhase &ByPhase::operator+=(const ByPhase &other) {
-  forward += other.forward;
-  backward += other.backward;
-  weight += other.weight;
-  once += other.once;
-  return *this;
+/// No more than the sum, whatever was rounded.
+static int64_t asPrice(double sum) {
+  return static_cast<int64_t>(
+      std::min(sum * (1 - 1e-9), static_cast<double>(forbidden)));
+}
+
+/// Of a window, where chunks count so. With recomputation, what is forward
+/// counts in the backward pass again.
+static std::vector<CountsOfCopies>
+countsOf(const Leaf &leaf, const Window &window, const Counts &ofChunk) {
+  std::vector<CountsOfCopies> list;
+  Counts counts(window.width);
+  for (int copy = 0; copy < window.copies; ++copy) {
+    for (int place = 0; place < window.width; ++place) {
+      counts[place] = ofChunk[leaf.chunkOfSegment[window.segment(place, copy)]];
+      if (leaf.execution.recompute)
+        counts[place].forward += counts[place].backward;
+    }
+    if (list.empty() || list.back().counts != counts)
+      list.push_back({counts, 0});
+    ++list.back().copies;
+  }
+  return list;
 }
 
 /// What segments do for a micro-batch, by chunk.
@@ -150,8 +167,8 @@ static std::vector<ByPhase> workOfChunks(const Leaf &leaf,
 }
 
 /// Of the order of the leaf's schedule, if segments take so long.
-Prober::Counts Prober::longestChain(const Leaf &leaf,
-                                    const std::vector<ByPhase> &work) const {
+Counts Prober::longestChain(const Leaf &leaf,
+                            const std::vector<ByPhase> &work) const {
   const Execution &execution = leaf.execution;
   auto schedule = makeSchedule(shapeOf(execution, backward));
   assert(schedule && "there is a schedule of each leaf");
@@ -178,7 +195,7 @@ Prober::Counts Prober::longestChain(const Leaf &leaf,
 /// the chunks before it. Without a backward pass micro-batches go on instead.
 /// Where gradients of weights are split off, the last task may be one that
 /// nobody waits for.
-Prober::Counts Prober::laneChain(const Leaf &leaf, int slowest) const {
+Counts Prober::laneChain(const Leaf &leaf, int slowest) const {
   const Execution &execution = leaf.execution;
   const auto chunks = static_cast<int>(execution.chunks());
   const int64_t m = execution.microBatches;
@@ -204,8 +221,8 @@ Prober::Counts Prober::laneChain(const Leaf &leaf, int slowest) const {
 }
 
 /// Some that are long, found without looking at each task.
-std::vector<Prober::Counts>
-Prober::chainsOf(const Leaf &leaf, const std::vector<ByPhase> &work) const {
+std::vector<Counts> Prober::chainsOf(const Leaf &leaf,
+                                     const std::vector<ByPhase> &work) const {
   const Execution &execution = leaf.execution;
   const auto chunks = static_cast<int>(execution.chunks());
   const int64_t p = execution.stages, m = execution.microBatches;
@@ -244,7 +261,7 @@ public:
 private:
   static Costing costingOf(const Leaf &leaf);
   std::vector<ByPhase> workOfSegments() const;
-  void setTimes();
+  void setTimes(const std::vector<Counts> &counts);
   std::vector<Problem> partsOf(const Problem &problem) const;
 
   const Prober &prober;
@@ -362,21 +379,18 @@ Status Prober::Session::deal() {
   return ok();
 }
 
-/// With recomputation, what is forward counts in the backward pass again.
-void Prober::Session::setTimes() {
+/// By window; empty: it does not count.
+void Prober::Session::setTimes(const std::vector<Counts> &counts) {
   std::vector<int64_t> forward, backward, once;
   for (size_t o = 0; o < windows.place.size(); ++o) {
-    const Window &window = windows.all[windows.window[o]];
-    ByPhase sum;
-    for (int copy = 0; windows.place[o] >= 0 && copy < window.copies; ++copy)
-      sum += leaf.counts[leaf.chunkOfSegment[window.segment(windows.place[o],
-                                                            copy)]];
-    if (leaf.execution.recompute)
-      sum.forward += sum.backward;
-    forward.push_back(sum.forward);
-    backward.push_back(windows.phases[o] == OpPhase::Weight ? sum.weight
-                                                            : sum.backward);
-    once.push_back(sum.once);
+    const Counts &ofWindow = counts[windows.window[o]];
+    ByPhase own;
+    if (windows.place[o] >= 0 && !ofWindow.empty())
+      own = ofWindow[windows.place[o]];
+    forward.push_back(own.forward);
+    backward.push_back(windows.phases[o] == OpPhase::Weight ? own.weight
+                                                            : own.backward);
+    once.push_back(own.once);
   }
   builder.setTimes(std::move(forward), std::move(backward), std::move(once));
 }
@@ -412,16 +426,33 @@ void Prober::Session::findBound() {
     sum = addPrices(sum, leastTimes[o]);
   }
   leaf.counts = prober.longestChain(leaf, leaf.work);
-  setTimes();
-  builder.price(/*onlyTime=*/true);
-  std::vector<Problem> parts =
-      partsOf(removeDominated(builder.model.time).problem);
-  int64_t sum = 0;
-  for (size_t w = 0; w < parts.size(); ++w) {
-    leaf.parts[w].bound = boundByMessages(parts[w], worth).bound;
-    sum = addPrices(sum, leaf.parts[w].bound);
+  std::vector<std::vector<CountsOfCopies>> ofCopies;
+  std::vector<std::vector<Counts>> toKnow;
+  size_t rounds = 0;
+  for (size_t w = 0; w < windows.all.size(); ++w) {
+    ofCopies.push_back(countsOf(leaf, windows.all[w], leaf.counts));
+    toKnow.push_back(leaf.parts[w].worthKnowing(ofCopies[w]));
+    rounds = std::max(rounds, toKnow[w].size());
   }
-  leaf.bound = std::max(leaf.bound, sum);
+  for (size_t round = 0; round < rounds; ++round) {
+    std::vector<Counts> counts(windows.all.size());
+    for (size_t w = 0; w < counts.size(); ++w)
+      if (round < toKnow[w].size())
+        counts[w] = toKnow[w][round];
+    setTimes(counts);
+    builder.price(/*onlyTime=*/true);
+    std::vector<Problem> parts =
+        partsOf(removeDominated(builder.model.time).problem);
+    for (size_t w = 0; w < parts.size(); ++w)
+      if (!counts[w].empty())
+        leaf.parts[w].known.push_back(
+            {counts[w], boundByMessages(parts[w], worth).bound});
+  }
+  double sum = 0;
+  for (size_t w = 0; w < windows.all.size(); ++w)
+    for (const auto &[counts, copies] : ofCopies[w])
+      sum += copies * leaf.parts[w].bound(counts);
+  leaf.bound = std::max(leaf.bound, asPrice(sum));
   leaf.probed = true;
 }
 
@@ -473,66 +504,19 @@ int64_t Prober::inherited(const Leaf &probed, const Leaf &other) const {
   return most;
 }
 
-/// How often each place of a window counts, in all copies.
-static std::vector<ByPhase> countsOf(const Window &window, const Leaf &leaf,
-                                     const std::vector<ByPhase> &ofChunk,
-                                     bool again) {
-  std::vector<ByPhase> counts(window.width);
-  for (int place = 0; place < window.width; ++place) {
-    ByPhase &sum = counts[place];
-    for (int copy = 0; copy < window.copies; ++copy)
-      sum += ofChunk[leaf.chunkOfSegment[window.segment(place, copy)]];
-    if (again)
-      sum.forward += sum.backward;
-  }
-  return counts;
-}
-
-/// What a window takes in the chain of one leaf, all of it takes in that of the
-/// other as often as each of its parts counts at least; what counts oftener
-/// takes the least time of its operations beside that, and so does what runs
-/// again only there. Of a micro-batch, less by its size.
 int64_t Prober::inherited(const Leaf &probed, const Leaf &other,
                           const Counts &ofOther) const {
   const int64_t before = probed.execution.microBatches,
                 m = other.execution.microBatches;
-  const bool again = probed.execution.recompute,
-             isNew = other.execution.recompute && !again;
-  if (m < before || (again && !other.execution.recompute))
+  if (m < before || (probed.execution.recompute && !other.execution.recompute))
     return 0;
   const double smaller = static_cast<double>(before) / static_cast<double>(m);
-  using Phase = int64_t ByPhase::*;
-  constexpr std::pair<Phase, bool> phases[] = {{&ByPhase::forward, true},
-                                               {&ByPhase::backward, true},
-                                               {&ByPhase::weight, true},
-                                               {&ByPhase::once, false}};
-  auto real = [](int64_t number) { return static_cast<double>(number); };
   double sum = 0;
-  for (size_t w = 0; w < probed.parts.size(); ++w) {
-    const Window &window = probed.outline->windows.all[w];
-    const Leaf::Part &part = probed.parts[w];
-    const auto then = countsOf(window, probed, probed.counts, again),
-               now = countsOf(window, other, ofOther, again);
-    double often = -1;
-    for (size_t place = 0; place < now.size(); ++place)
-      for (auto [phase, shrinks] : phases)
-        if (int64_t count = then[place].*phase; count > 0) {
-          double ratio =
-              real(now[place].*phase) / real(count) * (shrinks ? smaller : 1);
-          often = often < 0 ? ratio : std::min(often, ratio);
-        }
-    often = std::max(often, 0.0);
-    sum += real(part.bound) * often;
-    for (size_t place = 0; place < now.size(); ++place)
-      for (auto [phase, shrinks] : phases) {
-        double more = real(now[place].*phase) * (shrinks ? smaller : 1) -
-                      often * real(then[place].*phase);
-        if (isNew && phase == &ByPhase::forward)
-          more += real(now[place].backward) * smaller;
-        sum += std::max(more, 0.0) * real(part.least[place].*phase);
-      }
-  }
-  return static_cast<int64_t>(sum * (1 - 1e-9));
+  for (size_t w = 0; w < probed.parts.size(); ++w)
+    for (const auto &[counts, copies] :
+         countsOf(other, probed.outline->windows.all[w], ofOther))
+      sum += copies * probed.parts[w].bound(counts, smaller);
+  return asPrice(sum);
 }
 
 //===----------------------------------------------------------------------===//

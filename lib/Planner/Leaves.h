@@ -27,18 +27,19 @@
 // what it does once a step.
 //
 // Each operation has a number in such a sum: how often what it does counts. The
-// sum is least where each window of the model (Segments.h) is least, whatever
-// lies around it.
+// sum is least where each copy of each window of the model (Segments.h) is
+// least, whatever lies around it (Parts.h).
 //
 // What a leaf says of others: t(m') >= m / m' t(m) for more micro-batches m',
-// as times of kernels and collectives grow no faster than their sizes. And
-// where each operation counts r times as often at least, so does their sum.
+// as times of kernels and collectives grow no faster than their sizes; and what
+// Parts.h says of other numbers.
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef PARTITA_LIB_PLANNER_LEAVES_H
 #define PARTITA_LIB_PLANNER_LEAVES_H
 
+#include "Parts.h"
 #include "Segments.h"
 #include "partita/Topology/Topology.h"
 #include <map>
@@ -100,13 +101,6 @@ private:
   std::mutex keeping;
 };
 
-/// Times, or how often they count: forward, backward, gradients of weights, and
-/// once a step.
-struct ByPhase {
-  int64_t forward = 0, backward = 0, weight = 0, once = 0;
-  ByPhase &operator+=(const ByPhase &other);
-};
-
 struct Leaf {
   Mesh mesh;
   Execution execution;
@@ -124,13 +118,8 @@ struct Leaf {
   /// layer that runs again, backward with that.
   std::vector<ByPhase> work;
   /// By chunk, once it is probed: how often what it does counts in the bound.
-  std::vector<ByPhase> counts;
-  /// By window: the least of its part of the sum; and by segment, what its
-  /// operations take at least, for one micro-batch.
-  struct Part {
-    int64_t bound = 0;
-    std::vector<ByPhase> least;
-  };
+  Counts counts;
+  /// By window.
   std::vector<Part> parts;
 };
 
@@ -157,7 +146,6 @@ public:
 
 private:
   class Session;
-  using Counts = std::vector<ByPhase>;
   int64_t inherited(const Leaf &probed, const Leaf &other,
                     const Counts &counts) const;
   std::vector<Counts> chainsOf(const Leaf &leaf,

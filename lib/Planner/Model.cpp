@@ -88,14 +88,17 @@ Status ModelBuilder::addOperations(
 
 void ModelBuilder::price(bool forBound) {
   onlyTime = forBound;
+  model.objective = model.time = {};
+  model.shared.clear();
   for (size_t o = 0; o < graph.ops.size(); ++o)
     addPricesOf(static_cast<int>(o));
   for (size_t value = 0; value < graph.values.size(); ++value)
-    addValue(static_cast<int>(value));
+    if (counts(static_cast<int>(value)))
+      addValue(static_cast<int>(value));
   // The next step finds a state where this one found it.
   for (size_t o = 0; o < graph.ops.size(); ++o) {
     const GraphOp &op = graph.ops[o];
-    if (op.nextState >= 0)
+    if (op.nextState >= 0 && !costing.isNever(o))
       addEdge(op.nextState, static_cast<int>(o),
               operandList(model.candidates[op.nextState], 0),
               resultList(model.candidates[o], 0),
@@ -245,6 +248,23 @@ void ModelBuilder::addEdge(int first, int second, int fromList, int toList,
       {first, second, table(fromList, toList, traffic, shareOf)});
 }
 
+/// As what a use has a value brought to it.
+OpPhase ModelBuilder::phaseOf(int value, const Use &use) const {
+  const int from = producer[value].first;
+  bool inLoop = costing.isInLoop(use.op) &&
+                (costing.isInLoop(from) || isResident(graph.ops[from]));
+  return inLoop ? costing.phases[use.op] : OpPhase::Update;
+}
+
+/// What the first of the uses counts, if it were at `at`.
+Share ModelBuilder::firstShare(int value, const Uses &uses, int at) const {
+  const Use &first = *std::min_element(
+      uses.begin(), uses.end(), [&](const Use &a, const Use &b) {
+        return phaseOf(value, a) < phaseOf(value, b);
+      });
+  return costing.shareOf(graph, producer[value].first, first.op, at);
+}
+
 /// Of a use among `uses`, those in one stage or all of a window.
 ModelBuilder::Traffic ModelBuilder::trafficOf(int value, const Use &use,
                                               const Uses &uses) const {
@@ -265,12 +285,26 @@ ModelBuilder::Traffic ModelBuilder::trafficOf(int value, const Use &use,
   if (!mayCross)
     return traffic;
   traffic.mayCross = static_cast<int64_t>(uses.size());
-  // Chunks of one stage count by different numbers, so that less is known.
-  if (costing.execution.chunks() == costing.execution.stages)
+  // Chunks of one stage count by different numbers, so that less is known; and
+  // a transfer counts for the first of its uses.
+  const OpPhase phase = phaseOf(value, use);
+  if (std::any_of(uses.begin(), uses.end(), [&](const Use &other) {
+        return phaseOf(value, other) < phase;
+      }))
+    traffic.mayCross = INT64_MAX;
+  else if (costing.execution.chunks() == costing.execution.stages)
     traffic.atMaker = costing.shareOf(graph, from, use.op, from);
   else if (isBackward(costing.phases[use.op]) && uses.size() > 1)
     traffic.mayCross = INT64_MAX;
   return traffic;
+}
+
+/// Whether anything that has to do with a value does.
+bool ModelBuilder::counts(int value) const {
+  return (producer[value].first >= 0 &&
+          !costing.isNever(producer[value].first)) ||
+         std::any_of(uses[value].begin(), uses[value].end(),
+                     [&](const Use &use) { return !costing.isNever(use.op); });
 }
 
 /// Of each stage that uses the value; of windows, of which nobody knows where
@@ -349,18 +383,13 @@ ModelBuilder::Source ModelBuilder::addUses(int number, const Uses &users,
   layouts.erase(std::unique(layouts.begin(), layouts.end()), layouts.end());
   int shared = addVariable(from, layouts.size());
   int sharedList = listOf(std::move(layouts));
-  // As often as by the use that asks most often, where the value is made.
-  Share most = costing.onceOf(from);
-  auto takeMost = [&](const Use &use) {
-    Share share = costing.shareOf(graph, from, use.op, from);
-    if (share.number * most.of > most.number * share.of)
-      most = share;
-  };
-  std::for_each(users.begin(), users.end(), takeMost);
+  // For the first of them, where the value is made.
+  Uses all = users;
   if (leaving)
-    std::for_each(leaving->begin(), leaving->end(), takeMost);
+    all.insert(all.end(), leaving->begin(), leaving->end());
+  const Share first = firstShare(number, all, from);
   addEdge(from, shared, fromList, sharedList,
-          {graph.values[number].dtype, most, allAtLoad}, 1);
+          {graph.values[number].dtype, first, allAtLoad}, 1);
   const auto count = static_cast<int64_t>(users.size());
   const int64_t shareOf = leaving ? count : std::max<int64_t>(1, count - 1);
   SharedValue sharing{shared, &lists[sharedList], {}};

@@ -93,7 +93,8 @@ public:
     costing.timesOnce = std::move(once);
   }
   const Execution &execution() const { return costing.execution; }
-  /// Those of strategies, and the edges; after the operations. Who only asks
+  /// Those of strategies, and the edges; after the operations, and again after
+  /// other times. Who only asks
   /// for a bound needs no edges of the objective.
   void price(bool onlyTime = false);
   /// What the operations need; after them.
@@ -109,6 +110,7 @@ private:
   Result<std::vector<const Pin *>> conflictAmong(int op,
                                                  std::vector<const Pin *> pins);
   void addPricesOf(int op);
+  bool counts(int value) const;
   void addValue(int value);
   struct Use {
     int op;
@@ -166,6 +168,8 @@ private:
   int left(int layout);
   std::vector<int> arrivedAll(const std::vector<int> &layouts);
   bool isPending(int list) const;
+  OpPhase phaseOf(int value, const Use &use) const;
+  Share firstShare(int value, const Uses &uses, int at) const;
   /// Equal for operations that use a value in the step and share its reshards.
   int groupOf(int value, int op) const;
   int64_t transferTime(int layout, DType dtype) const;

@@ -180,14 +180,10 @@ void ModelBuilder::addTransfersOf(int number, const Source &source,
   const int from = producer[number].first;
   const DType dtype = graph.values[number].dtype;
   std::vector<int> layouts;
-  Share most{0, 1};
   for (const Use &use : users) {
     const std::vector<int> &wanted =
         lists[operandList(model.candidates[use.op], use.operand)];
     layouts.insert(layouts.end(), wanted.begin(), wanted.end());
-    Share share = costing.shareOf(graph, from, use.op);
-    if (share.number * most.of > most.number * share.of)
-      most = share;
   }
   std::vector<int> arrivals = arrivedAll(layouts);
   layouts.insert(layouts.end(), arrivals.begin(), arrivals.end());
@@ -198,7 +194,7 @@ void ModelBuilder::addTransfersOf(int number, const Source &source,
   layouts.erase(std::unique(layouts.begin(), layouts.end()), layouts.end());
   const int found = addVariable(from, layouts.size());
   const int foundList = listOf(std::move(layouts));
-  Transfer transfer{dtype, most, leaves, 1};
+  Transfer transfer{dtype, firstShare(number, users, users[0].op), leaves, 1};
   if (!onlyTime)
     model.objective.edges.push_back(
         {source.variable, found,
@@ -233,13 +229,10 @@ void ModelBuilder::addTransfers(int number, const Source &source,
                                 const std::vector<const Uses *> &groups) {
   const int from = producer[number].first;
   // Before the first of them all.
-  Share leaves{0, 1};
+  Uses all;
   for (const Uses *users : groups)
-    for (const Use &use : *users) {
-      Share share = costing.shareOf(graph, from, use.op, from);
-      if (share.number * leaves.of > leaves.number * share.of)
-        leaves = share;
-    }
+    all.insert(all.end(), users->begin(), users->end());
+  const Share leaves = firstShare(number, all, from);
   for (const Uses *users : groups) {
     const Share combining = users == groups[0] ? leaves : Share{0, 1};
     if (users->size() > 1) {

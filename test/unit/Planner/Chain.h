@@ -16,8 +16,10 @@ namespace partita::test {
 /// A chain of products, its gradients and the update of its weights.
 class Chain {
 public:
-  /// With two to four layers, or as many as `count`.
-  explicit Chain(uint64_t seed, int count = 0);
+  /// With two to four layers, or as many as `count`; of random sizes, or all
+  /// of one.
+  explicit Chain(uint64_t seed, int count = 0, int64_t width = 0,
+                 int64_t rows = 0);
 
   GraphMaker maker;
   int layers;
@@ -44,13 +46,17 @@ inline int Chain::product(const std::string &id, int lhs, int rhs, Shape shape,
   return value;
 }
 
-inline Chain::Chain(uint64_t seed, int count) {
+inline Chain::Chain(uint64_t seed, int count, int64_t equal, int64_t rows) {
   std::mt19937_64 random(seed);
   layers = 2 + static_cast<int>(random() % 3);
   if (count > 0)
     layers = count;
-  const int64_t batch = int64_t(8) << (random() % 4);
-  auto width = [&] { return int64_t(16) << (random() % 6); };
+  const int64_t anyBatch = int64_t(8) << (random() % 4),
+                batch = rows > 0 ? rows : anyBatch;
+  auto width = [&] {
+    const int64_t any = int64_t(16) << (random() % 6);
+    return equal > 0 ? equal : any;
+  };
   std::vector<int64_t> widths{width()};
   std::vector<int> inputs, weights, weightOps;
   int x = add(0, maker.input("x", {batch, widths[0]}, {"batch", ""}));
