@@ -90,6 +90,7 @@ void ModelBuilder::price(bool forBound) {
   onlyTime = forBound;
   model.objective = model.time = {};
   model.shared.clear();
+  tables.clear(); // Other times, other tables.
   for (size_t o = 0; o < graph.ops.size(); ++o)
     addPricesOf(static_cast<int>(o));
   for (size_t value = 0; value < graph.values.size(); ++value)

@@ -78,8 +78,8 @@ static bool areAlike(const Counts &a, const Counts &b) {
 
 std::vector<Counts>
 Part::worthKnowing(const std::vector<CountsOfCopies> &ofCopies) const {
-  constexpr size_t mostCounts = 3;
-  constexpr double worth = 1.0 / 32;
+  constexpr size_t mostCounts = 8;
+  constexpr double worth = 1.0 / 256;
   std::map<Counts, double> workOf;
   double all = 0;
   for (const auto &[counts, copies] : ofCopies) {
