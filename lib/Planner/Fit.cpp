@@ -19,10 +19,11 @@ namespace {
 class Fitter {
 public:
   Fitter(const Model &model, const MemoryRows &rows, int64_t limit,
-         int64_t toBeat, const SolverOptions &options, bool rough,
+         int64_t toBeat, const SolverOptions &options, Care care,
          Fitted &fitted)
       : model(model), rows(rows), limit(limit), toBeat(toBeat),
-        options(options), rough(rough), fitted(fitted) {
+        options(options), looks(care == Care::Look), rough(isRough(care)),
+        fitted(fitted) {
     this->options.prove = false;
     if (rough)
       this->options.worth = 1e-3;
@@ -45,7 +46,7 @@ private:
   const MemoryRows &rows;
   int64_t limit, toBeat;
   SolverOptions options;
-  bool rough;
+  bool looks, rough;
   Fitted &fitted;
   /// The rows that have been too full.
   std::vector<int> tight;
@@ -259,7 +260,7 @@ Status Fitter::run() {
   auto fullest = std::max_element(usage.begin(), usage.end());
   fitted.bytes = *fullest;
   fitted.fits = *fullest <= limit;
-  if (fitted.fits)
+  if (fitted.fits || looks)
     return ok();
   addTight(usage);
   PARTITA_CHECK(findLeast());
@@ -275,7 +276,8 @@ Status Fitter::run() {
 /// The best of `model` by its objective.
 static Result<Fitted> solveOnce(const Model &model, const MemoryRows *rows,
                                 int64_t limit, int64_t toBeat,
-                                const SolverOptions &options, bool rough) {
+                                const SolverOptions &options, Care care) {
+  const bool rough = isRough(care);
   Fitted fitted;
   SolverOptions first = options;
   if (rough) {
@@ -298,7 +300,7 @@ static Result<Fitted> solveOnce(const Model &model, const MemoryRows *rows,
     return fitted;
   if (rows && fitted.solution.price < forbidden)
     PARTITA_CHECK(
-        Fitter(model, *rows, limit, toBeat, options, rough, fitted).run());
+        Fitter(model, *rows, limit, toBeat, options, care, fitted).run());
   return fitted;
 }
 
@@ -340,8 +342,8 @@ private:
 /// What the plan takes more than its price says: more layouts to share may
 /// help.
 Result<int64_t> Refiner::tryTuples(const Sharing &sharing) {
-  PARTITA_TRY(Fitted found,
-              solveOnce(sharing.model, rows, limit, toBeat, options, false));
+  PARTITA_TRY(Fitted found, solveOnce(sharing.model, rows, limit, toBeat,
+                                      options, Care::Good));
   // Everything else takes longer than the plan that there is.
   fitted.bound = std::max(fitted.bound, std::min(found.bound, time));
   fitted.beaten = fitted.bound >= toBeat;
@@ -414,8 +416,8 @@ Status planner::refine(const Model &model, const MemoryRows *rows,
 Result<Fitted> planner::solveWithin(const Model &model, const MemoryRows *rows,
                                     int64_t limit, int64_t toBeat,
                                     const SolverOptions &options, Care care) {
-  PARTITA_TRY(Fitted fitted, solveOnce(model, rows, limit, toBeat, options,
-                                       care == Care::Rough));
+  PARTITA_TRY(Fitted fitted,
+              solveOnce(model, rows, limit, toBeat, options, care));
   if (care == Care::Best)
     PARTITA_CHECK(refine(model, rows, limit, toBeat, options, fitted));
   return fitted;

@@ -42,10 +42,14 @@ struct Fitted {
   int64_t bytes = 0, leastBytes = 0;
 };
 
-/// How closely a plan is looked for. Rough: within a percent or so where the
+/// How closely a plan is looked for. Look: as if there were no limit, and then
+/// whether that fits. Rough: within a percent or so where the
 /// limit binds, without a bound; what is no better than the one to beat by its
 /// price is left alone. Good: with a bound. Best: refined.
-enum class Care : uint8_t { Rough, Good, Best };
+enum class Care : uint8_t { Look, Rough, Good, Best };
+inline bool isRough(Care care) {
+  return care == Care::Look || care == Care::Rough;
+}
 
 /// A part of a step that is not worth another look.
 inline int64_t hardlyMore(int64_t step) { return step / 500; }

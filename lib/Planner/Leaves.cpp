@@ -603,10 +603,32 @@ Leaf *LeafQueue::least() const {
   return *std::min_element(open.begin(), open.end(), isBefore);
 }
 
+Leaf *LeafQueue::leastLoose() const {
+  Leaf *least = nullptr;
+  for (Leaf *leaf : open)
+    if (leaf->tightPrice == 0 && (!least || isBefore(leaf, least)))
+      least = leaf;
+  return least;
+}
+
+std::vector<Leaf *> LeafQueue::leastTight(size_t most, int64_t toBeat) const {
+  std::vector<Leaf *> found;
+  for (Leaf *leaf : open)
+    if (leaf->tightPrice > 0 &&
+        std::max(leaf->tightPrice, leaf->bound) < toBeat)
+      found.push_back(leaf);
+  std::sort(found.begin(), found.end(), [](const Leaf *a, const Leaf *b) {
+    return std::pair(a->tightPrice, a->number) <
+           std::pair(b->tightPrice, b->number);
+  });
+  found.resize(std::min(found.size(), most));
+  return found;
+}
+
 std::vector<Leaf *> LeafQueue::leastProbed(size_t most, int64_t toBeat) const {
   std::vector<Leaf *> fresh, rest;
   for (Leaf *leaf : open)
-    if (leaf->probed && leaf->bound < toBeat)
+    if (leaf->probed && leaf->tightPrice == 0 && leaf->bound < toBeat)
       (leaf->solved ? rest : fresh).push_back(leaf);
   std::vector<Leaf *> &found = fresh.empty() ? rest : fresh;
   std::sort(found.begin(), found.end(), isBefore);

@@ -112,6 +112,8 @@ struct Leaf {
   /// Whether that comes from the leaf itself, and whether it has been solved
   /// and is still open.
   bool probed = false, solved = false;
+  /// The price of a plan that did not fit, if that is all that is known.
+  int64_t tightPrice = 0;
   /// By segment, once it is dealt.
   std::vector<int> chunkOfSegment;
   /// By segment, once it is probed: the least times for a micro-batch; of a
@@ -191,6 +193,11 @@ public:
   /// Those of many stages, which have most room, before others.
   std::vector<Leaf *> firstOfMeshes() const;
   Leaf *least() const;
+  /// Of those whose plans were not seen not to fit; null if there are none.
+  Leaf *leastLoose() const;
+  bool hasTight() const { return !leastTight(1, INT64_MAX).empty(); }
+  /// Some of the others that may be better than `toBeat`, by their prices.
+  std::vector<Leaf *> leastTight(size_t most, int64_t toBeat) const;
   /// Some that were probed and may be better than `toBeat`: of what was not
   /// solved, if there is any.
   std::vector<Leaf *> leastProbed(size_t most, int64_t toBeat) const;

@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "partita/Planner/Planner.h"
+#include "AxisNames.h"
 #include "Fit.h"
 #include "Leaves.h"
 #include "Meshes.h"
@@ -70,10 +71,12 @@ private:
     int64_t toBeat() const { return best ? best->cost.step() : INT64_MAX; }
     /// Of steps to the bounds that leaves had, the least.
     double leastRatio = INFINITY;
-    /// Whether a leaf is not better if it is as far from its bound.
-    bool isUnlikely(const Leaf &leaf) const {
-      return best && leastRatio < INFINITY &&
-             static_cast<double>(leaf.bound) * leastRatio >=
+    /// More leaves, of several schedules, than can be looked at.
+    bool hasMany = false;
+    /// Whether a leaf is not better if its step is so far from its bound.
+    bool isUnlikely(const Leaf &leaf, double ratio) const {
+      return best && ratio < INFINITY &&
+             static_cast<double>(leaf.bound) * ratio >=
                  static_cast<double>(best->cost.step());
     }
   };
@@ -82,7 +85,7 @@ private:
   using Solved = Result<std::optional<PlanResult>>;
   Result<bool> take(Leaf &leaf, Solved solved, Found &found);
   Status tryLeaves(const std::vector<Leaf *> &leaves, LeafQueue &queue,
-                   Found &found);
+                   Found &found, Care care);
   Status workThrough(LeafQueue &queue, Found &found);
   Status tryOtherSchedules(LeafQueue &queue, Found &found);
   /// Leaves: steps of several micro-batches and stages take longer to solve.
@@ -115,9 +118,6 @@ private:
                       PlanResult &result) const;
   void finish(const Step &step, PlanResult &result) const;
   int64_t residentBytes(const Step &step, const PlanResult &result) const;
-  void nameAxes(const Step &step, PlanResult &result) const;
-  uint8_t kindsSplitBy(const Step &step, const PlanResult &result, int axis,
-                       bool &used) const;
 
   const PlanOptions &options;
   Steps steps;
@@ -216,7 +216,7 @@ Result<bool> PlanSearch::choose(const Step &step, const ModelBuilder &builder,
   if (options.memoryLimit > 0)
     rows = builder.memory();
   // The price from which on the step is no shorter; roughly, it is the step.
-  if (toBeat < INT64_MAX && care != Care::Rough)
+  if (toBeat < INT64_MAX && !isRough(care))
     toBeat = static_cast<int64_t>(static_cast<double>(toBeat) /
                                   partOfPrice(builder.execution()));
   const MemoryRows *limited = rows ? &*rows : nullptr;
@@ -228,7 +228,7 @@ Result<bool> PlanSearch::choose(const Step &step, const ModelBuilder &builder,
         refine(model, limited, options.memoryLimit, toBeat, solver, fitted));
   }
   result.bound = boundOf(builder.execution(), fitted.bound);
-  if (fitted.beaten)
+  if (fitted.beaten || (care == Care::Look && !fitted.fits))
     return false;
   const Solution &solution = fitted.solution;
   if (solution.price >= forbidden)
@@ -397,53 +397,6 @@ Result<std::optional<PlanResult>> PlanSearch::solve(Leaf leaf, int64_t toBeat,
 // Meshes
 //===----------------------------------------------------------------------===//
 
-/// The kinds of all that `axis` splits; `used` tells whether there is anything.
-uint8_t PlanSearch::kindsSplitBy(const Step &step, const PlanResult &result,
-                                 int axis, bool &used) const {
-  const Graph &graph = step.graph;
-  uint8_t allowed = 7; // bits: may be dp, sp, tp
-  used = false;
-  for (size_t o = 0; o < graph.ops.size(); ++o)
-    for (size_t f = 0; f < result.strategies[o].factors.size(); ++f) {
-      if (graph.ops[o].rule.factors[f].kind == FactorKind::Linear)
-        continue;
-      const std::vector<Piece> &pieces = step.classes.factors[o][f];
-      size_t next = 0;
-      for (const FactorSharding &part :
-           result.strategies[o].factors[f].factors) {
-        std::vector<Piece> run;
-        for (int64_t size = 1; next < pieces.size() && size < part.size;)
-          size *= pieces[next].size, run.push_back(pieces[next++]);
-        if (std::find(part.axes.begin(), part.axes.end(), axis) ==
-            part.axes.end())
-          continue;
-        used = true;
-        allowed &= static_cast<uint8_t>((axisAllows("dp", run) ? 1 : 0) |
-                                        (axisAllows("sp", run) ? 2 : 0) |
-                                        (axisAllows("tp", run) ? 4 : 0));
-      }
-    }
-  return allowed;
-}
-
-/// Names the axes of a searched mesh by what they split, where that is one
-/// kind; the plan then stays legal when it is asked for by those names.
-void PlanSearch::nameAxes(const Step &step, PlanResult &result) const {
-  for (int axis = 0; axis < result.mesh.numAxes(); ++axis) {
-    bool used = false;
-    if (result.mesh.axisNames[axis] == stageAxis)
-      continue;
-    uint8_t allowed = kindsSplitBy(step, result, axis, used);
-    std::string name = !used         ? ""
-                       : allowed & 1 ? "dp"
-                       : allowed & 2 ? "sp"
-                       : allowed & 4 ? "tp"
-                                     : "";
-    if (!name.empty() && result.mesh.axis(name) < 0)
-      result.mesh.axisNames[axis] = name;
-  }
-}
-
 /// From what fills the pipeline to where it is full most of the time.
 std::vector<int64_t> PlanSearch::microBatchesOf(int64_t stages) const {
   if (options.microBatches > 0)
@@ -593,23 +546,29 @@ Result<bool> PlanSearch::take(Leaf &leaf, Solved solved, Found &found) {
   return isSettled && settle(bound);
 }
 
-/// Solves leaves, side by side.
+/// Solves leaves, side by side. A first look leaves those open whose plans do
+/// not fit.
 Status PlanSearch::tryLeaves(const std::vector<Leaf *> &leaves,
-                             LeafQueue &queue, Found &found) {
+                             LeafQueue &queue, Found &found, Care care) {
   PARTITA_CHECK(prepare(leaves));
   const int64_t toBeat = found.toBeat();
+  std::vector<Fitted> fresh(leaves.size());
   std::vector<Fitted *> known;
   for (const Leaf *leaf : leaves)
-    known.push_back(isCut ? nullptr : &found.unsettled[leaf->number]);
+    known.push_back(isCut ? &fresh[known.size()]
+                          : &found.unsettled[leaf->number]);
   std::vector<Solved> all(leaves.size(), std::optional<PlanResult>());
   forAll(leaves.size(), [&](size_t i) {
     // What is not worth another look is settled as it is.
     if (leaves[i]->solved && leaves[i]->bound + hardlyMore(toBeat) >= toBeat)
       return;
-    all[i] =
-        solve(*leaves[i], toBeat, isCut ? Care::Rough : Care::Good, known[i]);
+    all[i] = solve(*leaves[i], toBeat, care, known[i]);
   });
   for (size_t i = 0; i < leaves.size(); ++i) {
+    if (care == Care::Look && all[i] && !*all[i] && !known[i]->beaten) {
+      leaves[i]->tightPrice = known[i]->solution.price;
+      continue;
+    }
     PARTITA_TRY(bool settled, take(*leaves[i], std::move(all[i]), found));
     if (settled)
       queue.remove(leaves[i]);
@@ -620,9 +579,11 @@ Status PlanSearch::tryLeaves(const std::vector<Leaf *> &leaves,
 /// The first leaf of each mesh is bounded; then a few more, until one is worth
 /// solving, as a plan to beat is worth more than to know which leaf is the
 /// best; then leaves are bounded and solved until none may be better, or that
-/// was enough work.
+/// was enough work. Those whose plans do not fit are left for later: to make
+/// room takes ten times as long as to see that there is none.
 Status PlanSearch::workThrough(LeafQueue &queue, Found &found) {
   constexpr size_t probedTogether = 8, solvedTogether = 2;
+  constexpr double usualRatio = 1.06; // of steps to bounds, about
   std::vector<Leaf *> first = queue.firstOfMeshes();
   // Some at least where most leaves are worth nothing.
   for (auto it = first.begin();
@@ -632,30 +593,42 @@ Status PlanSearch::workThrough(LeafQueue &queue, Found &found) {
     it = end;
   }
   const int64_t solves = mostSolves();
-  // Where other schedules follow, they decide how good the bound is.
+  // Where many other schedules follow, they decide how good the bound is.
   const int64_t probesToFirst = 16;
-  const int64_t probes = 3 * options.effort / (queue.hasOthers() ? 4 : 1);
+  const int64_t probes = options.effort * (found.hasMany ? 1 : 3);
   for (int64_t probed = 0, work = 0; !queue.empty();) {
-    Leaf *leaf = queue.least();
     const int64_t toBeat = found.toBeat();
-    if (found.best && (leaf->bound >= toBeat || work >= solves || isStopped()))
+    if (found.best && (work >= solves || isStopped()))
       break;
+    Leaf *leaf = queue.leastLoose();
+    if (found.best && leaf && leaf->bound >= toBeat)
+      leaf = nullptr;
     bool goesOn = probed < (found.best ? probes : probesToFirst);
-    if (!leaf->probed && goesOn && !isStopped()) {
+    if (leaf && !leaf->probed && goesOn && !isStopped()) {
       std::vector<Leaf *> next = queue.unprobed(probedTogether, toBeat);
       probed += static_cast<int64_t>(next.size());
       PARTITA_CHECK(probe(next, queue));
       continue;
     }
-    std::vector<Leaf *> next = queue.leastProbed(solvedTogether, toBeat);
-    if (isCut && !found.best && isStopped())
+    Care care = isCut ? Care::Look : Care::Good;
+    std::vector<Leaf *> next;
+    if (isCut && !found.best && isStopped()) {
       next = {queue.roomiest()};
-    else if (next.empty() && !found.best)
-      next = {leaf};
-    // What need not be proved is solved if it is likely to be better.
-    if (queue.hasOthers())
-      std::erase_if(next,
-                    [&](const Leaf *leaf) { return found.isUnlikely(*leaf); });
+      care = Care::Rough;
+    } else if (leaf && (found.best || work < solves / 2 || !queue.hasTight())) {
+      next = queue.leastProbed(solvedTogether, toBeat);
+      if (next.empty() && !found.best)
+        next = {leaf};
+      // What need not be proved is solved if it is likely to be better.
+      if (found.hasMany)
+        std::erase_if(next, [&](const Leaf *leaf) {
+          return found.isUnlikely(*leaf, usualRatio);
+        });
+    }
+    if (next.empty()) {
+      next = queue.leastTight(solvedTogether, toBeat);
+      care = Care::Rough;
+    }
     if (next.empty())
       break;
     for (Leaf *full : std::exchange(next, {}))
@@ -664,7 +637,7 @@ Status PlanSearch::workThrough(LeafQueue &queue, Found &found) {
       else
         next.push_back(full);
     work += static_cast<int64_t>(next.size());
-    PARTITA_CHECK(tryLeaves(next, queue, found));
+    PARTITA_CHECK(tryLeaves(next, queue, found, care));
   }
   return ok();
 }
@@ -692,14 +665,16 @@ Status PlanSearch::tryOtherSchedules(LeafQueue &queue, Found &found) {
   for (int64_t work = 0; it != others.end() && work < solves && !isStopped();) {
     std::vector<Leaf *> next;
     for (; it != others.end() && next.size() < together; ++it)
-      if ((*it)->bound < found.toBeat() && !found.isUnlikely(**it)) {
+      if ((*it)->bound < found.toBeat() &&
+          !(found.hasMany && found.isUnlikely(**it, found.leastRatio))) {
         if (isFull(**it, found))
           queue.remove(*it);
         else
           next.push_back(*it);
       }
     work += static_cast<int64_t>(next.size());
-    PARTITA_CHECK(tryLeaves(next, queue, found));
+    PARTITA_CHECK(
+        tryLeaves(next, queue, found, found.best ? Care::Look : Care::Rough));
   }
   return ok();
 }
@@ -708,6 +683,8 @@ Status PlanSearch::tryOtherSchedules(LeafQueue &queue, Found &found) {
 Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
   LeafQueue queue(leaves);
   Found found;
+  constexpr size_t many = 32;
+  found.hasMany = queue.hasOthers() && leaves.size() > many * options.effort;
   PARTITA_CHECK(workThrough(queue, found));
   PARTITA_CHECK(tryOtherSchedules(queue, found));
   if (!found.best && found.leastFull && leastBytes == INT64_MAX &&
