@@ -566,7 +566,8 @@ Status PlanSearch::tryLeaves(const std::vector<Leaf *> &leaves,
   });
   for (size_t i = 0; i < leaves.size(); ++i) {
     if (care == Care::Look && all[i] && !*all[i] && !known[i]->beaten) {
-      leaves[i]->tightPrice = known[i]->solution.price;
+      // Zero says that it was not looked at.
+      leaves[i]->tightPrice = std::max<int64_t>(known[i]->solution.price, 1);
       continue;
     }
     PARTITA_TRY(bool settled, take(*leaves[i], std::move(all[i]), found));
