@@ -112,8 +112,27 @@ DimSpace::expansions(const DimSharding &dim) {
 // Layouts and their steps
 //===----------------------------------------------------------------------===//
 
-DimSpace::DimSpace(int64_t size, std::vector<Base> bases, const Mesh &mesh)
-    : size(size), bases(std::move(bases)), mesh(mesh) {}
+int DimLayouts::intern(const DimSharding &canonical) {
+  auto [it, added] =
+      numbers.try_emplace(canonical, static_cast<int>(layouts.size()));
+  if (!added)
+    return it->second;
+  Layout layout{canonical, 1, 0, digitsOf(canonical, mesh)};
+  for (const FactorSharding &factor : canonical.factors) {
+    int64_t local = factor.size;
+    for (int axis : factor.axes) {
+      layout.axes |= 1u << axis;
+      local = (local + mesh.axisSizes[axis] - 1) / mesh.axisSizes[axis];
+    }
+    layout.localSize *= local;
+  }
+  layouts.push_back(std::move(layout));
+  return it->second;
+}
+
+DimSpace::DimSpace(int64_t size, std::vector<Base> bases, DimLayouts &known,
+                   const Mesh &mesh)
+    : size(size), bases(std::move(bases)), all(known), mesh(mesh) {}
 
 uint16_t DimSpace::intern(const DimSharding &dim) {
   Sharding whole;
@@ -123,17 +142,8 @@ uint16_t DimSpace::intern(const DimSharding &dim) {
       numbers.try_emplace(form, static_cast<uint16_t>(layouts.size()));
   if (!added)
     return it->second;
-  Layout layout{form, 1, 0, false, {}, {}};
-  for (const FactorSharding &factor : form.factors) {
-    int64_t local = factor.size;
-    for (int axis : factor.axes) {
-      layout.axes |= 1u << axis;
-      local = (local + mesh.axisSizes[axis] - 1) / mesh.axisSizes[axis];
-    }
-    layout.localSize *= local;
-  }
-  layout.digits = digitsOf(form, mesh);
-  layouts.push_back(std::move(layout));
+  int number = all.intern(form);
+  layouts.push_back({&all.layout(number), number});
   return it->second;
 }
 
@@ -147,8 +157,8 @@ void DimSpace::step(uint16_t id) {
         return;
     steps.push_back(step);
   };
-  uint32_t used = layouts[id].axes;
-  for (std::vector<FactorSharding> &factors : expansions(layouts[id].dim))
+  uint32_t used = layouts[id].of->axes;
+  for (std::vector<FactorSharding> &factors : expansions(layouts[id].of->dim))
     for (size_t f = 0; f < factors.size(); ++f) {
       if (!factors[f].axes.empty()) {
         DimSharding next{factors};
@@ -182,7 +192,7 @@ const std::vector<Step> &DimSpace::additions(uint16_t id) {
 }
 
 uint16_t DimSpace::exchanged(uint16_t id, int a, int b) {
-  DimSharding dim = layouts[id].dim;
+  DimSharding dim = layouts[id].of->dim;
   for (FactorSharding &factor : dim.factors)
     for (int &axis : factor.axes)
       axis = axis == a ? b : axis == b ? a : axis;
@@ -208,7 +218,7 @@ blockStarts(int64_t size, const std::vector<int> &axes, const Mesh &mesh) {
 
 std::vector<std::pair<uint32_t, uint16_t>> DimSpace::renested(uint16_t id) {
   std::vector<std::pair<uint32_t, uint16_t>> out;
-  DimSharding dim = layouts[id].dim;
+  DimSharding dim = layouts[id].of->dim;
   for (FactorSharding &factor : dim.factors)
     for (size_t i = 0; i + 1 < factor.axes.size(); ++i) {
       std::vector<int> before = factor.axes;
@@ -261,8 +271,7 @@ static void dropAxes(Kept &kept, const Mesh &mesh) {
   }
 }
 
-const std::vector<Box::Dim> &DimSpace::boxes(uint16_t id) {
-  Layout &layout = layouts[id];
+const std::vector<Box::Dim> &DimLayouts::boxes(Layout &layout) const {
   if (layout.boxes.empty()) {
     Sharding sharding;
     sharding.dims.push_back(layout.dim);
@@ -273,13 +282,12 @@ const std::vector<Box::Dim> &DimSpace::boxes(uint16_t id) {
   return layout.boxes;
 }
 
-Kept DimSpace::keptOf(uint16_t from, uint16_t to) {
-  if (layouts[from].digits && layouts[to].digits)
-    if (auto kept =
-            keptOfDigits(*layouts[from].digits, *layouts[to].digits, mesh))
+Kept DimLayouts::keptOf(Layout &from, Layout &to) const {
+  if (from.digits && to.digits)
+    if (auto kept = keptOfDigits(*from.digits, *to.digits, mesh))
       return std::move(*kept);
   const std::vector<Box::Dim> &before = boxes(from), &after = boxes(to);
-  uint32_t axesBefore = layouts[from].axes, axesAfter = layouts[to].axes;
+  uint32_t axesBefore = from.axes, axesAfter = to.axes;
   Kept kept;
   kept.axes = axesBefore | axesAfter;
   forEachPlace(kept.axes, mesh, [&](std::vector<int64_t> &coords) {
@@ -303,6 +311,13 @@ Kept DimSpace::keptOf(uint16_t from, uint16_t to) {
   return kept;
 }
 
+const Kept &DimLayouts::kept(int from, int to) {
+  auto [it, added] = known.try_emplace(uint64_t(from) << 32 | uint64_t(to));
+  if (added)
+    it->second = keptOf(layouts[from], layouts[to]);
+  return it->second;
+}
+
 const Kept &DimSpace::kept(uint16_t from, uint16_t to) {
   if (known.size() <= from)
     known.resize(layouts.size());
@@ -310,6 +325,6 @@ const Kept &DimSpace::kept(uint16_t from, uint16_t to) {
   if (row.size() <= to)
     row.resize(layouts.size(), nullptr);
   if (!row[to])
-    row[to] = &kepts.emplace_back(keptOf(from, to));
+    row[to] = &all.kept(layouts[from].number, layouts[to].number);
   return *row[to];
 }

@@ -103,15 +103,51 @@ std::optional<Kept> keptOfDigits(const std::vector<Digit> &from,
                                  const std::vector<Digit> &to,
                                  const Mesh &mesh);
 
+/// The canonical layouts of all dimensions of one size, which spaces of
+/// different bases share: what ranks keep from one to another takes long to
+/// find.
+class DimLayouts {
+public:
+  struct Layout {
+    DimSharding dim;
+    /// Elements of the largest block.
+    int64_t localSize;
+    uint32_t axes;
+    std::optional<std::vector<Digit>> digits;
+    /// By the coordinates along its axes, once asked for.
+    std::vector<Box::Dim> boxes = {};
+  };
+
+  explicit DimLayouts(const Mesh &mesh) : mesh(mesh) {}
+
+  /// The number of a canonical layout.
+  int intern(const DimSharding &canonical);
+  /// Stays where it is.
+  const Layout &layout(int number) const { return layouts[number]; }
+  /// What ranks own of the dimension under `to`, and of that under `from` too.
+  const Kept &kept(int from, int to);
+
+private:
+  const std::vector<Box::Dim> &boxes(Layout &layout) const;
+  Kept keptOf(Layout &from, Layout &to) const;
+
+  const Mesh &mesh;
+  std::deque<Layout> layouts;
+  std::map<DimSharding, int> numbers;
+  std::unordered_map<uint64_t, Kept> known; // by both layouts
+};
+
 class DimSpace {
 public:
-  DimSpace(int64_t size, std::vector<Base> bases, const Mesh &mesh);
+  /// `known` are of dimensions of this size.
+  DimSpace(int64_t size, std::vector<Base> bases, DimLayouts &known,
+           const Mesh &mesh);
 
   uint16_t intern(const DimSharding &dim);
-  const DimSharding &layout(uint16_t id) const { return layouts[id].dim; }
+  const DimSharding &layout(uint16_t id) const { return layouts[id].of->dim; }
   /// Elements of the largest block.
-  int64_t localSize(uint16_t id) const { return layouts[id].localSize; }
-  uint32_t axes(uint16_t id) const { return layouts[id].axes; }
+  int64_t localSize(uint16_t id) const { return layouts[id].of->localSize; }
+  uint32_t axes(uint16_t id) const { return layouts[id].of->axes; }
   /// In an order that depends on the layout alone, not on its number.
   const std::vector<Step> &removals(uint16_t id);
   const std::vector<Step> &additions(uint16_t id);
@@ -126,26 +162,20 @@ public:
 
 private:
   struct Layout {
-    DimSharding dim;
-    int64_t localSize;
-    uint32_t axes;
+    const DimLayouts::Layout *of;
+    int number; // among all of this size
     bool stepped = false;
-    std::vector<Step> removals, additions;
-    std::optional<std::vector<Digit>> digits = {};
-    /// By the coordinates along its axes, once asked for.
-    std::vector<Box::Dim> boxes = {};
+    std::vector<Step> removals = {}, additions = {};
   };
   void step(uint16_t id);
-  const std::vector<Box::Dim> &boxes(uint16_t id);
-  Kept keptOf(uint16_t from, uint16_t to);
   std::vector<std::vector<FactorSharding>> expansions(const DimSharding &dim);
 
   int64_t size;
   std::vector<Base> bases;
+  DimLayouts &all;
   const Mesh &mesh;
   std::deque<Layout> layouts; // what is asked of one stays where it is
   std::map<DimSharding, uint16_t> numbers;
-  std::deque<Kept> kepts;
   std::vector<std::vector<const Kept *>> known; // by both layouts
 };
 

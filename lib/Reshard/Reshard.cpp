@@ -32,6 +32,7 @@ struct ReshardPlanner::Impl {
   std::map<std::vector<int>, int> shapeNumbers;
   std::map<Base, int> baseNumbers;
   std::vector<Base> bases;
+  std::map<int64_t, DimLayouts> dimLayouts; // by size
   std::map<std::pair<int, int>, std::unique_ptr<DimSpace>> dimSpaces;
   std::map<std::vector<int>, std::unique_ptr<TensorSpace>> spaces;
   /// The same by element size and the shapes of both layouts, which is quicker
@@ -75,7 +76,8 @@ DimSpace *ReshardPlanner::Impl::dimSpace(int a, int b) {
     int64_t size = 1;
     for (int64_t factor : bases[a])
       size *= factor;
-    space = std::make_unique<DimSpace>(size, std::move(list), mesh);
+    DimLayouts &known = dimLayouts.try_emplace(size, mesh).first->second;
+    space = std::make_unique<DimSpace>(size, std::move(list), known, mesh);
   }
   return space.get();
 }

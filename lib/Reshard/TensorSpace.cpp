@@ -345,6 +345,14 @@ const std::vector<MoveEdge> &TensorSpace::edges(int number) {
 int64_t TensorSpace::distance(int source, int target) {
   if (source == target)
     return 0;
+  if (auto known = static_cast<int>(closed); source < known && target < known) {
+    int64_t price = distances[static_cast<size_t>(source) * stride + target];
+    return price < unreachable ? price : -1;
+  }
+  return search(source, target);
+}
+
+int64_t TensorSpace::search(int source, int target) {
   Search &search = searches[source];
   std::vector<Search::Label> &labels = search.labels;
   if (labels.empty()) {
@@ -404,7 +412,11 @@ void TensorSpace::close() {
     row[v] = 0;
     for (const MoveEdge &edge : vertices[v].edges)
       row[edge.to] = std::min(row[edge.to], edge.cost);
+    // They are most of what a space takes, and hardly ever asked for again.
+    vertices[v].edges = {};
+    vertices[v].expanded = false;
   }
+  added.clear();
   for (size_t via = 0; via < closed; ++via)
     for (size_t v = 0; v < closed; ++v)
       if (int64_t *row = &distances[v * stride];
@@ -421,7 +433,7 @@ const int64_t *TensorSpace::distancesFrom(int source) {
 std::vector<std::pair<int, MoveEdge>> TensorSpace::path(int source,
                                                         int target) {
   std::vector<std::pair<int, MoveEdge>> out;
-  if (distance(source, target) < 0)
+  if (source == target || search(source, target) < 0)
     return out;
   for (int at = target; at != source;) {
     const Search::Label &label = searches[source].labels[at];

@@ -114,6 +114,8 @@ private:
   char16_t partial(const VertexKey &key) const { return key[dims.size()]; }
   char16_t &combiner(VertexKey &key) const { return key[dims.size() + 1]; }
   void expand(int vertex);
+  /// As distance(), with labels that lead back from there.
+  int64_t search(int source, int target);
   void close();
 
   std::vector<DimSpace *> dims;

@@ -13,8 +13,8 @@
 
 #include "lib/Reshard/TensorSpace.h"
 #include "partita/Reshard/Reshard.h"
-#include <memory>
 #include <catch2/catch.hpp>
+#include <memory>
 #include <random>
 
 using namespace partita;
@@ -89,6 +89,7 @@ TEST_CASE("prices of moves are those of the shards of all ranks") {
     Setup setup(topology, axes);
     for (int round = 0; round < 6; ++round) {
       Draw draw(++seed);
+      std::map<int64_t, DimLayouts> known;
       std::vector<std::unique_ptr<DimSpace>> owned;
       std::vector<DimSpace *> dims;
       std::vector<Base> bases;
@@ -98,7 +99,8 @@ TEST_CASE("prices of moves are those of the shards of all ranks") {
         for (int64_t factor : bases.back())
           size *= factor;
         owned.push_back(std::make_unique<DimSpace>(
-            size, std::vector<Base>{{size}, bases.back()}, setup.mesh));
+            size, std::vector<Base>{{size}, bases.back()},
+            known.try_emplace(size, setup.mesh).first->second, setup.mesh));
         dims.push_back(owned.back().get());
       }
       TensorSpace space(dims, 2, setup.mesh, setup.cost);
@@ -173,6 +175,11 @@ TEST_CASE("prices of all pairs are those of each pair") {
           auto path = single.path(DType::F32, sources[i], targets[j]);
           CHECK(prices[i * to.size() + j] ==
                 (path ? path->picoseconds : ReshardPlanner::unreachable));
+          // Moves are found where all prices are known, too.
+          auto after = together.path(DType::F32, sources[i], targets[j]);
+          REQUIRE(bool(after) == bool(path));
+          if (path)
+            CHECK(after->moves.size() == path->moves.size());
         }
     }
   }
