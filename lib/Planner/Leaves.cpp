@@ -166,15 +166,13 @@ static std::vector<ByPhase> workOfChunks(const Leaf &leaf,
   return ofChunk;
 }
 
-/// Of the order of the leaf's schedule, if segments take so long.
-Counts Prober::longestChain(const Leaf &leaf,
-                            const std::vector<ByPhase> &work) const {
-  const Execution &execution = leaf.execution;
+Counts planner::longestChain(const Execution &execution, bool backward,
+                             const std::vector<ByPhase> &ofChunk) {
   auto schedule = makeSchedule(shapeOf(execution, backward));
   assert(schedule && "there is a schedule of each leaf");
   std::vector<ChunkTimes> times;
   std::vector<int64_t> tails(execution.stages, 0);
-  for (const ByPhase &chunk : workOfChunks(leaf, work)) {
+  for (const ByPhase &chunk : ofChunk) {
     tails[execution.stageOf(static_cast<int>(times.size()))] += chunk.once;
     times.push_back({chunk.forward, chunk.backward, chunk.weight});
   }
@@ -425,7 +423,8 @@ void Prober::Session::findBound() {
     int64_t &sum = ofPhase(least, windows.phases[o]);
     sum = addPrices(sum, leastTimes[o]);
   }
-  leaf.counts = prober.longestChain(leaf, leaf.work);
+  leaf.counts = longestChain(leaf.execution, prober.backward,
+                             workOfChunks(leaf, leaf.work));
   std::vector<std::vector<CountsOfCopies>> ofCopies;
   std::vector<std::vector<Counts>> toKnow;
   size_t rounds = 0;

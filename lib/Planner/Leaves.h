@@ -125,6 +125,12 @@ struct Leaf {
   std::vector<Part> parts;
 };
 
+/// How often what each chunk does is in the longest chain of tasks, in the
+/// order of the schedule, if chunks take so long for a micro-batch, and once a
+/// step.
+Counts longestChain(const Execution &execution, bool backward,
+                    const std::vector<ByPhase> &ofChunk);
+
 class Prober {
 public:
   Prober(const Topology &topology, const Steps &steps)
@@ -153,7 +159,6 @@ private:
   std::vector<Counts> chainsOf(const Leaf &leaf,
                                const std::vector<ByPhase> &work) const;
   Counts laneChain(const Leaf &leaf, int slowest) const;
-  Counts longestChain(const Leaf &leaf, const std::vector<ByPhase> &work) const;
 
   const Topology &topology;
   const Graph &graph;

@@ -15,12 +15,14 @@
 #include "AxisNames.h"
 #include "Fit.h"
 #include "Leaves.h"
+#include "MemoryProof.h"
 #include "Meshes.h"
 #include "Model.h"
 #include "Parallel.h"
 #include "Pins.h"
-#include "partita/Support/Names.h"
-#include "partita/Topology/Units.h"
+#include "Resident.h"
+#include "Resume.h"
+#include "Small.h"
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -73,6 +75,8 @@ private:
     double leastRatio = INFINITY;
     /// More leaves, of several schedules, than can be looked at.
     bool hasMany = false;
+    /// All plans that may be better were looked at.
+    bool isExhausted = false;
     /// Whether a leaf is not better if its step is so far from its bound.
     bool isUnlikely(const Leaf &leaf, double ratio) const {
       return best && ratio < INFINITY &&
@@ -88,6 +92,7 @@ private:
                    Found &found, Care care);
   Status workThrough(LeafQueue &queue, Found &found);
   Status tryOtherSchedules(LeafQueue &queue, Found &found);
+  Status exhaust(const std::vector<Leaf> &leaves, Found &found);
   /// Leaves: steps of several micro-batches and stages take longer to solve.
   int64_t mostSolves() const {
     return options.microBatches == 0 ? std::max<int64_t>(options.effort / 4, 1)
@@ -106,10 +111,12 @@ private:
   Result<PlanResult> searchMeshes();
   Result<PlanResult> takeMesh();
   std::string restOfSpace() const;
+  std::string spaceOfMeshes(size_t leaves) const;
+  void begin(std::vector<Leaf> &leaves,
+             const std::function<std::string()> &space);
+  Status goOn(std::vector<Leaf> &leaves, LeafQueue &queue, Found &found);
   Error noRoom(const std::string &place, int64_t least,
                const std::string &proof);
-  std::string proofText(const Graph &graph, const Mesh &mesh,
-                        const MemoryRows &rows) const;
   bool isStopped();
   Result<bool> choose(const Step &step, const ModelBuilder &builder,
                       int64_t toBeat, Care care, Fitted &fitted,
@@ -117,13 +124,16 @@ private:
   void chooseRandomly(const Step &step, const Model &model,
                       PlanResult &result) const;
   void finish(const Step &step, PlanResult &result) const;
-  int64_t residentBytes(const Step &step, const PlanResult &result) const;
 
   const PlanOptions &options;
   Steps steps;
   Prober prober;
   /// Whether any plan runs in several micro-batches.
   bool isCut = false;
+  /// The plan to begin with.
+  std::optional<PlanResult> resumed;
+  /// Stages may begin with any segment; else they are even.
+  bool cutAnywhere = false;
   /// Of the leaf, without room, that needs least: what it needs, and why.
   int64_t leastBytes = INT64_MAX;
   std::string leastProof;
@@ -138,51 +148,6 @@ private:
 //===----------------------------------------------------------------------===//
 // One mesh
 //===----------------------------------------------------------------------===//
-
-static std::string bytesText(int64_t bytes) {
-  return formatQuantity(static_cast<double>(bytes), Dimension::Bytes);
-}
-
-/// What every plan on a mesh holds when it holds most: where, and what.
-std::string PlanSearch::proofText(const Graph &graph, const Mesh &mesh,
-                                  const MemoryRows &rows) const {
-  constexpr size_t maxLines = 6;
-  struct Group {
-    std::vector<std::string> ids;
-    int64_t bytes = 0;
-  };
-  MemoryRows::Held held = rows.leastHeld();
-  std::map<std::string, Group> byName;
-  for (auto [op, bytes] : held.byOp) {
-    Group &group = byName[namePattern(graph.ops[op].id)];
-    group.ids.push_back(graph.ops[op].id);
-    group.bytes += bytes;
-  }
-  std::vector<Group> groups;
-  for (auto &[name, group] : byName)
-    groups.push_back(std::move(group));
-  std::sort(groups.begin(), groups.end(), [](const Group &a, const Group &b) {
-    return std::tuple(-a.bytes, a.ids) < std::tuple(-b.bytes, b.ids);
-  });
-  std::string text = "\n  at '" + graph.ops[held.op].id + "' a rank (" +
-                     options.topology.commonDevice().name + ", mesh " +
-                     mesh.str() + ") holds at least " + bytesText(held.bytes) +
-                     ":";
-  int64_t rest = 0;
-  for (size_t i = 0; i < groups.size(); ++i) {
-    const Group &group = groups[i];
-    if (i >= maxLines) {
-      rest += group.bytes;
-      continue;
-    }
-    text += "\n    " + bytesText(group.bytes) + "  " + commonName(group.ids);
-    if (group.ids.size() > 1)
-      text += " (" + std::to_string(group.ids.size()) + ")";
-  }
-  if (rest > 0)
-    text += "\n    " + bytesText(rest) + "  others";
-  return text;
-}
 
 /// `least` is what every plan needs at least; zero if it is within the limit.
 Error PlanSearch::noRoom(const std::string &place, int64_t least,
@@ -238,7 +203,7 @@ Result<bool> PlanSearch::choose(const Step &step, const ModelBuilder &builder,
                      "remove pins, or give more --effort");
   if (!fitted.fits && fitted.leastBytes > options.memoryLimit)
     return noRoom("--mesh " + result.mesh.str(), fitted.leastBytes,
-                  proofText(graph, result.mesh, *rows));
+                  proofText(graph, options.topology, result.mesh, *rows));
   if (!fitted.fits)
     return noRoom("--mesh " + result.mesh.str(), 0, "");
   for (size_t o = 0; o < graph.ops.size(); ++o)
@@ -264,37 +229,6 @@ void PlanSearch::chooseRandomly(const Step &step, const Model &model,
     const auto &list = options.splitAll && !split.empty() ? split : all;
     result.strategies.push_back(*list[random() % list.size()]);
   }
-}
-
-int64_t PlanSearch::residentBytes(const Step &step,
-                                  const PlanResult &result) const {
-  const Graph &graph = step.graph;
-  std::vector<char> usedInStep(graph.values.size(), 0);
-  for (const GraphOp &op : graph.ops)
-    if (!op.atLoad)
-      for (int value : op.operands)
-        usedInStep[value] = 1;
-  // Of the stage that has most.
-  std::vector<int64_t> bytesOfStage(result.execution.stages, 0);
-  for (size_t o = 0; o < graph.ops.size(); ++o) {
-    const GraphOp &op = graph.ops[o];
-    int64_t &bytes = bytesOfStage[result.execution.stage(o)];
-    if (!isResident(op))
-      continue;
-    const Strategy &strategy = result.strategies[o];
-    auto operandBytes = [&](size_t i) {
-      return maxLocalBytes(operandSharding(op.rule, strategy, i), result.mesh,
-                           graph.values[op.operands[i]].dtype);
-    };
-    auto resultBytes = [&](size_t i) {
-      return maxLocalBytes(resultSharding(op.rule, strategy, i), result.mesh,
-                           graph.values[op.results[i]].dtype);
-    };
-    for (size_t i = 0; i < op.results.size(); ++i)
-      if (usedInStep[op.results[i]])
-        bytes += keptBytes(op, i, operandBytes, resultBytes);
-  }
-  return *std::max_element(bytesOfStage.begin(), bytesOfStage.end());
 }
 
 bool PlanSearch::isStopped() {
@@ -349,7 +283,8 @@ std::string PlanSearch::restOfSpace() const {
     text += std::string(options.mesh && !options.mesh->stageAxes.empty()
                             ? ", stages as given"
                             : ", equal stages on equal parts of the machine") +
-            ", cut where work is most even";
+            (cutAnywhere ? ", cut anywhere between layers"
+                         : ", cut where work is most even");
     std::string separator = ", ";
     for (const ScheduleChoice &choice : schedulesOf(2)) {
       text += separator + choice.str();
@@ -388,7 +323,8 @@ Result<std::optional<PlanResult>> PlanSearch::solve(Leaf leaf, int64_t toBeat,
   PARTITA_TRY(result.cost,
               evaluate(step.graph, options.topology, result.mesh,
                        result.strategies, result.execution, &result.chunks));
-  result.residentBytes = residentBytes(step, result);
+  result.residentBytes = Resident(step.graph, result.mesh)
+                             .most(result.strategies, result.execution);
   result.boundSpace = "mesh " + result.mesh.str() + restOfSpace();
   return std::optional(std::move(result));
 }
@@ -536,11 +472,8 @@ Result<bool> PlanSearch::take(Leaf &leaf, Solved solved, Found &found) {
   leaf.solved = !isCut && step - bound > hardlyMore(step);
   const bool isSettled = again || !leaf.solved;
   found.allProved &= result.proved || !isSettled;
-  auto rank = [&](const PlanResult &plan) {
-    return plan.cost.step() +
-           residentPrice(options.topology.commonDevice(), plan.residentBytes);
-  };
-  if (!found.best || rank(result) < rank(*found.best))
+  if (!found.best ||
+      rankOf(options.topology, result) < rankOf(options.topology, *found.best))
     found.best = std::move(result);
   leaf.bound = bound;
   return isSettled && settle(bound);
@@ -680,14 +613,56 @@ Status PlanSearch::tryOtherSchedules(LeafQueue &queue, Found &found) {
   return ok();
 }
 
+/// What the plan to begin with knows of all plans of the same space.
+void PlanSearch::begin(std::vector<Leaf> &leaves,
+                       const std::function<std::string()> &space) {
+  for (bool anywhere : {true, false}) {
+    cutAnywhere = anywhere;
+    if (resumed && resumed->boundSpace == space())
+      for (Leaf &leaf : leaves)
+        leaf.bound = std::max(leaf.bound, resumed->bound);
+  }
+}
+
+/// Begins with a plan. Other schedules are tried as if it had been found.
+Status PlanSearch::goOn(std::vector<Leaf> &leaves, LeafQueue &queue,
+                        Found &found) {
+  if (!resumed)
+    return ok();
+  found.best = resumed;
+  if (Leaf *leaf = leafOf(*resumed, leaves)) {
+    PARTITA_CHECK(probe({leaf}, queue));
+    found.solved.push_back(
+        {resumed->cost.step(), resumed->leastPeakBytes, leaf});
+  }
+  return ok();
+}
+
+/// All plans of small steps.
+Status PlanSearch::exhaust(const std::vector<Leaf> &leaves, Found &found) {
+  SmallSearch small(options, steps, prober, [this] { return isStopped(); });
+  if (found.hasMany || !small.isSmall(leaves))
+    return ok();
+  small.best = std::move(found.best);
+  PARTITA_CHECK(small.run(leaves));
+  found.best = std::move(small.best);
+  found.isExhausted = small.isExhausted;
+  cutAnywhere = small.cutAnywhere;
+  if (small.isExhausted)
+    found.bound = small.bound;
+  return ok();
+}
+
 /// The best plan of all leaves, by the least that is known of them.
 Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
   LeafQueue queue(leaves);
   Found found;
   constexpr size_t many = 32;
   found.hasMany = queue.hasOthers() && leaves.size() > many * options.effort;
+  PARTITA_CHECK(goOn(leaves, queue, found));
   PARTITA_CHECK(workThrough(queue, found));
   PARTITA_CHECK(tryOtherSchedules(queue, found));
+  PARTITA_CHECK(exhaust(leaves, found));
   if (!found.best && found.leastFull && leastBytes == INT64_MAX &&
       !found.someUnknown) {
     // Says what it is full of.
@@ -699,12 +674,21 @@ Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
     return noRoom("--topology " + options.topology.text,
                   found.someUnknown ? 0 : leastBytes, leastProof);
   PlanResult best = std::move(*found.best);
-  int64_t open = queue.empty() ? INT64_MAX : queue.least()->bound;
+  int64_t open =
+      queue.empty() || found.isExhausted ? INT64_MAX : queue.least()->bound;
   best.bound = std::min(found.bound, open);
   // Nothing that was left open, or was not solved to its end, may be better.
-  best.proved =
-      found.allProved && !found.someUnknown && open >= best.cost.step();
+  best.proved = found.isExhausted || (found.allProved && !found.someUnknown &&
+                                      open >= best.cost.step());
   return best;
+}
+
+std::string PlanSearch::spaceOfMeshes(size_t leaves) const {
+  return std::to_string(leaves) +
+         (options.microBatches == 0 ? " pairs of a way to execute and a mesh"
+                                    : " meshes") +
+         " of up to " + std::to_string(options.maxAxes) + " axes" +
+         restOfSpace();
 }
 
 Result<PlanResult> PlanSearch::searchMeshes() {
@@ -724,12 +708,9 @@ Result<PlanResult> PlanSearch::searchMeshes() {
   size_t number = leaves.size();
   if (options.randomStrategies)
     leaves = {leaves[options.seed % number]};
+  begin(leaves, [&] { return spaceOfMeshes(number); });
   PARTITA_TRY(PlanResult best, searchLeaves(std::move(leaves)));
-  best.boundSpace =
-      std::to_string(number) +
-      (options.microBatches == 0 ? " pairs of a way to execute and a mesh"
-                                 : " meshes") +
-      " of up to " + std::to_string(options.maxAxes) + " axes" + restOfSpace();
+  best.boundSpace = spaceOfMeshes(number);
   return best;
 }
 
@@ -747,8 +728,13 @@ Result<PlanResult> PlanSearch::takeMesh() {
   if (leaves.empty())
     return refusal;
   isCut = leaves.size() > 1 || leaves[0].execution.microBatches > 1;
-  if (leaves.size() > 1)
-    return searchLeaves(std::move(leaves));
+  auto space = [&] { return "mesh " + options.mesh->str() + restOfSpace(); };
+  begin(leaves, space);
+  if (leaves.size() > 1) {
+    PARTITA_TRY(PlanResult best, searchLeaves(std::move(leaves)));
+    best.boundSpace = space();
+    return best;
+  }
   Leaf &leaf = leaves[0];
   if (stages > 1)
     PARTITA_CHECK(options.randomStrategies ? prepare({&leaf})
@@ -756,10 +742,18 @@ Result<PlanResult> PlanSearch::takeMesh() {
   PARTITA_TRY(auto solved,
               solve(leaf, INT64_MAX,
                     isCut || steps.hasBackward() ? Care::Good : Care::Best));
+  if (resumed &&
+      rankOf(options.topology, *resumed) <= rankOf(options.topology, *solved)) {
+    resumed->bound = solved->bound;
+    resumed->boundSpace = solved->boundSpace;
+    resumed->proved = solved->proved;
+    return std::move(*resumed);
+  }
   return std::move(*solved);
 }
 
 Result<PlanResult> PlanSearch::run() {
+  PARTITA_TRY(resumed, resumedPlan(steps, options));
   PARTITA_TRY(PlanResult result, options.mesh ? takeMesh() : searchMeshes());
   PARTITA_TRY(std::shared_ptr<const Step> step,
               steps.of(result.execution.microBatches));

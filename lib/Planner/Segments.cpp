@@ -380,3 +380,24 @@ Windows Segments::windows(const Graph &step, const DimClasses &classes,
   flush(count());
   return windows;
 }
+
+std::vector<std::vector<int>> planner::allCuts(int64_t chunks, int segments,
+                                               size_t most) {
+  // Each is made from those of one segment less.
+  std::vector<std::vector<int>> cuts{{0}};
+  for (int s = 1; s < segments; ++s) {
+    std::vector<std::vector<int>> longer;
+    for (const std::vector<int> &cut : cuts)
+      for (int chunk : {cut.back(), cut.back() + 1}) {
+        // The rest must have a segment for each other chunk.
+        if (chunk >= chunks || chunk + segments - 1 - s < chunks - 1)
+          continue;
+        longer.push_back(cut);
+        longer.back().push_back(chunk);
+      }
+    cuts = std::move(longer);
+    if (cuts.size() > most)
+      return {};
+  }
+  return cuts;
+}

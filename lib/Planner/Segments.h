@@ -87,6 +87,11 @@ private:
 /// there are fewer segments than chunks.
 std::vector<int> dealt(int64_t chunks, const std::vector<int64_t> &work);
 
+/// All ways to deal so many segments to chunks, in order, each of which gets
+/// one at least; empty if there are more ways than `most`.
+std::vector<std::vector<int>> allCuts(int64_t chunks, int segments,
+                                      size_t most);
+
 } // namespace partita::planner
 
 #endif // PARTITA_LIB_PLANNER_SEGMENTS_H

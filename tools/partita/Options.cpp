@@ -306,6 +306,7 @@ Result<Request> RequestOptions::resolve() const {
   Request request;
   request.model = model;
   request.planFile = planFile;
+  request.resumeFile = resumeFile;
   request.dumpDir = dumpDir;
   request.injectedDefect = injectedDefect;
   PARTITA_TRY(request.plan.topology, Topology::parse(topology));

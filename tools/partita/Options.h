@@ -40,6 +40,8 @@ struct Request {
   std::optional<Expert> expert;
   /// Take this plan instead of looking for one; empty: look.
   std::string planFile;
+  /// Look for a plan from this one on; empty: from none.
+  std::string resumeFile;
   /// Write every stage here; empty: nowhere.
   std::string dumpDir;
   /// Keep the program as it was imported, to compare with.
@@ -55,8 +57,8 @@ struct Request {
 
 /// The same as the user wrote it.
 struct RequestOptions {
-  std::string model, topology = "cpu:1", calibration, mesh, planFile, dumpDir,
-                     injectedDefect, expert;
+  std::string model, topology = "cpu:1", calibration, mesh, planFile,
+                     resumeFile, dumpDir, injectedDefect, expert;
   std::vector<std::string> dims, pins;
   std::optional<uint64_t> randomPlan, splitPlan;
   uint64_t seed = 0;

@@ -144,13 +144,18 @@ void Pipeline::tighten(int64_t bytes) {
   current = cast<ModuleOp>(raised->clone());
 }
 
-/// The plan of a file, for this graph and machine.
-static Result<PlanResult>
-loadPlan(const std::string &path, const Topology &topology,
-         llvm::function_ref<Result<Graph>(int64_t)> microBatch) {
+using MicroBatch = llvm::function_ref<Result<Graph>(int64_t)>;
+
+static Result<Plan> readPlanOf(const std::string &path) {
   PARTITA_TRY(std::string text, readFile(path, maxPlanBytes));
   PARTITA_TRY(Document document, readDocument(text, path));
-  const Plan &plan = document.plan;
+  return std::move(document.plan);
+}
+
+/// The plan of a file, for this graph and machine.
+static Result<PlanResult> resultOf(const Plan &plan, const std::string &path,
+                                   const Topology &topology,
+                                   MicroBatch microBatch) {
   if (plan.mesh.numRanks() != topology.numRanks())
     return makeError(ExitCode::Usage, "plan.mesh-size", path,
                      "the plan is for " + std::to_string(plan.mesh.numRanks()) +
@@ -181,6 +186,28 @@ loadPlan(const std::string &path, const Topology &topology,
     result.gap = 1 - double(result.bound) / double(result.cost.step());
   result.residentBytes = plan.residentBytes;
   result.notes = plan.notes;
+  return result;
+}
+
+/// The plan that a search begins with.
+static Result<PlanResult> planToResume(const Request &request,
+                                       MicroBatch microBatch) {
+  const std::string &path = request.resumeFile;
+  PARTITA_TRY(Plan plan, readPlanOf(path));
+  PARTITA_TRY(PlanResult result,
+              resultOf(plan, path, request.plan.topology, microBatch));
+  PARTITA_TRY(Graph step, microBatch(plan.microBatches));
+  if (modelIdentity(step) != plan.modelIdentity)
+    return makeError(ExitCode::InvalidInput, "plan.other-model", path,
+                     "the plan is for a model of other sizes or types",
+                     "give the --dim, --train and --global-batch that the plan "
+                     "was made with, or make a new one");
+  std::vector<std::string> pins;
+  for (const Pin &pin : request.plan.pins)
+    pins.push_back(pin.text);
+  // With other pins there are other plans.
+  if (pins != plan.pins)
+    result.boundSpace.clear();
   return result;
 }
 
@@ -233,6 +260,9 @@ Status Pipeline::search() {
                                pins.end());
       request.expert.reset(); // The next search has them.
     }
+    if (!request.resumeFile.empty() && !request.plan.resumed) {
+      PARTITA_TRY(request.plan.resumed, planToResume(request, part));
+    }
     // One limit for all choices that the memory of programs takes.
     if (!request.plan.stop)
       request.plan.stop =
@@ -246,8 +276,9 @@ Status Pipeline::search() {
     planned.boundSpace = firstBound->space;
     planned.proved &= planned.gap == 0;
   } else {
+    PARTITA_TRY(Plan plan, readPlanOf(request.planFile));
     PARTITA_TRY(planned,
-                loadPlan(request.planFile, request.plan.topology, part));
+                resultOf(plan, request.planFile, request.plan.topology, part));
   }
   // What strategies are about.
   PARTITA_TRY(modelGraph, part(planned.execution.microBatches));

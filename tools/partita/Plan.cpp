@@ -84,6 +84,12 @@ void tool::addPlan(CLI::App &app, Action &chosen) {
   options->request.declareTraining(*command, /*withGradients=*/false);
   options->request.declareExecution(*command, /*withTraining=*/true);
   command
+      ->add_option("--resume", options->request.resumeFile,
+                   "Begin with the plan of this file, of a search that was "
+                   "stopped: the new one is no worse")
+      ->excludes("--plan")
+      ->type_name("P.json");
+  command
       ->add_option("-o,--output", options->out,
                    "Write the plan here, as --format json prints it")
       ->type_name("PLAN.json");

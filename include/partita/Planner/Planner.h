@@ -51,44 +51,6 @@ enum class StoppedBy : uint8_t { Exhausted, Gap, Work, Time, User };
 const char *stoppedByName(StoppedBy reason);
 std::optional<StoppedBy> parseStoppedBy(const std::string &name);
 
-struct PlanOptions {
-  Topology topology;
-  /// Searched for if absent. Its product must be the number of ranks.
-  std::optional<Mesh> mesh;
-  /// The most axes of a mesh that is searched for, from 1 to 4, the axis of
-  /// stages not counted.
-  int maxAxes = 2;
-  /// Micro-batches; zero: searched for, where the graph is a training step or
-  /// there are stages.
-  int64_t microBatches = 1;
-  /// The graph of one of so many micro-batches, where the model itself is cut:
-  /// with one sample in each its operations may have other rules. Absent:
-  /// microBatched().
-  std::function<Result<Graph>(int64_t)> microBatch;
-  /// The most stages that are searched for; an axis `pp` of `mesh` says how
-  /// many there are.
-  int64_t maxStages = 1;
-  /// Whether layers run again for their backward pass; absent: searched for.
-  std::optional<bool> recompute = false;
-  /// In which order stages work, where there are several; absent: searched for.
-  std::optional<ScheduleChoice> schedule = ScheduleChoice();
-  /// Bytes that a rank has; zero: no limit. Plans hold to it as far as
-  /// operations decide: what is resident, and what products, convolutions and
-  /// attention read and write. The program may need more.
-  int64_t memoryLimit = 0;
-  std::vector<Pin> pins;
-  /// Work units of the improving search where exact elimination does not fit.
-  int64_t effort = 32;
-  uint64_t seed = 0;
-  /// Asked between pieces of work: Time or User to take the best plan so far.
-  /// One is made in any case.
-  std::function<std::optional<StoppedBy>()> stop;
-  /// Every operation takes a random legal strategy: for tests.
-  bool randomStrategies = false;
-  /// Of these, one that splits, if there is any.
-  bool splitAll = false;
-};
-
 /// The parts of a plan's predicted time, of the slowest rank, in picoseconds.
 struct PlanCost {
   int64_t compute = 0;
@@ -138,13 +100,56 @@ struct PlanResult {
   void setBound(int64_t picoseconds);
 };
 
+struct PlanOptions {
+  Topology topology;
+  /// Searched for if absent. Its product must be the number of ranks.
+  std::optional<Mesh> mesh;
+  /// The most axes of a mesh that is searched for, from 1 to 4, the axis of
+  /// stages not counted.
+  int maxAxes = 2;
+  /// Micro-batches; zero: searched for, where the graph is a training step or
+  /// there are stages.
+  int64_t microBatches = 1;
+  /// The graph of one of so many micro-batches, where the model itself is cut:
+  /// with one sample in each its operations may have other rules. Absent:
+  /// microBatched().
+  std::function<Result<Graph>(int64_t)> microBatch;
+  /// The most stages that are searched for; an axis `pp` of `mesh` says how
+  /// many there are.
+  int64_t maxStages = 1;
+  /// Whether layers run again for their backward pass; absent: searched for.
+  std::optional<bool> recompute = false;
+  /// In which order stages work, where there are several; absent: searched for.
+  std::optional<ScheduleChoice> schedule = ScheduleChoice();
+  /// Bytes that a rank has; zero: no limit. Plans hold to it as far as
+  /// operations decide: what is resident, and what products, convolutions and
+  /// attention read and write. The program may need more.
+  int64_t memoryLimit = 0;
+  std::vector<Pin> pins;
+  /// Work units of the improving search where exact elimination does not fit.
+  int64_t effort = 32;
+  uint64_t seed = 0;
+  /// Asked between pieces of work: Time or User to take the best plan so far.
+  /// One is made in any case.
+  std::function<std::optional<StoppedBy>()> stop;
+  /// A plan of the same graph and topology: the search begins with it, and
+  /// finds none that is worse by what plans are chosen by. Its bound is taken
+  /// for that of the search if it is of the same space.
+  std::optional<PlanResult> resumed;
+  /// Every operation takes a random legal strategy: for tests.
+  bool randomStrategies = false;
+  /// Of these, one that splits, if there is any.
+  bool splitAll = false;
+};
+
 /// Plans. Errors: `plan.mesh-size` (1) if the mesh's product is not the number
 /// of ranks; `plan.pin` (1) for a pin that matches nothing or names what is not
 /// there; `plan.pins-conflict` (4) if no strategy of an operation satisfies its
 /// pins; `plan.memory` (4) if no plan fits into the limit, `plan.memory-search`
 /// (4) if none was found; `plan.stages` (1) for more stages than there are
 /// segments; `plan.micro-batches` (1); `schedule.shape` (1) for a schedule that
-/// has no such numbers; `plan.graph` (70) for a malformed graph.
+/// has no such numbers; `plan.resume` (1) for a plan to begin with that is not
+/// what is asked for; `plan.graph` (70) for a malformed graph.
 Result<PlanResult> plan(const Graph &graph, const PlanOptions &options);
 
 /// The cost of given strategies under the same model as plan()'s, by
