@@ -251,7 +251,7 @@ public:
   Session(const Prober &prober, Leaf &leaf)
       : prober(prober), leaf(leaf), windows(leaf.outline->windows),
         builder(windows.graph, windows.classes, leaf.mesh, prober.topology,
-                costingOf(leaf)) {}
+                costingOf(leaf), prober.reshards.lend(leaf.mesh)) {}
   Status open();
   Status deal();
   void findBound();

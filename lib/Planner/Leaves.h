@@ -40,6 +40,7 @@
 #define PARTITA_LIB_PLANNER_LEAVES_H
 
 #include "Parts.h"
+#include "ReshardPool.h"
 #include "Segments.h"
 #include "partita/Topology/Topology.h"
 #include <map>
@@ -133,9 +134,10 @@ Counts longestChain(const Execution &execution, bool backward,
 
 class Prober {
 public:
-  Prober(const Topology &topology, const Steps &steps)
-      : topology(topology), graph(steps.graph()), segments(steps.segments()),
-        crossing(steps.segments().crossing()), backward(steps.hasBackward()) {}
+  Prober(const Topology &topology, const Steps &steps, ReshardPool &reshards)
+      : topology(topology), reshards(reshards), graph(steps.graph()),
+        segments(steps.segments()), crossing(steps.segments().crossing()),
+        backward(steps.hasBackward()) {}
 
   /// Cuts a leaf that is not cut, where work is most even. Errors:
   /// `plan.stages` (1) if there are fewer segments than stages.
@@ -161,6 +163,7 @@ private:
   Counts laneChain(const Leaf &leaf, int slowest) const;
 
   const Topology &topology;
+  ReshardPool &reshards;
   const Graph &graph;
   const Segments &segments;
   const std::vector<char> crossing;

@@ -13,12 +13,14 @@ using namespace partita::planner;
 
 ModelBuilder::ModelBuilder(const Graph &graph, const DimClasses &classes,
                            const Mesh &mesh, const Topology &topology,
-                           Costing costing)
+                           Costing costing,
+                           std::shared_ptr<ReshardSpaces> spaces)
     : graph(graph), whole(mesh), mesh(stageOf(mesh)),
       costing(std::move(costing)), device(topology.commonDevice()),
       collectives(topology, this->mesh),
       betweenStages(topology, evenStages(mesh)), kernels(topology),
-      reshard(this->mesh, collectives),
+      reshard(spaces ? ReshardPlanner(std::move(spaces))
+                     : ReshardPlanner(this->mesh, collectives)),
       enumerator(graph, classes, this->mesh, kernels, reshard),
       producer(graph.values.size(), {-1, 0}), uses(graph.values.size()) {
   for (size_t o = 0; o < graph.ops.size(); ++o) {

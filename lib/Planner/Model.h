@@ -74,8 +74,10 @@ struct Model {
 
 class ModelBuilder {
 public:
+  /// `spaces`, if there are any, are of a stage of the mesh.
   ModelBuilder(const Graph &graph, const DimClasses &classes, const Mesh &mesh,
-               const Topology &topology, Costing costing);
+               const Topology &topology, Costing costing,
+               std::shared_ptr<ReshardSpaces> spaces = nullptr);
 
   /// The variables. Errors: `plan.pins-conflict` (4) naming the operation if
   /// its pins leave it no strategy; `plan.infeasible` (4) if nothing but its

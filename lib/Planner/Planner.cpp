@@ -43,7 +43,7 @@ class PlanSearch {
 public:
   PlanSearch(const Graph &graph, const PlanOptions &options)
       : options(options), steps(graph, options.microBatch),
-        prober(options.topology, steps) {}
+        reshards(options.topology), prober(options.topology, steps, reshards) {}
   Result<PlanResult> run();
 
 private:
@@ -127,6 +127,7 @@ private:
 
   const PlanOptions &options;
   Steps steps;
+  mutable ReshardPool reshards;
   Prober prober;
   /// Whether any plan runs in several micro-batches.
   bool isCut = false;
@@ -267,7 +268,7 @@ Result<std::unique_ptr<ModelBuilder>> PlanSearch::open(Leaf &leaf,
     PARTITA_CHECK(prober.deal(leaf));
   auto builder = std::make_unique<ModelBuilder>(
       step.graph, step.classes, leaf.mesh, options.topology,
-      Costing(step.graph, leaf.execution));
+      Costing(step.graph, leaf.execution), reshards.lend(leaf.mesh));
   PARTITA_CHECK(builder->addOperations(pins));
   return builder;
 }

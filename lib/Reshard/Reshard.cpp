@@ -20,9 +20,39 @@
 using namespace partita;
 using namespace partita::reshard;
 
+struct ReshardSpaces::Impl {
+  const Mesh mesh;
+  const CollectiveCost cost;
+  std::map<Base, int> baseNumbers;
+  std::vector<Base> bases;
+  std::map<int64_t, DimLayouts> dimLayouts; // by size
+  std::map<std::pair<int, int>, std::unique_ptr<DimSpace>> dimSpaces;
+  std::map<std::vector<int>, std::unique_ptr<TensorSpace>> spaces;
+
+  Impl(const Mesh &mesh, const CollectiveCost &cost) : mesh(mesh), cost(cost) {}
+
+  int numberOf(const Base &base);
+  DimSpace *dimSpace(int a, int b);
+  TensorSpace &space(size_t elementSize, const std::vector<int> &fromBases,
+                     const std::vector<int> &toBases);
+};
+
+ReshardSpaces::ReshardSpaces(const Mesh &mesh, const CollectiveCost &cost)
+    : impl(std::make_unique<Impl>(mesh, cost)) {}
+ReshardSpaces::~ReshardSpaces() = default;
+
+size_t ReshardSpaces::numPrices() const {
+  size_t count = 0;
+  for (const auto &[key, space] : impl->spaces)
+    count += space->numPrices();
+  return count;
+}
+
 struct ReshardPlanner::Impl {
-  Mesh mesh;
-  CollectiveCost cost;
+  const std::shared_ptr<ReshardSpaces> owner;
+  ReshardSpaces::Impl &all;
+  const Mesh &mesh;
+  const CollectiveCost &cost;
   std::map<Sharding, int> layoutNumbers;
   std::vector<const Sharding *> layouts;
   /// By layout and dimension: the number of its list of factor sizes.
@@ -30,13 +60,8 @@ struct ReshardPlanner::Impl {
   /// By layout: the number of those numbers.
   std::vector<int> shapeOf;
   std::map<std::vector<int>, int> shapeNumbers;
-  std::map<Base, int> baseNumbers;
-  std::vector<Base> bases;
-  std::map<int64_t, DimLayouts> dimLayouts; // by size
-  std::map<std::pair<int, int>, std::unique_ptr<DimSpace>> dimSpaces;
-  std::map<std::vector<int>, std::unique_ptr<TensorSpace>> spaces;
-  /// The same by element size and the shapes of both layouts, which is quicker
-  /// to ask, and the vertices of layouts in it.
+  /// Spaces by element size and the shapes of both layouts, which is quicker to
+  /// ask, and the vertices of layouts in them.
   struct Known {
     TensorSpace *space = nullptr;
     std::unordered_map<int, int> vertices;
@@ -47,21 +72,34 @@ struct ReshardPlanner::Impl {
   /// By element size and two layouts.
   std::unordered_map<uint64_t, int64_t> prices;
 
-  Impl(const Mesh &mesh, const CollectiveCost &cost) : mesh(mesh), cost(cost) {}
+  explicit Impl(std::shared_ptr<ReshardSpaces> spaces)
+      : owner(std::move(spaces)), all(*owner->impl), mesh(all.mesh),
+        cost(all.cost) {}
 
-  DimSpace *dimSpace(int a, int b);
-  TensorSpace &space(size_t elementSize, int from, int to);
+  TensorSpace &space(size_t elementSize, int from, int to) {
+    return all.space(elementSize, layoutBases[from], layoutBases[to]);
+  }
   int64_t distance(size_t elementSize, int from, int to);
   std::vector<Move> movesIntoHalos(DType dtype, const Sharding &to) const;
 };
 
 ReshardPlanner::ReshardPlanner(const Mesh &mesh, const CollectiveCost &cost)
-    : impl(std::make_unique<Impl>(mesh, cost)) {}
+    : ReshardPlanner(std::make_shared<ReshardSpaces>(mesh, cost)) {}
+ReshardPlanner::ReshardPlanner(std::shared_ptr<ReshardSpaces> spaces)
+    : impl(std::make_unique<Impl>(std::move(spaces))) {}
 ReshardPlanner::~ReshardPlanner() = default;
 ReshardPlanner::ReshardPlanner(ReshardPlanner &&) noexcept = default;
 ReshardPlanner &ReshardPlanner::operator=(ReshardPlanner &&) noexcept = default;
 
-DimSpace *ReshardPlanner::Impl::dimSpace(int a, int b) {
+int ReshardSpaces::Impl::numberOf(const Base &base) {
+  auto [it, added] =
+      baseNumbers.try_emplace(base, static_cast<int>(bases.size()));
+  if (added)
+    bases.push_back(base);
+  return it->second;
+}
+
+DimSpace *ReshardSpaces::Impl::dimSpace(int a, int b) {
   // The order of the bases is that of their contents, not of their numbers.
   if (bases[b] < bases[a])
     std::swap(a, b);
@@ -82,10 +120,12 @@ DimSpace *ReshardPlanner::Impl::dimSpace(int a, int b) {
   return space.get();
 }
 
-TensorSpace &ReshardPlanner::Impl::space(size_t elementSize, int from, int to) {
+TensorSpace &ReshardSpaces::Impl::space(size_t elementSize,
+                                        const std::vector<int> &fromBases,
+                                        const std::vector<int> &toBases) {
   std::vector<int> key{static_cast<int>(elementSize)};
-  for (size_t d = 0; d < layoutBases[from].size(); ++d) {
-    auto [a, b] = std::minmax(layoutBases[from][d], layoutBases[to][d]);
+  for (size_t d = 0; d < fromBases.size(); ++d) {
+    auto [a, b] = std::minmax(fromBases[d], toBases[d]);
     key.push_back(a);
     key.push_back(b);
   }
@@ -148,11 +188,7 @@ Result<int> ReshardPlanner::intern(const Sharding &sharding) {
     Base base;
     for (const FactorSharding &factor : dim.factors)
       base.push_back(factor.size);
-    auto [known, fresh] = impl->baseNumbers.try_emplace(
-        base, static_cast<int>(impl->bases.size()));
-    if (fresh)
-      impl->bases.push_back(base);
-    numbers.push_back(known->second);
+    numbers.push_back(impl->all.numberOf(base));
   }
   impl->shapeOf.push_back(
       impl->shapeNumbers

@@ -56,6 +56,8 @@ public:
   /// `unreachable` where there is no path. Until the next call.
   const int64_t *distancesFrom(int source);
   static constexpr int64_t unreachable = 1'000'000'000'000'000'000;
+  /// That are kept of all pairs.
+  size_t numPrices() const { return distances.size(); }
   /// Edges of that path in order, as (vertex before, edge).
   std::vector<std::pair<int, MoveEdge>> path(int source, int target);
 

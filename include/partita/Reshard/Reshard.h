@@ -64,10 +64,28 @@ struct ReshardPath {
   int64_t transientBytes = 0;
 };
 
+/// What planners have found out about the layouts of one mesh, for the next one
+/// to begin with. No answer depends on it. Of one planner at a time.
+class ReshardSpaces {
+public:
+  ReshardSpaces(const Mesh &mesh, const CollectiveCost &cost);
+  ~ReshardSpaces();
+  ReshardSpaces(const ReshardSpaces &) = delete;
+  ReshardSpaces &operator=(const ReshardSpaces &) = delete;
+  /// That are kept: most of the memory that this takes.
+  size_t numPrices() const;
+
+private:
+  friend class ReshardPlanner;
+  struct Impl;
+  std::unique_ptr<Impl> impl;
+};
+
 /// Finds and remembers paths over one mesh. Not safe for use by two threads.
 class ReshardPlanner {
 public:
   ReshardPlanner(const Mesh &mesh, const CollectiveCost &cost);
+  explicit ReshardPlanner(std::shared_ptr<ReshardSpaces> spaces);
   ~ReshardPlanner();
   ReshardPlanner(ReshardPlanner &&) noexcept;
   ReshardPlanner &operator=(ReshardPlanner &&) noexcept;

@@ -39,7 +39,8 @@ TEST_CASE("no plan of a leaf is below what is known of it", "[planner]") {
     options.mesh = *Mesh::parse(text);
     options.topology =
         *Topology::parse("cpu:" + std::to_string(options.mesh->numRanks()));
-    Prober prober(options.topology, steps);
+    ReshardPool reshards(options.topology);
+    Prober prober(options.topology, steps, reshards);
     Leaf first = leafOf(text, 1);
     REQUIRE(steps.outline({1}));
     first.outline = steps.outlineOf(1);
@@ -76,7 +77,8 @@ TEST_CASE("no plan of a schedule is below what is known of it", "[planner]") {
     PlanOptions options;
     options.mesh = *Mesh::parse("pp=2,x=2");
     options.topology = *Topology::parse("cpu:4");
-    Prober prober(options.topology, steps);
+    ReshardPool reshards(options.topology);
+    Prober prober(options.topology, steps, reshards);
     std::vector<Leaf> leaves;
     for (int64_t m : {2, 4, 8})
       for (bool recompute : {false, true})
@@ -130,7 +132,8 @@ TEST_CASE("leaves hold what nothing can split further", "[planner]") {
   options.topology = *Topology::parse("cpu:4");
   options.microBatches = 2;
   options.memoryLimit = int64_t(1) << 40;
-  Prober prober(options.topology, steps);
+  ReshardPool reshards(options.topology);
+  Prober prober(options.topology, steps, reshards);
   Leaf leaf = leafOf("pp=2,x=2", 2);
   REQUIRE(steps.outline({2}));
   leaf.outline = steps.outlineOf(2);
@@ -149,7 +152,8 @@ TEST_CASE("a leaf has as many segments as stages", "[planner]") {
   Graph graph = transformer({8, 16, 96, 6, 6, 1021, 1, true});
   Steps steps(graph);
   Topology topology = *Topology::parse("cpu:64");
-  Prober prober(topology, steps);
+  ReshardPool reshards(topology);
+  Prober prober(topology, steps, reshards);
   Leaf leaf = leafOf("pp=64,x=1", 1);
   REQUIRE(steps.outline({1}));
   leaf.outline = steps.outlineOf(1);

@@ -107,7 +107,9 @@ static int64_t boundOf(Graph graph, bool named, Leaf leaf) {
   REQUIRE(steps.outline({m}));
   leaf.outline = steps.outlineOf(m);
   CHECK((leaf.outline->windows.all.size() > 1) == !named);
-  REQUIRE(Prober(*Topology::parse("l40sx8"), steps).probe(leaf));
+  const Topology topology = *Topology::parse("l40sx8");
+  ReshardPool reshards(topology);
+  REQUIRE(Prober(topology, steps, reshards).probe(leaf));
   return leaf.bound;
 }
 

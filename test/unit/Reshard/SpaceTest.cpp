@@ -129,8 +129,8 @@ TEST_CASE("prices of all pairs are those of each pair") {
     Setup setup(topology, axes);
     for (int round = 0; round < 4; ++round) {
       Draw draw(++seed);
-      ReshardPlanner together(setup.mesh, setup.cost),
-          single(setup.mesh, setup.cost);
+      auto spaces = std::make_shared<ReshardSpaces>(setup.mesh, setup.cost);
+      ReshardPlanner together(spaces), single(setup.mesh, setup.cost);
       std::vector<Base> plain, factored;
       for (int d = 0; d < 1 + round % 3; ++d) {
         factored.push_back(draw.base());
@@ -168,6 +168,8 @@ TEST_CASE("prices of all pairs are those of each pair") {
           }
       std::vector<int64_t> prices = together.picoseconds(DType::F32, from, to);
       REQUIRE(prices.size() == from.size() * to.size());
+      CHECK(spaces->numPrices() > 0);
+      ReshardPlanner heir(spaces);
       for (size_t i = 0; i < from.size(); ++i)
         for (size_t j = 0; j < to.size(); ++j) {
           INFO(topology << ": " << sources[i].str(setup.mesh) << " -> "
@@ -180,6 +182,11 @@ TEST_CASE("prices of all pairs are those of each pair") {
           REQUIRE(bool(after) == bool(path));
           if (path)
             CHECK(after->moves.size() == path->moves.size());
+          // Nor does what another planner asked before change anything.
+          auto next = heir.path(DType::F32, sources[i], targets[j]);
+          REQUIRE(bool(next) == bool(path));
+          if (path)
+            CHECK(next->picoseconds == path->picoseconds);
         }
     }
   }
