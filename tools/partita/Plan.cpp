@@ -14,6 +14,7 @@
 #include "Build.h"
 #include "Commands.h"
 #include "Document.h"
+#include "Remarks.h"
 #include "Repair.h"
 #include "partita/Support/File.h"
 #include <atomic>
@@ -26,6 +27,7 @@ using namespace partita::tool;
 namespace {
 struct PlanCommandOptions {
   RequestOptions request;
+  RemarkOptions remarks;
   std::string out, format = "text";
 };
 } // namespace
@@ -66,6 +68,8 @@ static Result<ExitCode> runPlan(const PlanCommandOptions &options) {
   Document document = std::move(*built);
   document.plan.run = PlanRun{pipeline.planSeconds(), hostName()};
   progress.clear();
+  if (options.remarks.isEnabled())
+    PARTITA_CHECK(emitRemarks(pipeline, document, options.remarks));
   std::string json = writeDocument(document);
   if (!options.out.empty())
     PARTITA_CHECK(writeFileAtomically(options.out, json));
@@ -89,6 +93,18 @@ void tool::addPlan(CLI::App &app, Action &chosen) {
                    "stopped: the new one is no worse")
       ->excludes("--plan")
       ->type_name("P.json");
+  command->add_flag("--remarks", options->remarks.print,
+                    "Say on stderr what was chosen, and what was missed, for "
+                    "operations that are alike");
+  command
+      ->add_option("--remarks-filter", options->remarks.filter,
+                   "Of remarks, those of categories that match: plan, gap, "
+                   "split, replicated")
+      ->type_name("REGEX");
+  command
+      ->add_option("--remarks-output", options->remarks.yamlFile,
+                   "Write remarks here, in the YAML of LLVM's tools")
+      ->type_name("FILE.yaml");
   command
       ->add_option("-o,--output", options->out,
                    "Write the plan here, as --format json prints it")
