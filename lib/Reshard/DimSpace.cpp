@@ -192,11 +192,18 @@ const std::vector<Step> &DimSpace::additions(uint16_t id) {
 }
 
 uint16_t DimSpace::exchanged(uint16_t id, int a, int b) {
+  if (!((axes(id) >> a | axes(id) >> b) & 1))
+    return id;
+  for (auto [pair, to] : layouts[id].exchanged)
+    if (pair == std::pair(a, b))
+      return to;
   DimSharding dim = layouts[id].of->dim;
   for (FactorSharding &factor : dim.factors)
     for (int &axis : factor.axes)
       axis = axis == a ? b : axis == b ? a : axis;
-  return intern(dim);
+  uint16_t to = intern(dim);
+  layouts[id].exchanged.push_back({{a, b}, to});
+  return to;
 }
 
 /// The blocks of a factor in the order of the axes' digits.
@@ -216,7 +223,10 @@ blockStarts(int64_t size, const std::vector<int> &axes, const Mesh &mesh) {
   return starts;
 }
 
-std::vector<std::pair<uint32_t, uint16_t>> DimSpace::renested(uint16_t id) {
+const std::vector<std::pair<uint32_t, uint16_t>> &
+DimSpace::renested(uint16_t id) {
+  if (layouts[id].renested)
+    return *layouts[id].renested;
   std::vector<std::pair<uint32_t, uint16_t>> out;
   DimSharding dim = layouts[id].of->dim;
   for (FactorSharding &factor : dim.factors)
@@ -233,7 +243,7 @@ std::vector<std::pair<uint32_t, uint16_t>> DimSpace::renested(uint16_t id) {
         out.push_back({1u << before[i] | 1u << before[i + 1], intern(dim)});
       factor.axes = before;
     }
-  return out;
+  return layouts[id].renested.emplace(std::move(out));
 }
 
 //===----------------------------------------------------------------------===//

@@ -148,6 +148,8 @@ public:
   /// Elements of the largest block.
   int64_t localSize(uint16_t id) const { return layouts[id].of->localSize; }
   uint32_t axes(uint16_t id) const { return layouts[id].of->axes; }
+  /// All blocks are equal.
+  bool isEven(uint16_t id) const { return layouts[id].of->digits.has_value(); }
   /// In an order that depends on the layout alone, not on its number.
   const std::vector<Step> &removals(uint16_t id);
   const std::vector<Step> &additions(uint16_t id);
@@ -155,7 +157,7 @@ public:
   uint16_t exchanged(uint16_t id, int a, int b);
   /// Layouts with the same blocks owned by other ranks, because neighbouring
   /// axes of a factor nest the other way round; the axes of each that did.
-  std::vector<std::pair<uint32_t, uint16_t>> renested(uint16_t id);
+  const std::vector<std::pair<uint32_t, uint16_t>> &renested(uint16_t id);
 
   /// What ranks own of the dimension under `to`, and of that under `from` too.
   const Kept &kept(uint16_t from, uint16_t to);
@@ -166,6 +168,9 @@ private:
     int number; // among all of this size
     bool stepped = false;
     std::vector<Step> removals = {}, additions = {};
+    std::optional<std::vector<std::pair<uint32_t, uint16_t>>> renested = {};
+    /// By the pair of axes that are exchanged.
+    std::vector<std::pair<std::pair<int, int>, uint16_t>> exchanged = {};
   };
   void step(uint16_t id);
   std::vector<std::vector<FactorSharding>> expansions(const DimSharding &dim);

@@ -201,6 +201,11 @@ int64_t TensorSpace::fetchedBytes(const VertexKey &from, const VertexKey &to) {
   Share all{elementSize, elementSize};
   kept.clear(); // of the dimensions that tell ranks apart
   for (size_t d = 0; d < dims.size(); ++d) {
+    if (from[d] == to[d] && dims[d]->isEven(to[d])) {
+      const int64_t size = dims[d]->localSize(to[d]);
+      all = {all.owned * size, all.kept * size};
+      continue;
+    }
     const Kept &dim = dims[d]->kept(from[d], to[d]);
     if (!dim.axes) {
       all = {all.owned * dim.first.owned, all.kept * dim.first.kept};
@@ -241,7 +246,11 @@ int64_t TensorSpace::fetchedBytes(const VertexKey &from, const VertexKey &to) {
 struct TensorSpace::Builder {
   TensorSpace &space;
   int source;
-  std::vector<MoveEdge> edges = {};
+  std::vector<MoveEdge> &edges;
+  Builder(TensorSpace &space, int source)
+      : space(space), source(source), edges(space.underConstruction) {
+    edges.clear();
+  }
 
   /// Of several moves to one vertex the cheapest counts, the first on a tie.
   void add(int to, MoveKind kind, uint32_t axes) {
@@ -274,7 +283,7 @@ struct TensorSpace::Builder {
   void finish() {
     for (const MoveEdge &edge : edges)
       space.edgeTo[edge.to] = -1;
-    space.vertices[source].edges = std::move(edges);
+    space.vertices[source].edges = edges;
     space.vertices[source].expanded = true;
   }
 };
@@ -290,7 +299,7 @@ static void forEachSubset(uint32_t axes, int most, const Fn &fn) {
 
 void TensorSpace::expand(int number) {
   VertexKey key = vertices[number].key;
-  Builder builder{*this, number};
+  Builder builder(*this, number);
   uint32_t pending = partial(key), unused = allAxes & ~usedAxes(key);
 
   // Softmax parts pend over two tensors together; they are merged at once.
@@ -345,7 +354,7 @@ const std::vector<MoveEdge> &TensorSpace::edges(int number) {
 int64_t TensorSpace::distance(int source, int target) {
   if (source == target)
     return 0;
-  if (auto known = static_cast<int>(closed); source < known && target < known) {
+  if (source < static_cast<int>(sources) && target < static_cast<int>(closed)) {
     int64_t price = distances[static_cast<size_t>(source) * stride + target];
     return price < unreachable ? price : -1;
   }
@@ -401,31 +410,33 @@ relax(int64_t add, const int64_t *from, size_t count, int64_t *to) {
 /// Floyd's algorithm (R. Floyd, "Algorithm 97", CACM 5, 1962): moves lead from
 /// nearly everywhere to nearly everywhere.
 void TensorSpace::close() {
+  sources = vertices.size();
   for (size_t v = 0; v < vertices.size(); ++v)
     edges(static_cast<int>(v));
   closed = vertices.size();
   constexpr size_t lane = 8;
   stride = (closed + lane - 1) / lane * lane;
-  distances.assign(closed * stride, unreachable);
+  std::vector<int64_t> all(closed * stride, unreachable);
   for (size_t v = 0; v < closed; ++v) {
-    int64_t *row = &distances[v * stride];
+    int64_t *row = &all[v * stride];
     row[v] = 0;
     for (const MoveEdge &edge : vertices[v].edges)
       row[edge.to] = std::min(row[edge.to], edge.cost);
     // They are most of what a space takes, and hardly ever asked for again.
-    vertices[v].edges = {};
+    std::vector<MoveEdge>().swap(vertices[v].edges);
     vertices[v].expanded = false;
   }
   added.clear();
   for (size_t via = 0; via < closed; ++via)
     for (size_t v = 0; v < closed; ++v)
-      if (int64_t *row = &distances[v * stride];
-          v != via && row[via] < unreachable)
-        relax(row[via], &distances[via * stride], stride, row);
+      if (int64_t *row = &all[v * stride]; v != via && row[via] < unreachable)
+        relax(row[via], &all[via * stride], stride, row);
+  distances.assign(all.begin(),
+                   all.begin() + static_cast<ptrdiff_t>(sources * stride));
 }
 
 const int64_t *TensorSpace::distancesFrom(int source) {
-  if (closed < vertices.size())
+  if (source >= static_cast<int>(sources) || closed < vertices.size())
     close();
   return &distances[static_cast<size_t>(source) * stride];
 }

@@ -132,12 +132,14 @@ private:
   std::unordered_map<VertexKey, int> numbers;
   /// What addAxes() gave, by vertex and axes.
   std::unordered_map<uint64_t, std::vector<int>> added;
+  std::vector<MoveEdge> underConstruction;
   /// By vertex: which of the edges under construction leads there, or -1.
   std::vector<int> edgeTo;
   std::unordered_map<int, Search> searches;
-  /// Between all of the first `closed` vertices, in rows of `stride`.
+  /// From the first `sources` vertices, those that were asked for before the
+  /// others were reached, to the first `closed`, in rows of `stride`.
   std::vector<int64_t> distances;
-  size_t closed = 0, stride = 0;
+  size_t sources = 0, closed = 0, stride = 0;
 };
 
 } // namespace partita::reshard

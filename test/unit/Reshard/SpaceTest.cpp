@@ -170,6 +170,17 @@ TEST_CASE("prices of all pairs are those of each pair") {
       REQUIRE(prices.size() == from.size() * to.size());
       CHECK(spaces->numPrices() > 0);
       ReshardPlanner heir(spaces);
+      // Those that nobody asked for at first, in spaces that are known.
+      std::vector<int> late;
+      std::vector<Sharding> others;
+      drawInto(late, others);
+      std::vector<int64_t> more = together.picoseconds(DType::F32, late, to);
+      for (size_t i = 0; i < late.size(); ++i)
+        for (size_t j = 0; j < to.size(); ++j) {
+          auto path = single.path(DType::F32, others[i], targets[j]);
+          CHECK(more[i * to.size() + j] ==
+                (path ? path->picoseconds : ReshardPlanner::unreachable));
+        }
       for (size_t i = 0; i < from.size(); ++i)
         for (size_t j = 0; j < to.size(); ++j) {
           INFO(topology << ": " << sources[i].str(setup.mesh) << " -> "
