@@ -14,6 +14,7 @@
 #   PartitaYAML               libyaml
 #   PartitaAllocator          mimalloc in place of malloc, where it is installed
 #   PartitaGloo               Gloo; PARTITA_HAVE_GLOO says whether it was found
+#   PartitaMPI                MPI; the same with PARTITA_HAVE_MPI
 
 include_guard(GLOBAL)
 
@@ -87,6 +88,20 @@ else()
   set(PARTITA_HAVE_GLOO OFF)
   message(STATUS "Gloo is missing: built without --communicator gloo "
     "(apt-get install libgloo-dev)")
+endif()
+
+# Another way for messages. MPI's own target brings flags, and with those no
+# precompiled header fits.
+find_package(MPI QUIET COMPONENTS C)
+if(MPI_C_FOUND)
+  set(PARTITA_HAVE_MPI ON)
+  add_library(PartitaMPI INTERFACE)
+  target_include_directories(PartitaMPI SYSTEM INTERFACE ${MPI_C_INCLUDE_DIRS})
+  target_link_libraries(PartitaMPI INTERFACE ${MPI_C_LIBRARIES})
+else()
+  set(PARTITA_HAVE_MPI OFF)
+  message(STATUS "MPI is missing: built without --communicator mpi "
+    "(apt-get install libopenmpi-dev)")
 endif()
 
 find_package(Threads REQUIRED)

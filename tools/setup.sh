@@ -50,24 +50,41 @@ packages=(
 python3 -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 10))' \
   2>/dev/null || packages+=(python3 python3-venv)
 
-missing=()
-for package in "${packages[@]}"; do
-  status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-  [[ $status == installed ]] || missing+=("$package")
-done
+# Without these something is left out of the build, which says so.
+optional=(libopenmpi-dev)
 
-if ((${#missing[@]})); then
-  as_root=()
-  if ((EUID != 0)); then
-    command -v sudo >/dev/null ||
-      die "these packages are missing, and there is no sudo to install them: ${missing[*]}"
-    as_root=(sudo)
-  fi
-  say "installing ${missing[*]}"
-  "${as_root[@]}" apt-get update -q >&2
+# Prints those of the packages that are not installed.
+missing_of() {
+  local package status
+  for package in "$@"; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [[ $status == installed ]] || echo "$package"
+  done
+}
+
+install_packages() {
+  say "installing $*"
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -q -y --no-install-recommends "${missing[@]}" >&2
+    apt-get install -q -y --no-install-recommends "$@" >&2
+}
+
+mapfile -t missing < <(missing_of "${packages[@]}")
+mapfile -t wished < <(missing_of "${optional[@]}")
+as_root=()
+if ((EUID != 0)); then
+  as_root=(sudo)
+  if ! command -v sudo >/dev/null; then
+    ((${#missing[@]} == 0)) ||
+      die "these packages are missing, and there is no sudo to install them: ${missing[*]}"
+    wished=()
+  fi
 fi
+if ((${#missing[@]} + ${#wished[@]})); then
+  "${as_root[@]}" apt-get update -q >&2 || ((${#missing[@]} == 0))
+fi
+((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+((${#wished[@]} == 0)) || install_packages "${wished[@]}" ||
+  say "going on without ${wished[*]}"
 
 #===------------------------------------------------------------------------===#
 # The virtual environment

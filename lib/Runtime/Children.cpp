@@ -6,13 +6,17 @@
 //===----------------------------------------------------------------------===//
 
 #include "Children.h"
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <set>
+#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+extern char **environ;
 
 using namespace partita;
 using namespace partita::runtime;
@@ -53,6 +57,35 @@ std::string Child::text() const {
 bool partita::runtime::openMessages(Child &child) {
   child.messages = Descriptor(::memfd_create("partita-messages", MFD_CLOEXEC));
   return static_cast<bool>(child.messages);
+}
+
+int partita::runtime::spawn(Child &child, std::vector<std::string> words,
+                            int in, int out, const sigset_t &signals) {
+  if (!openMessages(child))
+    return errno;
+  std::vector<char *> pointers;
+  for (std::string &word : words)
+    pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  if (in >= 0)
+    ::posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
+  if (out >= 0)
+    ::posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+  ::posix_spawn_file_actions_adddup2(&actions, child.messages.get(),
+                                     STDERR_FILENO);
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawnattr_setsigmask(&attributes, &signals);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  int problem = ::posix_spawnp(&child.pid, pointers[0], &actions, &attributes,
+                               pointers.data(), environ);
+  ::posix_spawn_file_actions_destroy(&actions);
+  ::posix_spawnattr_destroy(&attributes);
+  if (problem != 0)
+    child.pid = -1;
+  return problem;
 }
 
 HeldSignals::HeldSignals() {

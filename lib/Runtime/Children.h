@@ -42,6 +42,11 @@ struct Child {
 /// Makes the file for its messages; false if that cannot be.
 bool openMessages(Child &child);
 
+/// Starts a program by its name, with the words and with stdin and stdout from
+/// these descriptors (-1: ours); its messages are kept. Returns an errno.
+int spawn(Child &child, std::vector<std::string> words, int in, int out,
+          const sigset_t &signals);
+
 /// SIGCHLD, SIGINT, SIGTERM and SIGHUP, which come to a descriptor while this
 /// lives.
 class HeldSignals {

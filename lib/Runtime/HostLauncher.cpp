@@ -18,11 +18,8 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 using namespace partita;
 using namespace partita::runtime;
@@ -89,36 +86,18 @@ Status HostLauncher::connect(const Host &host) {
   std::vector<std::string> words = ssh;
   words.push_back(host.destination);
   words.push_back(command + " --host-part " + quoteForShell(part.str()));
-  std::vector<char *> pointers;
-  for (std::string &word : words)
-    pointers.push_back(word.data());
-  pointers.push_back(nullptr);
 
   Connection &connection = connections.emplace_back();
   int ends[2] = {-1, -1};
-  if (::pipe2(ends, O_CLOEXEC) != 0 || !openMessages(connection.child))
+  if (::pipe2(ends, O_CLOEXEC) != 0)
     return cannotConnect(ssh[0], errno);
-  Descriptor in(ends[0]);
+  Descriptor in(ends[0]), null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
   connection.lease = Descriptor(ends[1]);
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_adddup2(&actions, in.get(), STDIN_FILENO);
-  ::posix_spawn_file_actions_adddup2(&actions, connection.child.messages.get(),
-                                     STDERR_FILENO);
-  if (host.first > 0) // Only rank 0 has something to say.
-    ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null",
-                                       O_WRONLY, 0);
-  posix_spawnattr_t attributes;
-  ::posix_spawnattr_init(&attributes);
-  ::posix_spawnattr_setsigmask(&attributes, &signals.outside());
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  int problem = ::posix_spawnp(&connection.child.pid, pointers[0], &actions,
-                               &attributes, pointers.data(), environ);
-  ::posix_spawn_file_actions_destroy(&actions);
-  ::posix_spawnattr_destroy(&attributes);
+  // Only rank 0 has something to say.
+  int problem = spawn(connection.child, std::move(words), in.get(),
+                      host.first > 0 ? null.get() : -1, signals.outside());
   if (problem == 0)
     return ok();
-  connection.child.pid = -1;
   return cannotConnect(ssh[0], problem);
 }
 

@@ -178,6 +178,10 @@ Status partita::runtime::planHosts(const LaunchOptions &options, int64_t ranks,
   std::string place = "--hosts " + *options.hosts;
   if (options.communicator == "threads")
     return contradiction("--communicator threads", place + " starts processes");
+  if (options.communicator == "mpi")
+    return contradiction("--communicator mpi",
+                         place + " goes by ssh, and MPI has its own way: "
+                                 "--mpirun 'mpirun --host a,b'");
   Job &job = launch.job;
   PARTITA_TRY(launch.hosts,
               parseHosts(*options.hosts, ranks, job.ranksPerProcess));
@@ -188,12 +192,7 @@ Status partita::runtime::planHosts(const LaunchOptions &options, int64_t ranks,
   job.host = launch.hosts[0].address;
   job.token = randomName();
   job.port = options.port.value_or(portOfJob(job.token));
-  std::string ssh = !options.ssh.empty()
-                        ? options.ssh
-                        : variables("PARTITA_SSH").value_or("");
-  for (std::string &word : splitAt(ssh, ' '))
-    if (!word.empty())
-      launch.ssh.push_back(std::move(word));
+  launch.ssh = commandWords(options.ssh, variables("PARTITA_SSH"));
   if (launch.ssh.empty())
     // Nobody answers questions of several of them.
     launch.ssh = {"ssh",

@@ -13,6 +13,7 @@
 
 #include "Hosts.h"
 #include "partita/Support/File.h"
+#include "partita/Support/Names.h"
 #include <arpa/inet.h>
 #include <charconv>
 #include <ifaddrs.h>
@@ -267,13 +268,42 @@ static Result<Launch> planJoin(const Found &found, const LaunchOptions &options,
   job.process = found.rank;
   job.localProcess = found.localRank;
   job.localProcesses = found.localWorld.value_or(found.world);
-  job.hostsHub = true;
+  job.hostsHub = !variables(hubVariable);
   PARTITA_CHECK(checkRanks(job, ranks, world));
   PARTITA_CHECK(findMeeting(found, options, variables, job));
   launch.kind = Launch::Kind::Join;
   launch.source = std::string(found.launcher->name) + " (" +
                   found.launcher->rank + ", " + found.launcher->world + ")";
   return launch;
+}
+
+std::vector<std::string>
+partita::runtime::commandWords(const std::string &option,
+                               const std::optional<std::string> &value) {
+  std::vector<std::string> words;
+  for (std::string &word :
+       splitAt(option.empty() ? value.value_or("") : option, ' '))
+    if (!word.empty())
+      words.push_back(std::move(word));
+  return words;
+}
+
+/// MPI has its own way to start processes.
+static Status planMpi(const LaunchOptions &options, const Variables &variables,
+                      bool found, Launch &launch) {
+  if (found || variables(hubVariable))
+    return usage("launch.world",
+                 std::to_string(launch.job.processes) + " processes",
+                 found ? "a launcher started only one"
+                       : "mpirun does not say which of them this is",
+                 "mpirun -np " + std::to_string(launch.job.processes) +
+                     " ./OUT --communicator mpi; the launchers that are known "
+                     "are Open MPI's, PMI's and Slurm's");
+  launch.mpirun = commandWords(options.mpirun, variables("PARTITA_MPIRUN"));
+  if (launch.mpirun.empty())
+    launch.mpirun = {"mpirun"};
+  launch.kind = Launch::Kind::Mpi;
+  return ok();
 }
 
 Result<Launch> partita::runtime::planLaunch(const LaunchOptions &options,
@@ -330,8 +360,12 @@ Result<Launch> partita::runtime::planLaunch(const LaunchOptions &options,
                                      std::to_string(job.ranksPerProcess)));
   if (job.processes == 1)
     return launch;
-  job.localProcesses = job.processes;
   job.port = options.port.value_or(0);
+  if (job.communicator == "mpi") {
+    PARTITA_CHECK(planMpi(options, variables, found.has_value(), launch));
+    return launch;
+  }
+  job.localProcesses = job.processes;
   launch.kind = Launch::Kind::Start;
   return launch;
 }

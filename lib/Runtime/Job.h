@@ -61,6 +61,8 @@ struct LaunchOptions {
   /// Machines to start, how that is done, and what one of them is told.
   std::optional<std::string> hosts;
   std::string ssh, hostPart;
+  /// What starts the processes of MPI.
+  std::string mpirun;
   /// An address or an interface; without it, loopback.
   std::string bind;
   double timeoutSeconds = 30;
@@ -74,6 +76,7 @@ struct Launch {
     Threads, ///< run all ranks here
     Start,   ///< start the processes of `job` that belong here
     Hosts,   ///< start the hosts
+    Mpi,     ///< start mpirun, which starts them all
     Join,    ///< be one of them
   };
   Kind kind = Kind::Threads;
@@ -82,7 +85,15 @@ struct Launch {
   std::string source;
   std::vector<Host> hosts;
   std::vector<std::string> ssh; ///< the command that connects to a host
+  std::vector<std::string> mpirun;
 };
+
+/// Tells processes that mpirun started that their hub is there already.
+constexpr const char *hubVariable = "PARTITA_HUB";
+
+/// The words of a command, from an option or else a variable; no quoting.
+std::vector<std::string> commandWords(const std::string &option,
+                                      const std::optional<std::string> &value);
 
 /// The value of a variable of the environment.
 using Variables =

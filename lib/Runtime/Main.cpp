@@ -12,6 +12,7 @@
 
 #include "Hosts.h"
 #include "Launcher.h"
+#include "MpiLauncher.h"
 #include "Report.h"
 #include "partita/Runtime/RandomInputs.h"
 #include "partita/Support/File.h"
@@ -23,6 +24,7 @@
 #include <cstring>
 #include <iomanip>
 #include <sstream>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,12 +50,12 @@ public:
          Program program)
       : arguments(arguments), module(module), program(std::move(program)) {}
   Status run();
-
-private:
   /// Of several processes, one reads stdin and writes results.
   bool isFirst() const {
     return !arguments.session.job || arguments.session.job->process == 0;
   }
+
+private:
   Status readInputs();
   Status steps();
   Status stepsOnRequest(const std::vector<NamedTensor> &in,
@@ -262,8 +264,8 @@ static void addOptions(CLI::App &app, Arguments &arguments) {
                  "write a Chrome trace of every command of every rank");
   app.add_option("--communicator", arguments.launch.communicator,
                  "threads: ranks are threads of one process (default); gloo: "
-                 "processes")
-      ->check(CLI::IsMember({"threads", "gloo"}));
+                 "processes; mpi: processes that mpirun starts")
+      ->check(CLI::IsMember({"threads", "gloo", "mpi"}));
   app.add_option("--processes", arguments.launch.processes,
                  "start this many processes; the default is what torchrun, "
                  "mpirun or srun say, or one")
@@ -277,6 +279,9 @@ static void addOptions(CLI::App &app, Arguments &arguments) {
   app.add_option("--ssh", arguments.launch.ssh,
                  "the command that --hosts starts, with its options (default: "
                  "$PARTITA_SSH, or ssh -T -o BatchMode=yes)");
+  app.add_option("--mpirun", arguments.launch.mpirun,
+                 "the command that starts processes for --communicator mpi, "
+                 "with its options (default: $PARTITA_MPIRUN, or mpirun)");
   app.add_option("--host-part", arguments.launch.hostPart)->group("");
   app.add_option("--bind", arguments.launch.bind,
                  "address or interface to listen on (default: loopback; with "
@@ -308,7 +313,10 @@ static void addOptions(CLI::App &app, Arguments &arguments) {
 }
 
 static int fail(const Error &error) {
-  std::fprintf(stderr, "%s\n", error.str().c_str());
+  if (hasMpiParent())
+    tellMpiParent(error);
+  else
+    std::fprintf(stderr, "%s\n", error.str().c_str());
   return static_cast<int>(error.exit);
 }
 
@@ -334,8 +342,11 @@ static int runHere(const Arguments &arguments, const partita_module &module,
     std::signal(SIGPIPE, SIG_IGN);
   auto runner = std::make_unique<Runner>(arguments, module, std::move(program));
   Status status = runner->run();
-  if (status)
+  if (status) {
+    if (hasMpiParent() && runner->isFirst())
+      tellMpiParent(std::nullopt);
     return 0;
+  }
   int code = fail(status.error());
   // Not through exit(): a thread that was left behind may be using what the
   // destructors of globals would take away.
@@ -344,6 +355,17 @@ static int runHere(const Arguments &arguments, const partita_module &module,
   if (Session::anyStuckThread())
     ::_exit(code);
   return code;
+}
+
+/// Becomes one of the processes that a launcher started.
+static void join(Arguments &arguments, const Launch &launch) {
+  arguments.session.job = launch.job;
+  if (!launch.job.hostsHub) // Our mpirun does not outlive the hub, nor do we.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  else if (launch.job.process == 0)
+    std::fprintf(stderr, "%lld processes, started by %s\n",
+                 static_cast<long long>(launch.job.processes),
+                 launch.source.c_str());
 }
 
 /// Runs all ranks here, or starts processes for them, or is one of those.
@@ -369,18 +391,17 @@ static Result<int> launch(Arguments &arguments, const partita_module &module) {
                      "leave it out, or give --communicator threads");
   if (launch.kind == Launch::Kind::Hosts)
     return startHosts(launch, arguments.words);
-  if (launch.kind != Launch::Kind::Start) {
-    if (launch.kind == Launch::Kind::Join)
-      arguments.session.job = launch.job;
-    if (launch.kind == Launch::Kind::Join && launch.job.process == 0)
-      std::fprintf(stderr, "%lld processes, started by %s\n",
-                   static_cast<long long>(launch.job.processes),
-                   launch.source.c_str());
+  if (launch.kind == Launch::Kind::Threads)
+    return runHere(arguments, module, std::move(program));
+  if (launch.kind == Launch::Kind::Join) {
+    join(arguments, launch);
     return runHere(arguments, module, std::move(program));
   }
   auto describe = [&](int64_t rank, CommandNumber number) {
     return describeNumber(program.classes[program.classOfRank[rank]], number);
   };
+  if (launch.kind == Launch::Kind::Mpi)
+    return startMpi(launch, arguments.words, describe);
   return startProcesses(launch.job, describe, [&](const Job &job) {
     arguments.session.job = job;
     return guarded(

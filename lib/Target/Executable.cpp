@@ -146,16 +146,21 @@ static Result<fs::path> findRuntime() {
                    "PARTITA_RUNTIME_DIR to its folder");
 }
 
-/// What the runtime loads when ranks are processes; a build may lack it.
-static constexpr const char *pluginName = "libpartita_gloo.so";
+/// What the runtime loads when ranks are processes; a build may lack them.
+static constexpr const char *glooName = "libpartita_gloo.so";
+static constexpr const char *mpiName = "libpartita_mpi.so";
 
 /// The files of libraries that the runtime needs and a bare system lacks. The
 /// compiler uses them too, or loads them here with the plugin, so the dynamic
-/// linker has found them.
-static std::vector<fs::path> findNeeded(const fs::path &plugin) {
+/// linker has found them. MPI itself is not one of them: it belongs to a
+/// machine and its launcher.
+static std::vector<fs::path> findNeeded(const fs::path &folder) {
   std::vector<fs::path> found;
-  if (::dlopen(plugin.c_str(), RTLD_LAZY | RTLD_LOCAL))
-    found.push_back(plugin);
+  if (::dlopen((folder / glooName).c_str(), RTLD_LAZY | RTLD_LOCAL))
+    found.push_back(folder / glooName);
+  std::error_code error;
+  if (fs::exists(folder / mpiName, error))
+    found.push_back(folder / mpiName);
   auto visit = [](dl_phdr_info *info, size_t, void *data) {
     std::string name = fs::path(info->dlpi_name).filename().string();
     for (const char *prefix :
@@ -275,8 +280,7 @@ Status partita::writeExecutable(const runtime::Program &program,
     return makeError(ExitCode::InvalidInput, "target.write", out,
                      error.message(), "choose a writable place");
   PARTITA_CHECK(copyInto(runtimeLibrary, work / "lib"));
-  for (const fs::path &library :
-       findNeeded(runtimeLibrary.parent_path() / pluginName))
+  for (const fs::path &library : findNeeded(runtimeLibrary.parent_path()))
     PARTITA_CHECK(copyInto(library, work / "lib"));
   std::vector<std::string> objects = {(work / "program.o").string()};
   PARTITA_CHECK(emitObject(program, objects[0]));

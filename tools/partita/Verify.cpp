@@ -239,8 +239,8 @@ void tool::addVerify(CLI::App &app, Action &chosen) {
   command
       ->add_option("--communicator", options->communicator,
                    "threads (default): ranks are threads of one process; gloo: "
-                   "processes")
-      ->check(CLI::IsMember({"threads", "gloo"}))
+                   "processes; mpi: processes that mpirun starts")
+      ->check(CLI::IsMember({"threads", "gloo", "mpi"}))
       ->type_name("");
   command
       ->add_option("--ranks-per-process", options->ranksPerProcess,

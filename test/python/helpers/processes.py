@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 
@@ -16,6 +17,15 @@ needs_gloo = pytest.mark.skipif(
     tools.BUILD.exists() and not (tools.BUILD / "lib" / "libpartita_gloo.so").exists(),
     reason="built without Gloo",
 )
+
+needs_mpi = pytest.mark.skipif(
+    tools.BUILD.exists()
+    and not ((tools.BUILD / "lib" / "libpartita_mpi.so").exists() and shutil.which("mpirun")),
+    reason="built without MPI, or there is no mpirun",
+)
+
+#: Open MPI wants to be told twice; other users need not.
+AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 #: Seconds between the end of a wait and the end of a job that failed by it.
 GRACE = 4

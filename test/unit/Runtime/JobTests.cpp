@@ -243,6 +243,43 @@ TEST_CASE("a host is told its part", "[job][hosts]") {
   }
 }
 
+TEST_CASE("mpirun starts the processes of MPI", "[job]") {
+  LaunchOptions options;
+  options.communicator = "mpi";
+  Result<Launch> launch = plan(options, 4);
+  REQUIRE(launch);
+  CHECK(launch->kind == Launch::Kind::Mpi);
+  CHECK(launch->job.processes == 4);
+  CHECK(launch->mpirun == std::vector<std::string>{"mpirun"});
+  CHECK(plan(options, 1)->kind == Launch::Kind::Threads);
+  CHECK(plan(options, 4, {{"PARTITA_MPIRUN", "a b"}})->mpirun ==
+        std::vector<std::string>{"a", "b"});
+  options.mpirun = "mpiexec -v";
+  options.ranksPerProcess = 2;
+  launch = plan(options, 4, {{"PARTITA_MPIRUN", "a b"}});
+  CHECK(launch->job.processes == 2);
+  CHECK(launch->mpirun == std::vector<std::string>{"mpiexec", "-v"});
+
+  options.ranksPerProcess = 1;
+  Environment started = {{"OMPI_COMM_WORLD_RANK", "1"},
+                         {"OMPI_COMM_WORLD_SIZE", "4"},
+                         {"OMPI_COMM_WORLD_LOCAL_SIZE", "4"}};
+  launch = plan(options, 4, started);
+  CHECK(launch->kind == Launch::Kind::Join);
+  CHECK(launch->job.communicator == "mpi");
+  CHECK(launch->job.hostsHub);
+  started["PARTITA_HUB"] = "parent";
+  CHECK_FALSE(plan(options, 4, started)->job.hostsHub);
+  // Nothing starts a launcher within a launcher.
+  started["OMPI_COMM_WORLD_RANK"] = "0";
+  started["OMPI_COMM_WORLD_SIZE"] = "1";
+  refused(plan(options, 4, started), "launch.world", "4", "only one");
+  refused(plan(options, 4, {{"PARTITA_HUB", "parent"}}), "launch.world",
+          "mpirun does not say", "Slurm");
+  options.hosts = "a,b";
+  refused(plan(options, 4), "launch.contradiction", "mpi", "--hosts");
+}
+
 TEST_CASE("words survive a shell", "[job][hosts]") {
   CHECK(quoteForShell("") == "''");
   CHECK(quoteForShell("it's $(x)") == "'it'\\''s $(x)'");

@@ -6,7 +6,8 @@
 //===----------------------------------------------------------------------===//
 //
 // A ProcessWorld for each process of a job, made in threads of the test: they
-// meet at a hub on loopback as real ones do.
+// meet at a hub on loopback as real ones do. A process has only one place in
+// MPI: there the test itself is started once for each process, and makes one.
 //
 //===----------------------------------------------------------------------===//
 
@@ -23,6 +24,52 @@ using namespace partita::runtime;
 
 /// A port that nothing listens on now.
 inline int64_t freePort() { return portOf(*listenOn("127.0.0.1", 0)); }
+
+/// What PARTITA_TEST_COMMUNICATOR names, if a launcher started the test.
+inline std::optional<Job> launchedJob() {
+  const char *name = std::getenv("PARTITA_TEST_COMMUNICATOR");
+  if (!name)
+    return std::nullopt;
+  auto variable = [](const std::string &name) -> std::optional<std::string> {
+    const char *value = std::getenv(name.c_str());
+    return value ? std::optional<std::string>(value) : std::nullopt;
+  };
+  LaunchOptions options;
+  options.communicator = name;
+  int64_t processes = std::stoll(variable("OMPI_COMM_WORLD_SIZE").value());
+  return planLaunch(options, processes, variable)->job;
+}
+
+/// The process of a job that this test is.
+class OwnWorld {
+public:
+  OwnWorld(Job own, const Mesh &mesh) : job(std::move(own)) {
+    static int64_t made = 0;
+    // Whoever comes late to an earlier meeting does not find this one.
+    job.port += made++;
+    job.ranksPerProcess = mesh.numRanks() / job.processes;
+    job.timeoutSeconds = 20;
+    recorder = std::move(*FlightRecorder::create(job.ranksPerProcess, true));
+    auto created = ProcessWorld::create(
+        job, mesh, {"plan", "program", "weights"}, recorder,
+        [](int64_t, CommandNumber) { return std::string("a command"); });
+    REQUIRE((created ? "" : created.error().str()) == "");
+    world = std::move(*created);
+    world->watch([] { return std::vector<RankState>(); }, [] {});
+  }
+  ~OwnWorld() {
+    // The first one hosts the hub, and others may still be computing.
+    (void)world->finish();
+    world->unwatch();
+  }
+  ProcessWorld &operator*() { return *world; }
+  Interval ranks() const { return job.ranksOf(job.process); }
+
+private:
+  Job job;
+  FlightRecorder recorder;
+  std::unique_ptr<ProcessWorld> world;
+};
 
 class ProcessWorlds {
 public:
