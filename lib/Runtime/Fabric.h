@@ -47,10 +47,20 @@ public:
   virtual std::vector<std::string> addresses() = 0;
   /// Connects to all others, given where this process reaches each.
   virtual Status connect(const std::vector<std::string> &addresses) = 0;
+  Result<std::unique_ptr<PendingMessage>>
+  send(int64_t process, std::span<const std::byte> bytes, uint64_t slot) {
+    auto *data = const_cast<std::byte *>(bytes.data()); // and only read
+    return begin(process, {data, bytes.size()}, slot, /*sending=*/true);
+  }
+  Result<std::unique_ptr<PendingMessage>>
+  receive(int64_t process, std::span<std::byte> bytes, uint64_t slot) {
+    return begin(process, bytes, slot, /*sending=*/false);
+  }
+
+protected:
   virtual Result<std::unique_ptr<PendingMessage>>
-  send(int64_t process, std::span<const std::byte> bytes, uint64_t slot) = 0;
-  virtual Result<std::unique_ptr<PendingMessage>>
-  receive(int64_t process, std::span<std::byte> bytes, uint64_t slot) = 0;
+  begin(int64_t process, std::span<std::byte> bytes, uint64_t slot,
+        bool sending) = 0;
 };
 
 struct FabricOptions {

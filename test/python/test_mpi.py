@@ -20,6 +20,7 @@ from helpers.processes import (
     outputs_of,
     processes_of,
     run_here,
+    runs_on,
     torchrun,
 )
 
@@ -182,15 +183,7 @@ def test_faults_are_named(gpt2, scratch, temporary, kind, code, rank):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_parent_takes_all_along(gpt2, scratch, temporary, number):
-    words = [gpt2, *MPI, "--repeat", 100000, "--random-inputs", 5]
-    process = subprocess.Popen(
-        [str(word) for word in (*words, "--output-dir", scratch / "out")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while len(processes_of(gpt2)) < 5:
-        time.sleep(0.02)
+    process = runs_on(gpt2, 5, gpt2, *MPI, "--output-dir", scratch / "out")
     time.sleep(1)
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
@@ -206,15 +199,8 @@ def test_the_parent_takes_all_along(gpt2, scratch, temporary, number):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_faults_under_a_users_mpirun(gpt2, scratch, victim, number):
     """Nothing hangs, whoever is first to see it: mpirun or a rank."""
-    words = [gpt2, *MPI, "--repeat", 100000, "--timeout", 2, "--random-inputs", 5]
-    process = subprocess.Popen(
-        [str(word) for word in (*MPIRUN, 4, *words, "--output-dir", scratch / "out")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while len(processes_of(gpt2)) < 4:
-        time.sleep(0.02)
+    words = [gpt2, *MPI, "--timeout", 2, "--output-dir", scratch / "out"]
+    process = runs_on(gpt2, 4, *MPIRUN, 4, *words)
     time.sleep(1)
     os.kill(sorted(processes_of(gpt2))[victim], number)
     begin = time.monotonic()

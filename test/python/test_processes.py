@@ -21,6 +21,7 @@ from helpers.processes import (
     outputs_of,
     processes_of,
     run_here,
+    runs_on,
     torchrun,
 )
 
@@ -462,14 +463,7 @@ def test_faults_without_a_parent(gpt2, scratch, victim, number):
 
 
 def test_killed_parent_takes_all_along(gpt2, scratch):
-    words = [gpt2, "--processes", 4, "--repeat", 100000, "--random-inputs", 5]
-    process = subprocess.Popen(
-        [str(word) for word in (*words, "--output-dir", scratch / "out")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    while len(processes_of(gpt2)) < 5:
-        time.sleep(0.02)
+    process = runs_on(gpt2, 5, gpt2, "--processes", 4, "--output-dir", scratch / "out")
     time.sleep(0.3)
     process.kill()
     process.communicate()
@@ -481,15 +475,7 @@ def test_killed_parent_takes_all_along(gpt2, scratch):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_interrupted_parent_takes_all_along(gpt2, scratch, number):
-    words = [gpt2, "--processes", 4, "--repeat", 100000, "--random-inputs", 5]
-    process = subprocess.Popen(
-        [str(word) for word in (*words, "--output-dir", scratch / "out")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while len(processes_of(gpt2)) < 5:
-        time.sleep(0.02)
+    process = runs_on(gpt2, 5, gpt2, "--processes", 4, "--output-dir", scratch / "out")
     time.sleep(0.3)
     process.send_signal(number)
     _, err = process.communicate(timeout=10)

@@ -125,26 +125,17 @@ public:
     return ok();
   }
 
-  Result<std::unique_ptr<PendingMessage>> send(int64_t process,
-                                               std::span<const std::byte> bytes,
-                                               uint64_t slot) override {
-    return start(process, const_cast<std::byte *>(bytes.data()), bytes.size(),
-                 slot, /*sending=*/true);
-  }
-  Result<std::unique_ptr<PendingMessage>>
-  receive(int64_t process, std::span<std::byte> bytes, uint64_t slot) override {
-    return start(process, bytes.data(), bytes.size(), slot, /*sending=*/false);
-  }
-
 private:
   transport::Pair &pair(int64_t process) {
     return *context->getPair(static_cast<int>(process));
   }
-  Result<std::unique_ptr<PendingMessage>>
-  start(int64_t process, void *data, size_t size, uint64_t slot, bool sending) {
+  Result<std::unique_ptr<PendingMessage>> begin(int64_t process,
+                                                std::span<std::byte> bytes,
+                                                uint64_t slot,
+                                                bool sending) override {
     using Made = Result<std::unique_ptr<PendingMessage>>;
     return guarded(processName(process), [&]() -> Made {
-      auto buffer = context->createUnboundBuffer(data, size);
+      auto buffer = context->createUnboundBuffer(bytes.data(), bytes.size());
       if (sending)
         buffer->send(static_cast<int>(process), slot);
       else

@@ -60,26 +60,17 @@ public:
     return std::vector<std::string>(options.processes);
   }
   Status connect(const std::vector<std::string> &) override;
-  Result<std::unique_ptr<PendingMessage>> send(int64_t process,
-                                               std::span<const std::byte> bytes,
-                                               uint64_t slot) override {
-    return start(process, const_cast<std::byte *>(bytes.data()), bytes.size(),
-                 slot, /*sending=*/true);
-  }
-  Result<std::unique_ptr<PendingMessage>>
-  receive(int64_t process, std::span<std::byte> bytes, uint64_t slot) override {
-    return start(process, bytes.data(), bytes.size(), slot, /*sending=*/false);
-  }
 
 private:
   Status checkWorld() const;
   Result<MPI_Comm> makeCommunicator(Clock::time_point deadline) const;
-  Result<std::unique_ptr<PendingMessage>> start(int64_t process,
-                                                std::byte *data, size_t size,
-                                                uint64_t slot, bool sending) {
+  Result<std::unique_ptr<PendingMessage>> begin(int64_t process,
+                                                std::span<std::byte> bytes,
+                                                uint64_t slot,
+                                                bool sending) override {
     auto message = std::make_unique<MpiMessage>(*streams);
-    message->operation.data = data;
-    message->operation.size = size;
+    message->operation.data = bytes.data();
+    message->operation.size = bytes.size();
     message->operation.peer = static_cast<int>(process);
     message->operation.slot = slot;
     message->operation.sending = sending;

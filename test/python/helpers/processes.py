@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -78,3 +79,17 @@ def assert_clean(executable, outputs):
     assert not outputs_of(outputs)
     left = [path.name for path in (outputs.parent / "tmp").iterdir()]
     assert len(left) <= 1 and all(name.startswith("partita-flight-") for name in left)
+
+
+def runs_on(executable, count, *words) -> subprocess.Popen:
+    """Starts a command whose `count` processes of this file compute without end."""
+    endless = [*words, "--repeat", 100000, "--random-inputs", 5]
+    process = subprocess.Popen(
+        [str(word) for word in endless],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while len(processes_of(executable)) < count and process.poll() is None:
+        time.sleep(0.02)
+    return process
