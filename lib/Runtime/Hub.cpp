@@ -404,8 +404,9 @@ std::vector<RankState> Hub::collectStates(const FlightLog &log) {
     for (int64_t r = job.ranksOf(p).begin; r < job.ranksOf(p).end; ++r) {
       RankState state;
       state.rank = r;
-      state.kind = !peer || peer->closed ? RankState::Kind::Died
-                                         : RankState::Kind::Silent;
+      // Who has not come to the meeting may be on the way.
+      bool ended = peer ? peer->closed : !ends[p].empty();
+      state.kind = ended ? RankState::Kind::Died : RankState::Kind::Silent;
       state.how = !ends[p].empty() ? ends[p] : "ended without a word";
       if (peer && peer->recorder) {
         const FlightRecord &record = peer->recorder[r - job.ranksOf(p).begin];

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "ProcessWorlds.h"
+#include <csignal>
 
 using namespace partita;
 using namespace partita::test;
@@ -47,4 +48,39 @@ TEST_CASE("processes that have other things do not compute together",
     CHECK_THAT(error->message, Catch::Contains("another " + what));
     CHECK(error->hint != "");
   }
+}
+
+TEST_CASE("who has not come yet when another dies is not dead", "[meeting]") {
+  Job job;
+  job.processes = job.localProcesses = 3;
+  job.token = "test";
+  Descriptor listener = std::move(*listenOn("127.0.0.1", 0));
+  int64_t port = portOf(listener);
+  Hub hub(std::move(listener), job, [](int64_t, CommandNumber) { return ""; });
+  auto later = [](int milliseconds) {
+    return Clock::now() + std::chrono::milliseconds(milliseconds);
+  };
+  Channel first = std::move(*Channel::connect("127.0.0.1", port, later(5000)));
+  REQUIRE(first.send({{"type", "hello"},
+                      {"token", "test"},
+                      {"process", 1},
+                      {"processes", 3},
+                      {"ranks_per_process", 1},
+                      {"plan", ""},
+                      {"program", ""},
+                      {"weights", ""},
+                      {"addresses", {"", "", ""}},
+                      {"pid", 1},
+                      {"machine", "elsewhere"},
+                      {"recorder", -1}}));
+  for (int i = 0; i < 5; ++i)
+    hub.step(-1, later(20));
+  REQUIRE_FALSE(hub.verdict());
+  first = Channel();
+  hub.noteEnd(1, SIGKILL);
+  for (int i = 0; i < 100 && !hub.verdict(); ++i)
+    hub.step(-1, later(20));
+  REQUIRE(hub.verdict());
+  CHECK(hub.verdict()->code == "run.rank-died");
+  CHECK(hub.verdict()->place == "rank 1");
 }
