@@ -12,8 +12,8 @@ them before it optimises; --dim only checks that the inputs have these sizes.
 
 For benchmarks, --repeat runs that many times after one run to warm up and
 prints {"step_seconds": median, "all_seconds": [...]}. --on-request prints
-"ready", then runs once for each line on stdin and prints the seconds it took:
-a caller can interleave these runs with its own. Outputs are the first run's.
+"ready", then runs for each line on stdin, once or as often as it says, and
+prints the seconds that a run took: a caller can interleave these runs with its own. Outputs are the first run's.
 
 Exit codes: 0 ok, 1 usage, 2 the model or an input is invalid, 3 ONNX Runtime is
 missing or does not know an operator.
@@ -132,8 +132,9 @@ def _measure(step, options: argparse.Namespace) -> None:
         print(json.dumps({"step_seconds": statistics.median(times), "all_seconds": times}))
     elif options.on_request:
         print("ready", flush=True)
-        for _ in sys.stdin:
-            print(f"{seconds():.9f}", flush=True)
+        for line in sys.stdin:
+            count = int(line) if line.strip().isdigit() else 1
+            print(f"{sum(seconds() for _ in range(count)) / count:.9f}", flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

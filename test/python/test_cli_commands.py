@@ -434,6 +434,18 @@ def test_bench_measures_both_sides(zoo_model):
     assert all(len(entry["seconds"]) == 4 for entry in document["all_seconds"])
 
 
+def test_bench_of_steps_in_a_row(zoo_model):
+    """Stages stay full, and a turn is that many steps of each contestant."""
+    request = ["bench", zoo_model("mlp").path, "--dim", "batch=4", "--ranks", "2", "--axis", "pp"]
+    request += ["--micro-batches", "4", "--rounds", "3", "--steps", "5"]
+    text = tools.succeeds(tools.partita(*request)).out
+    assert "medians of 3 times 5 steps in a row" in text and "pp=2" in text
+    document = tools.succeeds(tools.partita(*request, "--format", "json")).json()
+    assert document["steps"] == 5
+    assert all(len(entry["seconds"]) == 3 for entry in document["all_seconds"])
+    tools.fails(tools.partita(*request[:-1], "0"), 1)
+
+
 def test_bench_without_python_names_the_repair(zoo_model):
     done = tools.partita(
         *("bench", zoo_model("mlp").path, "--ranks", "1", "--rounds", "1"),

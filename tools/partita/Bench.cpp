@@ -6,9 +6,9 @@
 //===----------------------------------------------------------------------===//
 //
 // A machine's speed drifts by the minute, so all contestants are alive at once
-// and take turns, a step each: what slows one slows the others. N ranks of one
-// thread stand against ONNX Runtime with N threads, all bound to processors,
-// on the same inputs.
+// and take turns, a step each or some in a row: what slows one slows the
+// others. N ranks of one thread stand against ONNX Runtime with N threads, all
+// bound to processors, on the same inputs.
 //
 //===----------------------------------------------------------------------===//
 
@@ -36,11 +36,11 @@ struct BenchOptions {
   RequestOptions request;
   std::vector<int64_t> ranks = {1, 2};
   std::string axis, format = "text";
-  int64_t rounds = 20;
+  int64_t rounds = 20, steps = 1;
   uint64_t seed = 1;
 };
 
-/// A program that runs a step for each line it is sent.
+/// A program that runs as many steps as each line says that it is sent.
 struct Contestant {
   std::string name;
   int64_t ranks = 1;
@@ -152,7 +152,7 @@ Status Bench::round(bool counted) {
   for (Contestant &contestant : contestants) {
     std::this_thread::sleep_for(pauseBetweenTurns);
     auto line = Result<std::string>(std::string());
-    if (contestant.process.writeLine("run"))
+    if (contestant.process.writeLine(std::to_string(options.steps)))
       line = contestant.process.readLine();
     double seconds = line ? std::strtod(line->c_str(), nullptr) : 0;
     if (!(seconds > 0))
@@ -182,12 +182,19 @@ std::string Bench::asText() const {
                secondsText(theirs), number(theirs / ours, 3),
                number(first / ours, 3)});
   }
-  return modelName + ": medians of " + std::to_string(options.rounds) +
-         " steps, taken in turns\n" + table.str();
+  std::string what = options.steps == 1
+                         ? std::to_string(options.rounds) + " steps"
+                         : std::to_string(options.rounds) + " times " +
+                               std::to_string(options.steps) +
+                               " steps in a row, a step of which";
+  return modelName + ": medians of " + what + ", taken in turns\n" +
+         table.str();
 }
 
 std::string Bench::asJson() const {
-  ordered_json json = {{"model", modelName}, {"rounds", options.rounds}};
+  ordered_json json = {{"model", modelName},
+                       {"rounds", options.rounds},
+                       {"steps", options.steps}};
   double first = median("partita", options.ranks[0]);
   for (int64_t ranks : options.ranks) {
     double ours = median("partita", ranks);
@@ -231,6 +238,7 @@ void tool::addBench(CLI::App &app, Action &chosen) {
       app, chosen, "bench", "Time a model against ONNX Runtime, in turns",
       runBench);
   options->request.declare(*command, /*withMachine=*/false);
+  options->request.declareMicroBatches(*command);
   addCostBench(*command, chosen);
   addCalibrationBench(*command, chosen);
   addPlannerBench(*command, chosen);
@@ -255,8 +263,14 @@ void tool::addBench(CLI::App &app, Action &chosen) {
       ->type_name("NAME");
   command
       ->add_option("--rounds", options->rounds,
-                   "Steps that are counted (default 20)")
+                   "Turns that are counted (default 20)")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 30))
+      ->type_name("N");
+  command
+      ->add_option("--steps", options->steps,
+                   "Steps in a row of each turn, through which stages stay "
+                   "full (default 1)")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 20))
       ->type_name("N");
   command
       ->add_option("--random-inputs", options->seed,

@@ -157,7 +157,7 @@ void RequestOptions::declareTraining(CLI::App &command, bool withGradients) {
                      "Of --train none: gradients of inputs too");
 }
 
-void RequestOptions::declareExecution(CLI::App &command, bool withTraining) {
+void RequestOptions::declareMicroBatches(CLI::App &command) {
   mayPipeline = true;
   command
       .add_option("--micro-batches", microBatches,
@@ -166,6 +166,10 @@ void RequestOptions::declareExecution(CLI::App &command, bool withTraining) {
                   "several are tried")
       ->check(CLI::PositiveNumber)
       ->type_name("M");
+}
+
+void RequestOptions::declareExecution(CLI::App &command, bool withTraining) {
+  declareMicroBatches(command);
   command
       .add_option("--max-stages", maxStages,
                   "The most pipeline stages that are tried (default: 64 for "

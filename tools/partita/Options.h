@@ -88,6 +88,8 @@ struct RequestOptions {
   /// Declares what cuts a step into micro-batches and stages. Without it there
   /// is one of each.
   void declareExecution(CLI::App &command, bool withTraining);
+  /// Declares --micro-batches alone, for commands with meshes of their own.
+  void declareMicroBatches(CLI::App &command);
   /// Errors: exit code 1, naming the option.
   Result<Request> resolve() const;
   /// The same for commands that make executables. Errors: exit code 3 for
