@@ -89,6 +89,9 @@ struct ProcessWorld::Impl {
 
   std::mutex mutex;
   std::list<Wait *> waits;
+  /// Of watch().
+  std::function<std::vector<RankState>()> states;
+  std::function<void()> failed;
   /// By meet().
   std::atomic<int64_t> metFrom{-1}, metTo{-1};
   HubLink link; ///< last: its thread uses the others
@@ -110,6 +113,9 @@ struct ProcessWorld::Impl {
   Awaited met() { return {metFrom, metTo}; }
   void abort();
   void endLateWaits();
+  void listen();
+  std::vector<RankState> statesNow();
+  Error connectError(Error own);
 };
 
 void ProcessWorld::Impl::abort() {
@@ -128,6 +134,51 @@ void ProcessWorld::Impl::endLateWaits() {
       wait->expired = true;
       wait->cancel();
     }
+}
+
+/// Answers the hub from now on.
+void ProcessWorld::Impl::listen() {
+  link.start({[this] { return statesNow(); },
+              [this] {
+                abort();
+                std::unique_lock lock(mutex);
+                auto tell = failed;
+                lock.unlock();
+                if (tell)
+                  tell();
+              },
+              [this] { endLateWaits(); }});
+}
+
+/// Until ranks are watched they connect, which all do with all.
+std::vector<RankState> ProcessWorld::Impl::statesNow() {
+  {
+    std::unique_lock lock(mutex);
+    if (auto watched = states) {
+      lock.unlock();
+      return watched();
+    }
+  }
+  std::vector<RankState> connecting;
+  for (int64_t rank = local.begin; rank < local.end; ++rank) {
+    RankState state;
+    state.rank = rank;
+    state.kind = RankState::Kind::Waiting;
+    for (int64_t other = 0; other < job.ranks(); ++other)
+      if (!isLocal(other))
+        state.waitsFor.push_back(other);
+    connecting.push_back(std::move(state));
+  }
+  return connecting;
+}
+
+/// Who is to blame for a connection that was not made, if anyone; else what
+/// this process saw says more.
+Error ProcessWorld::Impl::connectError(Error own) {
+  if (own.exit != ExitCode::DistributedFault)
+    return own;
+  Error verdict = link.settle(own);
+  return verdict.code == "run.timeout" ? own : verdict;
 }
 
 //===----------------------------------------------------------------------===//
@@ -338,18 +389,20 @@ ProcessWorld::create(const Job &job, const Mesh &mesh, const Identity &identity,
   PARTITA_TRY(impl->fabric, makeFabric(job.communicator, options));
   PARTITA_TRY(auto reach, impl->link.join(job, identity,
                                           impl->fabric->addresses(), recorder));
-  PARTITA_CHECK(impl->fabric->connect(reach));
+  impl->listen();
+  if (Status connected = impl->fabric->connect(reach); !connected)
+    return impl->connectError(connected.takeError());
   return std::unique_ptr<ProcessWorld>(new ProcessWorld(std::move(impl)));
 }
 
 void ProcessWorld::watch(std::function<std::vector<RankState>()> states,
                          std::function<void()> failed) {
-  impl->link.start({std::move(states),
-                    [this, failed = std::move(failed)] {
-                      impl->abort();
-                      failed();
-                    },
-                    [this] { impl->endLateWaits(); }});
+  std::unique_lock lock(impl->mutex);
+  impl->states = std::move(states);
+  impl->failed = failed;
+  lock.unlock();
+  if (aborted())
+    failed();
 }
 
 /// In round i each process hears from the one 2^i before it, and so from twice

@@ -64,3 +64,15 @@ def temporary(scratch, monkeypatch):
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
     return folder
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory, zoo_model):
+    """An executable of gpt2 for four ranks, and what it gives with threads."""
+    from helpers.processes import run_here
+
+    folder = tmp_path_factory.mktemp("gpt2")
+    out = zoo_model("gpt2").compile(folder, 4, "--mesh", "dp=2,tp=2")
+    run_here(out, folder / "expected")
+    yield out
+    shutil.rmtree(folder)

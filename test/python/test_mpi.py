@@ -3,6 +3,7 @@
 """Ranks as processes that talk by MPI. What does not depend on that is in test_processes.py."""
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -14,6 +15,8 @@ from helpers import tools
 from helpers.processes import (
     AS_ROOT,
     GRACE,
+    SEEDS,
+    as_with_threads,
     assert_clean,
     free_port,
     needs_mpi,
@@ -39,16 +42,6 @@ def as_root(monkeypatch):
         monkeypatch.setenv(name, value)
 
 
-@pytest.fixture(scope="module")
-def gpt2(tmp_path_factory, zoo_model):
-    """An executable of gpt2 for four ranks, and what it gives with threads."""
-    folder = tmp_path_factory.mktemp("gpt2")
-    out = zoo_model("gpt2").compile(folder, 4, "--mesh", "dp=2,tp=2")
-    run_here(out, folder / "expected")
-    yield out
-    shutil.rmtree(folder)
-
-
 @pytest.mark.parametrize("processes", [2, 3, 4, 5])
 def test_every_way_to_move_shards(processes):
     """The suite that runs over each communicator."""
@@ -64,13 +57,7 @@ def test_every_way_to_move_shards(processes):
     "options", [MPI, [*MPI, "--processes", 2, "--ranks-per-process", 2], [*MPI, "--processes", 4]]
 )
 def test_equal_to_threads(gpt2, scratch, options):
-    done = tools.succeeds(run_here(gpt2, scratch / "out", *options, "--repeat", 3))
-    assert outputs_of(scratch / "out") == outputs_of(gpt2.parent / "expected")
-    assert done.err == ""
-    report = done.json()
-    threads = run_here(gpt2, scratch / "out").json()
-    for key in ("peak_bytes", "weight_bytes_read", "matmul_flops", "collectives"):
-        assert report[key] == threads[key]
+    assert as_with_threads(gpt2, scratch, *options).err == ""
 
 
 @pytest.mark.parametrize(
@@ -209,4 +196,21 @@ def test_faults_under_a_users_mpirun(gpt2, scratch, victim, number):
     assert process.returncode != 0 and (f"rank {victim}" in err), err
     if number == signal.SIGSTOP:
         assert process.returncode == 6, err
+    assert_clean(gpt2, scratch / "out")
+
+
+@pytest.mark.parametrize("seed", range(SEEDS // 4))
+def test_seeded_faults(gpt2, scratch, seed):
+    """Something happens to a random rank at a random moment: mostly while they start."""
+    chance = random.Random(seed)
+    victim, number = chance.randrange(4), chance.choice([signal.SIGKILL, signal.SIGSTOP])
+    process = runs_on(gpt2, 5, gpt2, *MPI, "--timeout", 3, "--output-dir", scratch / "out")
+    time.sleep(chance.uniform(0, 1.5))
+    ranks = sorted(set(processes_of(gpt2)) - {process.pid})
+    os.kill(ranks[victim], number)
+    begin = time.monotonic()
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - begin < 2 * 3 + GRACE + STARTING
+    assert process.returncode == 6, err
+    assert f"rank {victim}: " in err.splitlines()[0], err
     assert_clean(gpt2, scratch / "out")

@@ -15,6 +15,7 @@ from helpers import tools
 from helpers.processes import (
     GRACE,
     SEEDS,
+    as_with_threads,
     assert_clean,
     free_port,
     needs_gloo,
@@ -26,16 +27,6 @@ from helpers.processes import (
 )
 
 pytestmark = [needs_gloo, pytest.mark.usefixtures("temporary")]
-
-
-@pytest.fixture(scope="module")
-def gpt2(tmp_path_factory, zoo_model):
-    """An executable of gpt2 for four ranks, and what it gives with threads."""
-    folder = tmp_path_factory.mktemp("gpt2")
-    out = zoo_model("gpt2").compile(folder, 4, "--mesh", "dp=2,tp=2")
-    run_here(out, folder / "expected")
-    yield out
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +76,7 @@ def start_all(executable, outputs, environments, *options, each=None):
     ],
 )
 def test_equal_to_threads(gpt2, scratch, options):
-    done = tools.succeeds(run_here(gpt2, scratch / "out", *options, "--repeat", 3))
-    assert outputs_of(scratch / "out") == outputs_of(gpt2.parent / "expected")
-    report = done.json()
-    threads = run_here(gpt2, scratch / "out").json()
-    for key in ("peak_bytes", "weight_bytes_read", "matmul_flops", "collectives"):
-        assert report[key] == threads[key]
+    as_with_threads(gpt2, scratch, *options)
 
 
 @pytest.mark.parametrize(

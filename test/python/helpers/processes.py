@@ -39,6 +39,17 @@ def run_here(executable, outputs, *options, **settings):
     return tools.start(*words, *options, **settings)
 
 
+def as_with_threads(executable, scratch, *options) -> tools.Done:
+    """Three steps, which have to give and to count the same as threads do."""
+    done = tools.succeeds(run_here(executable, scratch / "out", *options, "--repeat", 3))
+    assert outputs_of(scratch / "out") == outputs_of(executable.parent / "expected")
+    report = done.json()
+    threads = run_here(executable, scratch / "out").json()
+    for key in ("peak_bytes", "weight_bytes_read", "matmul_flops", "collectives"):
+        assert report[key] == threads[key]
+    return done
+
+
 def outputs_of(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
 
