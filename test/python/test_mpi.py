@@ -14,6 +14,7 @@ import pytest
 from helpers import tools
 from helpers.processes import (
     AS_ROOT,
+    FAULTS,
     GRACE,
     SEEDS,
     as_with_threads,
@@ -145,15 +146,7 @@ def test_a_bad_input_is_told_once(gpt2, scratch):
 
 
 @pytest.mark.parametrize("rank", [0, 2])
-@pytest.mark.parametrize(
-    "kind, code",
-    [
-        ("kill", "run.rank-died"),
-        ("stop", "run.rank-silent"),
-        ("hang", "run.timeout"),
-        ("error", "run.injected"),
-    ],
-)
+@pytest.mark.parametrize("kind, code", FAULTS)
 def test_faults_are_named(gpt2, scratch, temporary, kind, code, rank):
     inject = {"PARTITA_INJECT": f"rank={rank},command=30,kind={kind}"}
     begin = time.monotonic()

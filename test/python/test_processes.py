@@ -13,6 +13,7 @@ import time
 import pytest
 from helpers import tools
 from helpers.processes import (
+    FAULTS,
     GRACE,
     SEEDS,
     as_with_threads,
@@ -375,16 +376,7 @@ def test_junk_to_the_port(gpt2, scratch, junk):
 
 
 @pytest.mark.parametrize("rank, per_process", [(0, 1), (2, 1), (3, 2)])
-@pytest.mark.parametrize(
-    "kind, code",
-    [
-        ("kill", "run.rank-died"),
-        ("stop", "run.rank-silent"),
-        ("hang", "run.timeout"),
-        ("error", "run.injected"),
-        ("alloc", "run.memory"),
-    ],
-)
+@pytest.mark.parametrize("kind, code", [*FAULTS, ("alloc", "run.memory")])
 def test_faults_are_named(gpt2, scratch, temporary, kind, code, rank, per_process):
     inject = {"PARTITA_INJECT": f"rank={rank},command=30,kind={kind}"}
     words = ["--processes", 4 // per_process, "--ranks-per-process", per_process, "--timeout", 1]

@@ -30,6 +30,13 @@ AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 #: Seconds between the end of a wait and the end of a job that failed by it.
 GRACE = 4
+#: What $PARTITA_INJECT does to a rank, and what is said of it.
+FAULTS = [
+    ("kill", "run.rank-died"),
+    ("stop", "run.rank-silent"),
+    ("hang", "run.timeout"),
+    ("error", "run.injected"),
+]
 #: Runs of randomized tests.
 SEEDS = int(os.environ.get("PARTITA_FAULT_RUNS", "24"))
 
