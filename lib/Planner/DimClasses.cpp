@@ -196,7 +196,7 @@ bool Analysis::refineOp(int o, std::vector<int> &touched) {
       Cuts &factor = factorCuts[o][place.factor];
       int64_t dimSize = graph.values[place.value].shape[place.dim];
       int64_t size = op.rule.factors[place.factor].size;
-      for (int64_t cut : Cuts(dim))
+      for (int64_t cut : dim)
         if (cut % place.low == 0)
           changed |= addCut(factor, size, cut / place.low);
       bool dimChanged = addCut(dim, dimSize, place.low);

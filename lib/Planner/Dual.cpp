@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <utility>
 
 using namespace partita;
 using namespace partita::planner;
@@ -24,8 +25,9 @@ constexpr int radius = 16;
 class Messages {
 public:
   explicit Messages(const Problem &problem);
-  void improve(double worth);
-  DualBound measure();
+  /// The bound that is reached.
+  int64_t improve(double worth);
+  DualBound measure(int64_t bound);
 
 private:
   /// A variable's end of some equal tables: there may be several of them.
@@ -321,7 +323,7 @@ int64_t Messages::bound() const {
       std::clamp<__int128>(sum, 0, static_cast<__int128>(forbidden)));
 }
 
-void Messages::improve(double worth) {
+int64_t Messages::improve(double worth) {
   constexpr int maxRounds = 100;
   const int look = worth > 1e-4 ? 2 : 5;
   int64_t before = bound();
@@ -330,16 +332,17 @@ void Messages::improve(double worth) {
     pass(false, nullptr);
     if (round % look)
       continue;
-    int64_t now = bound();
-    if (static_cast<double>(now - before) <= worth * static_cast<double>(now))
+    const int64_t last = std::exchange(before, bound());
+    if (static_cast<double>(before - last) <=
+        worth * static_cast<double>(before))
       break;
-    before = now;
   }
+  return before;
 }
 
-DualBound Messages::measure() {
+DualBound Messages::measure(int64_t bound) {
   DualBound result;
-  result.bound = bound();
+  result.bound = bound;
   result.classOf = nodeOf;
   result.excess.resize(nodes.size());
   pass(true, &result.excess);
@@ -350,6 +353,9 @@ DualBound planner::boundByMessages(const Problem &problem, double worth) {
   if (problem.unary.empty())
     return {};
   Messages messages(problem);
-  messages.improve(worth);
-  return messages.measure();
+  return messages.measure(messages.improve(worth));
+}
+
+int64_t planner::leastByMessages(const Problem &problem, double worth) {
+  return problem.unary.empty() ? 0 : Messages(problem).improve(worth);
 }

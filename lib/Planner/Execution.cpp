@@ -96,10 +96,10 @@ namespace {
 class Splitter {
 public:
   Splitter(const Graph &graph, int64_t count)
-      : graph(graph), count(count), isBatch(graph.values.size()) {}
-  Result<Graph> run();
-  /// After run().
-  std::vector<Strategy> strategies;
+      : graph(graph), count(count), anyBatch(graph.values.size(), 0),
+        isBatch(graph.values.size()) {}
+  /// Fills in how operations are split, if that is wanted.
+  Result<Graph> run(std::vector<Strategy> *strategies = nullptr);
 
 private:
   Error refusal(const std::string &what) const {
@@ -108,13 +108,15 @@ private:
                      "a number that divides the batch");
   }
   bool findNamed();
-  Status follow();
+  Status follow(std::vector<Strategy> *strategies);
+  bool hasBatch(const GraphOp &op) const;
   Result<std::vector<char>> splitFactors(const GraphOp &op) const;
   bool claim(const GraphOp &op, const std::vector<char> &split);
 
   Graph graph;
   int64_t count;
-  /// By value and dimension.
+  /// By value: whether it has the batch; and in which dimensions.
+  std::vector<char> anyBatch;
   std::vector<std::vector<char>> isBatch;
 };
 } // namespace
@@ -127,9 +129,16 @@ bool Splitter::findNamed() {
     isBatch[v].assign(value.shape.size(), 0);
     for (size_t d = 0; d < value.dimNames.size() && d < value.shape.size(); ++d)
       if (value.dimNames[d].find("batch") != std::string::npos)
-        any = isBatch[v][d] = 1;
+        any = anyBatch[v] = isBatch[v][d] = 1;
   }
   return any;
+}
+
+/// Most operations of a training step have weights only.
+bool Splitter::hasBatch(const GraphOp &op) const {
+  auto has = [&](int value) { return anyBatch[value] != 0; };
+  return std::any_of(op.operands.begin(), op.operands.end(), has) ||
+         std::any_of(op.results.begin(), op.results.end(), has);
 }
 
 /// The factors that walk the batch. Where several make up a dimension, the
@@ -170,7 +179,7 @@ bool Splitter::claim(const GraphOp &op, const std::vector<char> &split) {
     for (size_t d = 0; d < dims.size(); ++d)
       for (unsigned f : dims[d])
         if (split[f] && !isBatch[value][d])
-          isNew = isBatch[value][d] = 1;
+          isNew = anyBatch[value] = isBatch[value][d] = 1;
   };
   for (size_t i = 0; i < op.operands.size(); ++i)
     mark(op.rule.operands[i], op.operands[i]);
@@ -181,22 +190,28 @@ bool Splitter::claim(const GraphOp &op, const std::vector<char> &split) {
 
 /// Marks every dimension that has the batch in it, down from inputs and up from
 /// what meets them, and makes factors smaller.
-Status Splitter::follow() {
+Status Splitter::follow(std::vector<Strategy> *strategies) {
   for (bool again = true; again;) {
     again = false;
     for (bool down : {true, false})
       for (size_t i = 0; i < graph.ops.size(); ++i) {
         const GraphOp &op = graph.ops[down ? i : graph.ops.size() - 1 - i];
+        if (!hasBatch(op))
+          continue;
         PARTITA_TRY(std::vector<char> split, splitFactors(op));
         again |= claim(op, split);
       }
   }
   for (GraphOp &op : graph.ops) {
+    if (strategies)
+      strategies->push_back(Strategy::replicated(op.rule));
+    if (!hasBatch(op))
+      continue;
     PARTITA_TRY(std::vector<char> split, splitFactors(op));
-    Strategy &strategy = strategies.emplace_back(Strategy::replicated(op.rule));
-    for (size_t f = 0; f < split.size(); ++f)
+    for (size_t f = 0; strategies && f < split.size(); ++f)
       if (split[f])
-        strategy.factors[f].factors = {{op.rule.factors[f].size, {0}}};
+        strategies->back().factors[f].factors = {
+            {op.rule.factors[f].size, {0}}};
     for (size_t f = 0; f < split.size(); ++f)
       if (split[f])
         op.rule.factors[f].size /= count;
@@ -218,11 +233,13 @@ static void resize(const TensorMap &dims, const ShardingRule &rule,
   }
 }
 
-Result<Graph> Splitter::run() {
+Result<Graph> Splitter::run(std::vector<Strategy> *strategies) {
   if (!findNamed())
     return refusal("no dimension of an input is called batch");
-  PARTITA_CHECK(follow());
+  PARTITA_CHECK(follow(strategies));
   for (GraphOp &op : graph.ops) {
+    if (!hasBatch(op))
+      continue;
     for (size_t i = 0; i < op.results.size(); ++i)
       resize(op.rule.results[i], op.rule, false,
              graph.values[op.results[i]].shape);
@@ -246,9 +263,9 @@ Result<Graph> partita::microBatched(const Graph &graph, int64_t count) {
 
 Result<std::vector<Strategy>> partita::microBatchStrategies(const Graph &graph,
                                                             int64_t count) {
-  Splitter splitter(graph, count);
-  PARTITA_TRY(Graph cut, splitter.run());
-  return std::move(splitter.strategies);
+  std::vector<Strategy> strategies;
+  PARTITA_TRY(Graph cut, Splitter(graph, count).run(&strategies));
+  return strategies;
 }
 
 //===----------------------------------------------------------------------===//

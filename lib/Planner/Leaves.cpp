@@ -6,10 +6,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "Leaves.h"
-#include "Dominance.h"
 #include "Dual.h"
 #include "Model.h"
-#include "Parallel.h"
+#include "Reduction.h"
 #include <algorithm>
 #include <cassert>
 #include <numeric>
@@ -75,28 +74,24 @@ Result<std::shared_ptr<const Step>> Steps::of(int64_t microBatches) {
   return step;
 }
 
-Status Steps::outline(std::vector<int64_t> counts) {
-  std::sort(counts.begin(), counts.end());
-  counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
-  std::erase_if(counts, [&](int64_t m) { return outlines.count(m) != 0; });
-  std::vector<Status> done(counts.size(), ok());
-  std::vector<std::unique_ptr<Outline>> all(counts.size());
-  forAll(counts.size(), [&](size_t i) {
-    auto step = made(counts[i]);
+Result<const Outline *> Steps::outline(int64_t microBatches) {
+  std::unique_lock lock(keeping);
+  Made &one = outlines[microBatches];
+  lock.unlock();
+  std::call_once(one.once, [&] {
+    auto step = made(microBatches);
     if (!step) {
-      done[i] = step.takeError();
+      one.error = step.takeError();
       return;
     }
-    all[i] = std::make_unique<Outline>();
-    all[i]->windows =
-        parts.windows((*step)->graph, (*step)->classes, splitPhases);
-    findBytes((*step)->graph, *all[i]);
+    std::call_once(windowsFound, [&] { windows = parts.windows(splitPhases); });
+    one.outline.windows =
+        parts.cut(windows, (*step)->graph, (*step)->classes, splitPhases);
+    findBytes((*step)->graph, one.outline);
   });
-  for (size_t i = 0; i < counts.size(); ++i) {
-    PARTITA_CHECK(std::move(done[i]));
-    outlines[counts[i]] = std::move(all[i]);
-  }
-  return ok();
+  if (one.error)
+    return *one.error;
+  return &one.outline;
 }
 
 /// Views may take less than their size: they are left out. What another segment
@@ -440,12 +435,11 @@ void Prober::Session::findBound() {
         counts[w] = toKnow[w][round];
     setTimes(counts);
     builder.price(/*onlyTime=*/true);
-    std::vector<Problem> parts =
-        partsOf(removeDominated(builder.model.time).problem);
+    std::vector<Problem> parts = partsOf(builder.model.time);
     for (size_t w = 0; w < parts.size(); ++w)
       if (!counts[w].empty())
         leaf.parts[w].known.push_back(
-            {counts[w], boundByMessages(parts[w], worth).bound});
+            {counts[w], leastByMessages(withoutEnds(parts[w]), worth)});
   }
   double sum = 0;
   for (size_t w = 0; w < windows.all.size(); ++w)
@@ -456,12 +450,14 @@ void Prober::Session::findBound() {
 }
 
 Status Prober::deal(Leaf &leaf) const {
+  PARTITA_TRY(leaf.outline, steps.outline(leaf.execution.microBatches));
   Session session(*this, leaf);
   PARTITA_CHECK(session.open());
   return session.deal();
 }
 
 Status Prober::probe(Leaf &leaf) const {
+  PARTITA_TRY(leaf.outline, steps.outline(leaf.execution.microBatches));
   Session session(*this, leaf);
   PARTITA_CHECK(session.open());
   PARTITA_CHECK(session.deal());
@@ -530,7 +526,7 @@ static bool isBefore(const Leaf *a, const Leaf *b) {
 LeafQueue::LeafQueue(std::vector<Leaf> &leaves) {
   for (Leaf &leaf : leaves) {
     leaf.number = static_cast<size_t>(&leaf - leaves.data());
-    std::vector<Leaf *> &all = ofMesh[leaf.mesh.axisSizes];
+    std::vector<Leaf *> &all = ofMesh[keyOf(leaf)];
     all.push_back(&leaf);
     bool isFirst = leaf.execution.schedule == all[0]->execution.schedule;
     (isFirst ? open : others).push_back(&leaf);
@@ -669,7 +665,7 @@ std::vector<Leaf *> LeafQueue::unprobed(size_t most, int64_t toBeat) {
   std::vector<Leaf *> found;
   std::set<const std::vector<Leaf *> *> meshes;
   for (Leaf *leaf : open) {
-    std::vector<Leaf *> &all = ofMesh[leaf->mesh.axisSizes];
+    std::vector<Leaf *> &all = ofMesh[keyOf(*leaf)];
     if (!leaf->probed && leaf->bound < toBeat && found.size() < most &&
         meshes.insert(&all).second)
       found.push_back(halfway(*leaf, all, toBeat));
@@ -681,7 +677,7 @@ void LeafQueue::tell(const Leaf &probed, const Prober &prober) {
   // By the number of chunks.
   std::map<int64_t, std::vector<int>> cuts;
   cuts[probed.execution.chunks()] = probed.chunkOfSegment;
-  for (Leaf *other : ofMesh[probed.mesh.axisSizes]) {
+  for (Leaf *other : ofMesh[keyOf(probed)]) {
     const int64_t chunks = other->execution.chunks();
     if (other->chunkOfSegment.empty()) {
       auto [it, isNew] = cuts.try_emplace(chunks);

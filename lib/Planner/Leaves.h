@@ -46,6 +46,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 namespace partita::planner {
 
@@ -71,12 +72,9 @@ public:
                  std::function<Result<Graph>(int64_t)> cut = {});
   /// The last few are kept. Errors: `plan.micro-batches` (1).
   Result<std::shared_ptr<const Step>> of(int64_t microBatches);
-  /// Makes the outlines that are not there yet, side by side. Errors: as above.
-  Status outline(std::vector<int64_t> microBatches);
-  /// One that was made.
-  const Outline *outlineOf(int64_t microBatches) const {
-    return outlines.at(microBatches).get();
-  }
+  /// Made if it is not there yet; who asks meanwhile waits for it. Errors: as
+  /// above.
+  Result<const Outline *> outline(int64_t microBatches);
   const Graph &graph() const { return whole; }
   /// False: the batch does not fall into so many. True: it may.
   bool mayDivide(int64_t microBatches) const;
@@ -93,8 +91,15 @@ private:
   const Segments parts;
   bool backward = false;
   std::vector<OpPhase> splitPhases;
+  std::once_flag windowsFound;
+  std::vector<Window> windows;
   std::vector<int64_t> batches;
-  std::map<int64_t, std::unique_ptr<Outline>> outlines;
+  struct Made {
+    std::once_flag once;
+    Outline outline;
+    std::optional<Error> error;
+  };
+  std::map<int64_t, Made> outlines;
   /// `cut` need not know that there are threads.
   mutable std::mutex cutting;
   /// As many as are solved side by side: schedules differ in no more.
@@ -107,6 +112,7 @@ struct Leaf {
   Execution execution;
   /// In the order in which they are listed.
   size_t number = 0;
+  /// Once it is dealt or probed.
   const Outline *outline = nullptr;
   /// The least time that is known of its plans, in picoseconds.
   int64_t bound = 0;
@@ -134,10 +140,10 @@ Counts longestChain(const Execution &execution, bool backward,
 
 class Prober {
 public:
-  Prober(const Topology &topology, const Steps &steps, ReshardPool &reshards)
-      : topology(topology), reshards(reshards), graph(steps.graph()),
-        segments(steps.segments()), crossing(steps.segments().crossing()),
-        backward(steps.hasBackward()) {}
+  Prober(const Topology &topology, Steps &steps, ReshardPool &reshards)
+      : topology(topology), steps(steps), reshards(reshards),
+        graph(steps.graph()), segments(steps.segments()),
+        crossing(steps.segments().crossing()), backward(steps.hasBackward()) {}
 
   /// Cuts a leaf that is not cut, where work is most even. Errors:
   /// `plan.stages` (1) if there are fewer segments than stages.
@@ -163,6 +169,7 @@ private:
   Counts laneChain(const Leaf &leaf, int slowest) const;
 
   const Topology &topology;
+  Steps &steps;
   ReshardPool &reshards;
   const Graph &graph;
   const Segments &segments;
@@ -223,7 +230,12 @@ public:
 
 private:
   std::vector<Leaf *> open, others;
-  std::map<std::vector<int64_t>, std::vector<Leaf *>> ofMesh;
+  /// By the number of stages and the sizes of axes.
+  using MeshKey = std::pair<int64_t, std::vector<int64_t>>;
+  static MeshKey keyOf(const Leaf &leaf) {
+    return {leaf.execution.stages, leaf.mesh.axisSizes};
+  }
+  std::map<MeshKey, std::vector<Leaf *>> ofMesh;
 };
 
 } // namespace partita::planner

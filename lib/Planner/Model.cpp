@@ -154,9 +154,10 @@ void ModelBuilder::addPricesOf(int number) {
   for (const Candidate &candidate : model.candidates[number]->candidates) {
     int64_t inStep = costing.shareOf(number)(candidate.time);
     time.push_back(op.atLoad ? 0 : inStep);
-    objective.push_back(
-        addPrices(keepingPrice(op, candidate),
-                  op.atLoad ? candidate.time / stepsPerLoad : inStep));
+    if (!onlyTime)
+      objective.push_back(
+          addPrices(keepingPrice(op, candidate),
+                    op.atLoad ? candidate.time / stepsPerLoad : inStep));
   }
   for (Problem *problem : {&model.objective, &model.time})
     problem->positions.push_back(number);

@@ -51,11 +51,9 @@ private:
                                              const Step &step) const;
   Result<std::optional<PlanResult>> solve(Leaf leaf, int64_t toBeat, Care care,
                                           Fitted *known = nullptr);
-  Status prepare(const std::vector<Leaf *> &leaves);
   std::vector<ScheduleChoice> schedulesOf(int64_t stages) const;
   std::vector<Leaf> leavesOf(int64_t stages, Error &refusal);
   std::vector<int64_t> microBatchesOf(int64_t stages) const;
-  Status probeAll(std::vector<Leaf *> leaves);
   /// What came of the leaves that are done.
   struct Found {
     std::optional<PlanResult> best;
@@ -84,12 +82,14 @@ private:
                  static_cast<double>(best->cost.step());
     }
   };
-  Status probe(const std::vector<Leaf *> &leaves, LeafQueue &queue);
+  Status probe(const std::vector<Leaf *> &leaves, LeafQueue &queue,
+               size_t least = SIZE_MAX);
   bool isFull(const Leaf &leaf, Found &found) const;
   using Solved = Result<std::optional<PlanResult>>;
   Result<bool> take(Leaf &leaf, Solved solved, Found &found);
   Status tryLeaves(const std::vector<Leaf *> &leaves, LeafQueue &queue,
-                   Found &found, Care care);
+                   Found &found, Care care,
+                   const std::vector<Leaf *> &meanwhile = {});
   Status workThrough(LeafQueue &queue, Found &found);
   Status tryOtherSchedules(LeafQueue &queue, Found &found);
   Status exhaust(const std::vector<Leaf> &leaves, Found &found);
@@ -393,32 +393,29 @@ std::vector<Leaf> PlanSearch::leavesOf(int64_t stages, Error &refusal) {
   return leaves;
 }
 
-/// Gives leaves what their micro-batches run.
-Status PlanSearch::prepare(const std::vector<Leaf *> &leaves) {
+/// Bounds different leaves, and those that this says something of; after the
+/// first `least` of them none if the search was stopped.
+Status PlanSearch::probe(const std::vector<Leaf *> &leaves, LeafQueue &queue,
+                         size_t least) {
+  // What micro-batches run is made first, so that nobody waits for it long.
   std::vector<int64_t> counts;
   for (const Leaf *leaf : leaves)
-    counts.push_back(leaf->execution.microBatches);
-  PARTITA_CHECK(steps.outline(counts));
-  for (Leaf *leaf : leaves)
-    leaf->outline = steps.outlineOf(leaf->execution.microBatches);
-  return ok();
-}
-
-/// Of different leaves; those that there is no plan of stay as they are.
-Status PlanSearch::probeAll(std::vector<Leaf *> leaves) {
-  PARTITA_CHECK(prepare(leaves));
+    if (int64_t m = leaf->execution.microBatches;
+        std::find(counts.begin(), counts.end(), m) == counts.end())
+      counts.push_back(m);
+  const size_t prepared = counts.size();
   std::vector<Status> done(leaves.size(), ok());
-  forAll(leaves.size(), [&](size_t i) { done[i] = prober.probe(*leaves[i]); });
+  forAll(prepared + leaves.size(), [&](size_t i) {
+    if (i < prepared)
+      (void)steps.outline(counts[i]); // says its error again
+    else if (i < prepared + least || !isStopped())
+      done[i - prepared] = prober.probe(*leaves[i - prepared]);
+  });
   for (Status &status : done)
     PARTITA_CHECK(std::move(status));
-  return ok();
-}
-
-/// Bounds leaves, and those that it says something of.
-Status PlanSearch::probe(const std::vector<Leaf *> &leaves, LeafQueue &queue) {
-  PARTITA_CHECK(probeAll(leaves));
   for (const Leaf *leaf : leaves)
-    queue.tell(*leaf, prober);
+    if (leaf->probed)
+      queue.tell(*leaf, prober);
   return ok();
 }
 
@@ -480,11 +477,11 @@ Result<bool> PlanSearch::take(Leaf &leaf, Solved solved, Found &found) {
   return isSettled && settle(bound);
 }
 
-/// Solves leaves, side by side. A first look leaves those open whose plans do
-/// not fit.
+/// Solves leaves, side by side, and bounds others meanwhile. A first look
+/// leaves those open whose plans do not fit.
 Status PlanSearch::tryLeaves(const std::vector<Leaf *> &leaves,
-                             LeafQueue &queue, Found &found, Care care) {
-  PARTITA_CHECK(prepare(leaves));
+                             LeafQueue &queue, Found &found, Care care,
+                             const std::vector<Leaf *> &meanwhile) {
   const int64_t toBeat = found.toBeat();
   std::vector<Fitted> fresh(leaves.size());
   std::vector<Fitted *> known;
@@ -492,7 +489,12 @@ Status PlanSearch::tryLeaves(const std::vector<Leaf *> &leaves,
     known.push_back(isCut ? &fresh[known.size()]
                           : &found.unsettled[leaf->number]);
   std::vector<Solved> all(leaves.size(), std::optional<PlanResult>());
-  forAll(leaves.size(), [&](size_t i) {
+  std::vector<Status> bounded(meanwhile.size(), ok());
+  forAll(leaves.size() + meanwhile.size(), [&](size_t i) {
+    if (i >= leaves.size()) {
+      bounded[i - leaves.size()] = prober.probe(*meanwhile[i - leaves.size()]);
+      return;
+    }
     // What is not worth another look is settled as it is.
     if (leaves[i]->solved && leaves[i]->bound + hardlyMore(toBeat) >= toBeat)
       return;
@@ -508,6 +510,10 @@ Status PlanSearch::tryLeaves(const std::vector<Leaf *> &leaves,
     if (settled)
       queue.remove(leaves[i]);
   }
+  for (size_t i = 0; i < meanwhile.size(); ++i) {
+    PARTITA_CHECK(std::move(bounded[i]));
+    queue.tell(*meanwhile[i], prober);
+  }
   return ok();
 }
 
@@ -519,14 +525,9 @@ Status PlanSearch::tryLeaves(const std::vector<Leaf *> &leaves,
 Status PlanSearch::workThrough(LeafQueue &queue, Found &found) {
   constexpr size_t probedTogether = 8, solvedTogether = 2;
   constexpr double usualRatio = 1.06; // of steps to bounds, about
-  std::vector<Leaf *> first = queue.firstOfMeshes();
   // Some at least where most leaves are worth nothing.
-  for (auto it = first.begin();
-       it != first.end() && ((isCut && it == first.begin()) || !isStopped());) {
-    auto end = it + std::min<std::ptrdiff_t>(probedTogether, first.end() - it);
-    PARTITA_CHECK(probe({it, end}, queue));
-    it = end;
-  }
+  PARTITA_CHECK(
+      probe(queue.firstOfMeshes(), queue, isCut ? probedTogether : 0));
   const int64_t solves = mostSolves();
   // Where many other schedules follow, they decide how good the bound is.
   const int64_t probesToFirst = 16;
@@ -572,14 +573,19 @@ Status PlanSearch::workThrough(LeafQueue &queue, Found &found) {
       else
         next.push_back(full);
     work += static_cast<int64_t>(next.size());
-    PARTITA_CHECK(tryLeaves(next, queue, found, care));
+    // Solutions take unequally long: others are bounded on idle cores.
+    std::vector<Leaf *> meanwhile;
+    if (isCut && probed < probes && !isStopped())
+      meanwhile = queue.unprobed(probedTogether, toBeat);
+    probed += static_cast<int64_t>(meanwhile.size());
+    PARTITA_CHECK(tryLeaves(next, queue, found, care, meanwhile));
   }
   return ok();
 }
 
 /// Schedules other than the first are tried where that one gave the best plans.
 Status PlanSearch::tryOtherSchedules(LeafQueue &queue, Found &found) {
-  constexpr size_t together = 2;
+  constexpr size_t together = 3;
   const int64_t solves = std::max<int64_t>(mostSolves() / 2, 1);
   found.someUnknown |= !found.best && queue.hasOthers();
   queue.admitOthers();
@@ -737,9 +743,8 @@ Result<PlanResult> PlanSearch::takeMesh() {
     return best;
   }
   Leaf &leaf = leaves[0];
-  if (stages > 1)
-    PARTITA_CHECK(options.randomStrategies ? prepare({&leaf})
-                                           : probeAll({&leaf}));
+  if (stages > 1 && !options.randomStrategies)
+    PARTITA_CHECK(prober.probe(leaf));
   PARTITA_TRY(auto solved,
               solve(leaf, INT64_MAX,
                     isCut || steps.hasBackward() ? Care::Good : Care::Best));

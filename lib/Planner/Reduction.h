@@ -35,6 +35,11 @@ struct Reduction {
 Reduction restrictTo(const Problem &problem,
                      std::vector<std::vector<int>> values);
 
+/// What is left of `problem` if variables with one edge are the best that they
+/// can be for their neighbours, until there are none. The least price is the
+/// same.
+Problem withoutEnds(const Problem &problem);
+
 } // namespace partita::planner
 
 #endif // PARTITA_LIB_PLANNER_REDUCTION_H

@@ -354,31 +354,38 @@ static std::pair<int, int> repetition(const std::vector<std::string> &texts,
   return best;
 }
 
-Windows Segments::windows(const Graph &step, const DimClasses &classes,
-                          const std::vector<OpPhase> &phases) const {
-  // Periods of a window: what lies between two is counted as it is.
-  constexpr int wide = 2;
+std::vector<Window>
+Segments::windows(const std::vector<OpPhase> &phases) const {
   std::vector<std::string> texts = signatures(phases);
-  Windows windows;
+  std::vector<Window> windows;
   int pending = 0; // the first segment that is in no window
   auto flush = [&](int end) {
     if (pending < end)
-      addWindow({pending, end - pending, 1}, step, classes, phases, windows);
+      windows.push_back({pending, end - pending, 1});
   };
   for (int s = 0; s < count();) {
     auto [period, length] = repetition(texts, s);
-    int width = wide * period, copies = length / width;
+    const int copies = length / period;
     if (copies < 2) {
       ++s;
       continue;
     }
     flush(s);
-    addWindow({s, width, copies}, step, classes, phases, windows);
-    s += copies * width;
+    windows.push_back({s, period, copies});
+    s += length;
     pending = s;
   }
   flush(count());
   return windows;
+}
+
+Windows Segments::cut(const std::vector<Window> &windows, const Graph &step,
+                      const DimClasses &classes,
+                      const std::vector<OpPhase> &phases) const {
+  Windows cut;
+  for (const Window &window : windows)
+    addWindow(window, step, classes, phases, cut);
+  return cut;
 }
 
 std::vector<std::vector<int>> planner::allCuts(int64_t chunks, int segments,

@@ -59,12 +59,15 @@ public:
   /// By operation, if `ofSegment` is by segment.
   std::vector<int> byOp(const std::vector<int> &ofSegment) const;
 
-  /// Parts of the graph that together have all its segments. What a part reads
-  /// from others comes in at its edge, in any layout: the least that the parts
-  /// take together is at most what the graph takes. `step` is the graph, or a
-  /// micro-batch of it; `phases` are those of the windows' operations.
-  Windows windows(const Graph &step, const DimClasses &classes,
-                  const std::vector<OpPhase> &phases) const;
+  /// Parts of the graph that together have all its segments; `phases` are those
+  /// of their operations.
+  std::vector<Window> windows(const std::vector<OpPhase> &phases) const;
+  /// What a part reads from others comes in at its edge, in any layout: the
+  /// least that the parts take together is at most what the graph takes. `step`
+  /// is the graph, or a micro-batch of it.
+  Windows cut(const std::vector<Window> &windows, const Graph &step,
+              const DimClasses &classes,
+              const std::vector<OpPhase> &phases) const;
 
 private:
   void findBoundaries();

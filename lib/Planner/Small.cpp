@@ -55,19 +55,11 @@ SmallSearch::otherCuts(const std::vector<Leaf> &leaves) const {
 /// Those that may be better.
 Status SmallSearch::probe(std::vector<Leaf> &leaves) const {
   std::vector<Leaf *> fresh;
-  std::vector<int64_t> counts;
   for (Leaf &leaf : leaves)
-    if (!leaf.probed &&
-        (!best || leaf.bound < rankOf(options.topology, *best))) {
+    if (!leaf.probed && (!best || leaf.bound < rankOf(options.topology, *best)))
       fresh.push_back(&leaf);
-      counts.push_back(leaf.execution.microBatches);
-    }
-  PARTITA_CHECK(steps.outline(counts));
   std::vector<Status> done(fresh.size(), ok());
-  forAll(fresh.size(), [&](size_t i) {
-    fresh[i]->outline = steps.outlineOf(fresh[i]->execution.microBatches);
-    done[i] = prober.probe(*fresh[i]);
-  });
+  forAll(fresh.size(), [&](size_t i) { done[i] = prober.probe(*fresh[i]); });
   for (Status &status : done)
     PARTITA_CHECK(std::move(status));
   return ok();

@@ -83,22 +83,12 @@ private:
   size_t next;
 };
 
-/// Parts of two coordinates that must be equal for a rank to keep anything.
-struct Condition {
-  int axes[2];
-  int64_t units[2], size;
-  bool holds(const std::vector<int64_t> &coords) const {
-    return coords[axes[0]] / units[0] % size ==
-           coords[axes[1]] / units[1] % size;
-  }
-};
 } // namespace
 
 std::optional<Kept> reshard::keptOfDigits(const std::vector<Digit> &from,
-                                          const std::vector<Digit> &to,
-                                          const Mesh &mesh) {
+                                          const std::vector<Digit> &to) {
   Share share{1, 1};
-  std::vector<Condition> conditions;
+  uint32_t axes = 0;
   Reader before(from), after(to);
   while (!before.done() && !after.done()) {
     const int64_t part = std::min(before.size, after.size);
@@ -109,24 +99,14 @@ std::optional<Kept> reshard::keptOfDigits(const std::vector<Digit> &from,
       share.kept *= before.axis < 0 ? part : 1;
     } else if (before.axis >= 0 &&
                (before.axis != after.axis || before.unit != after.unit)) {
-      conditions.push_back(
-          {{before.axis, after.axis}, {before.unit, after.unit}, part});
+      // Ranks keep something where parts of two coordinates are equal.
+      axes |= 1u << before.axis | 1u << after.axis;
     }
     before.take(part);
     after.take(part);
   }
-  Kept kept;
-  kept.first = share;
-  for (const Condition &condition : conditions)
-    kept.axes |= 1u << condition.axes[0] | 1u << condition.axes[1];
-  if (conditions.empty())
-    return kept;
-  forEachPlace(kept.axes, mesh, [&](const std::vector<int64_t> &coords) {
-    bool keeps = true;
-    for (const Condition &condition : conditions)
-      keeps &= condition.holds(coords);
-    kept.shares.push_back({share.owned, keeps ? share.kept : 0});
-  });
-  kept.worst = {{share.owned, 0}};
+  Kept kept{axes, share};
+  if (axes != 0)
+    kept.worst = {{share.owned, 0}};
   return kept;
 }

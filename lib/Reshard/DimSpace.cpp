@@ -260,24 +260,25 @@ size_t reshard::placeOf(uint32_t axes, const Mesh &mesh,
 }
 
 /// Removes the axes along which all shares are equal.
-static void dropAxes(Kept &kept, const Mesh &mesh) {
+static void dropAxes(uint32_t &axes, std::vector<Share> &shares,
+                     const Mesh &mesh) {
   for (int axis = 0; axis < mesh.numAxes(); ++axis) {
-    if (!(kept.axes >> axis & 1))
+    if (!(axes >> axis & 1))
       continue;
     std::vector<Share> fewer;
     bool same = true;
-    forEachPlace(kept.axes, mesh, [&](std::vector<int64_t> &coords) {
-      const Share &share = kept.shares[placeOf(kept.axes, mesh, coords)];
+    forEachPlace(axes, mesh, [&](std::vector<int64_t> &coords) {
+      const Share &share = shares[placeOf(axes, mesh, coords)];
       int64_t mine = std::exchange(coords[axis], 0);
-      same &= share == kept.shares[placeOf(kept.axes, mesh, coords)];
+      same &= share == shares[placeOf(axes, mesh, coords)];
       coords[axis] = mine;
       if (mine == 0)
         fewer.push_back(share);
     });
     if (!same)
       continue;
-    kept.axes &= ~(1u << axis);
-    kept.shares = std::move(fewer);
+    axes &= ~(1u << axis);
+    shares = std::move(fewer);
   }
 }
 
@@ -292,26 +293,55 @@ const std::vector<Box::Dim> &DimLayouts::boxes(Layout &layout) const {
   return layout.boxes;
 }
 
+Share DimLayouts::shareAt(Layout &from, Layout &to,
+                          const std::vector<int64_t> &coords) const {
+  const Box::Dim &had = boxes(from)[placeOf(from.axes, mesh, coords)];
+  const Box::Dim &mine = boxes(to)[placeOf(to.axes, mesh, coords)];
+  return {mine.localSize(), overlap(had, mine)};
+}
+
+const std::vector<Share> &DimLayouts::shares(int from, int to) {
+  std::vector<Share> &shares = knownShares[uint64_t(from) << 32 | uint64_t(to)];
+  if (shares.empty())
+    forEachPlace(
+        kept(from, to).axes, mesh, [&](const std::vector<int64_t> &coords) {
+          shares.push_back(shareAt(layouts[from], layouts[to], coords));
+        });
+  return shares;
+}
+
+/// Whether a rank keeps nothing; the first that does is found soon.
+bool DimLayouts::isLostSomewhere(Layout &from, Layout &to) const {
+  return untilPlace(from.axes | to.axes, mesh,
+                    [&](const std::vector<int64_t> &coords) {
+                      return shareAt(from, to, coords).kept == 0;
+                    });
+}
+
 Kept DimLayouts::keptOf(Layout &from, Layout &to) const {
-  if (from.digits && to.digits)
-    if (auto kept = keptOfDigits(*from.digits, *to.digits, mesh))
-      return std::move(*kept);
-  const std::vector<Box::Dim> &before = boxes(from), &after = boxes(to);
-  uint32_t axesBefore = from.axes, axesAfter = to.axes;
   Kept kept;
-  kept.axes = axesBefore | axesAfter;
-  forEachPlace(kept.axes, mesh, [&](std::vector<int64_t> &coords) {
-    const Box::Dim &mine = after[placeOf(axesAfter, mesh, coords)];
-    const Box::Dim &had = before[placeOf(axesBefore, mesh, coords)];
-    kept.shares.push_back({mine.localSize(), overlap(had, mine)});
-  });
-  dropAxes(kept, mesh);
-  kept.first = kept.shares[0];
-  if (!kept.axes) {
-    kept.shares = {};
-    return kept;
+  kept.axes = from.axes | to.axes;
+  if (from.digits && to.digits) {
+    if (auto ofDigits = keptOfDigits(*from.digits, *to.digits))
+      return std::move(*ofDigits);
+    if (isLostSomewhere(from, to)) {
+      kept.first = shareAt(from, to, std::vector<int64_t>(mesh.numAxes(), 0));
+      kept.worst = {{kept.first.owned, 0}};
+      return kept;
+    }
   }
-  std::vector<Share> order = kept.shares;
+  std::vector<Share> order;
+  forEachPlace(kept.axes, mesh, [&](const std::vector<int64_t> &coords) {
+    order.push_back(shareAt(from, to, coords));
+  });
+  dropAxes(kept.axes, order, mesh);
+  kept.first = order[0];
+  if (!kept.axes)
+    return kept;
+  kept.isEven =
+      std::all_of(order.begin(), order.end(), [&](const Share &share) {
+        return share.owned == kept.first.owned;
+      });
   std::sort(order.begin(), order.end(), [](const Share &a, const Share &b) {
     return std::pair(-a.owned, a.kept) < std::pair(-b.owned, b.kept);
   });

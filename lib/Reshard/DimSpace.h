@@ -47,15 +47,15 @@ struct Share {
 /// The shares of all ranks. They depend on few axes, mostly on none: layouts
 /// that divide evenly give all ranks equal shares.
 struct Kept {
-  /// The axes that tell ranks with different shares apart.
+  /// Ranks that differ along no other axes have equal shares.
   uint32_t axes = 0;
   /// Of the rank whose coordinates are all zero.
   Share first = {0, 0};
-  /// By the coordinates along these axes, row-major. Empty without axes, and so
-  /// is `worst`.
-  std::vector<Share> shares;
-  /// Those of which no other owns as much and keeps as little.
-  std::vector<Share> worst;
+  /// Those of which no other owns as much and keeps as little. Empty without
+  /// axes.
+  std::vector<Share> worst = {};
+  /// Whether all ranks own equally much.
+  bool isEven = true;
 };
 
 /// The row-major number of a rank among all that differ along `axes` only.
@@ -63,12 +63,13 @@ size_t placeOf(uint32_t axes, const Mesh &mesh,
                const std::vector<int64_t> &coords);
 
 /// Calls `fn` with every combination of coordinates along `axes`, the last axis
-/// fastest; the others are zero.
+/// fastest; the others are zero. Whether `fn` said of one that it is enough.
 template <typename Fn>
-void forEachPlace(uint32_t axes, const Mesh &mesh, const Fn &fn) {
+bool untilPlace(uint32_t axes, const Mesh &mesh, const Fn &fn) {
   std::vector<int64_t> coords(mesh.numAxes(), 0);
   while (true) {
-    fn(coords);
+    if (fn(coords))
+      return true;
     int axis = mesh.numAxes();
     while (--axis >= 0) {
       if (!(axes >> axis & 1))
@@ -78,8 +79,17 @@ void forEachPlace(uint32_t axes, const Mesh &mesh, const Fn &fn) {
       coords[axis] = 0;
     }
     if (axis < 0)
-      return;
+      return false;
   }
+}
+
+/// The same with all of them.
+template <typename Fn>
+void forEachPlace(uint32_t axes, const Mesh &mesh, const Fn &fn) {
+  untilPlace(axes, mesh, [&](std::vector<int64_t> &coords) {
+    fn(coords);
+    return false;
+  });
 }
 
 /// A place of the number of an element, if a layout splits its dimension into
@@ -100,8 +110,7 @@ std::optional<std::vector<Digit>> digitsOf(const DimSharding &dim,
 /// What ranks own and keep between two such layouts, digit by digit, without a
 /// look at each rank; nothing if their places do not fit together.
 std::optional<Kept> keptOfDigits(const std::vector<Digit> &from,
-                                 const std::vector<Digit> &to,
-                                 const Mesh &mesh);
+                                 const std::vector<Digit> &to);
 
 /// The canonical layouts of all dimensions of one size, which spaces of
 /// different bases share: what ranks keep from one to another takes long to
@@ -126,15 +135,23 @@ public:
   const Layout &layout(int number) const { return layouts[number]; }
   /// What ranks own of the dimension under `to`, and of that under `from` too.
   const Kept &kept(int from, int to);
+  /// The same of all ranks, by their coordinates along the axes of that,
+  /// row-major.
+  const std::vector<Share> &shares(int from, int to);
 
 private:
   const std::vector<Box::Dim> &boxes(Layout &layout) const;
+  Share shareAt(Layout &from, Layout &to,
+                const std::vector<int64_t> &coords) const;
+  bool isLostSomewhere(Layout &from, Layout &to) const;
   Kept keptOf(Layout &from, Layout &to) const;
 
   const Mesh &mesh;
   std::deque<Layout> layouts;
   std::map<DimSharding, int> numbers;
-  std::unordered_map<uint64_t, Kept> known; // by both layouts
+  /// By both layouts.
+  std::unordered_map<uint64_t, Kept> known;
+  std::unordered_map<uint64_t, std::vector<Share>> knownShares;
 };
 
 class DimSpace {
@@ -161,6 +178,9 @@ public:
 
   /// What ranks own of the dimension under `to`, and of that under `from` too.
   const Kept &kept(uint16_t from, uint16_t to);
+  const std::vector<Share> &shares(uint16_t from, uint16_t to) {
+    return all.shares(layouts[from].number, layouts[to].number);
+  }
 
 private:
   struct Layout {

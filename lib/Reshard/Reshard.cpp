@@ -48,12 +48,37 @@ size_t ReshardSpaces::numPrices() const {
   return count;
 }
 
+namespace {
+struct HashOfSharding {
+  size_t operator()(const Sharding &sharding) const {
+    uint64_t hash = 0;
+    auto mix = [&](uint64_t part) {
+      hash = (hash ^ part) * 0x9E3779B97F4A7C15u;
+      hash ^= hash >> 29;
+    };
+    for (const DimSharding &dim : sharding.dims) {
+      mix(dim.factors.size());
+      for (const FactorSharding &factor : dim.factors) {
+        mix(static_cast<uint64_t>(factor.size));
+        for (int axis : factor.axes)
+          mix(static_cast<uint64_t>(axis) + 64);
+      }
+    }
+    for (int axis : sharding.partialAxes)
+      mix(static_cast<uint64_t>(axis) + 128);
+    return hash;
+  }
+};
+} // namespace
+
 struct ReshardPlanner::Impl {
   const std::shared_ptr<ReshardSpaces> owner;
   ReshardSpaces::Impl &all;
   const Mesh &mesh;
   const CollectiveCost &cost;
   std::map<Sharding, int> layoutNumbers;
+  /// Of those that were asked for, as they were spelled.
+  std::unordered_map<Sharding, int, HashOfSharding> askedNumbers;
   std::vector<const Sharding *> layouts;
   /// By layout and dimension: the number of its list of factor sizes.
   std::vector<std::vector<int>> layoutBases;
@@ -164,6 +189,9 @@ int64_t ReshardPlanner::Impl::distance(size_t elementSize, int from, int to) {
 }
 
 Result<int> ReshardPlanner::intern(const Sharding &sharding) {
+  if (auto known = impl->askedNumbers.find(sharding);
+      known != impl->askedNumbers.end())
+    return known->second;
   const char *place = "reshard";
   int axes = 0;
   for (int64_t size : impl->mesh.axisSizes)
@@ -180,6 +208,7 @@ Result<int> ReshardPlanner::intern(const Sharding &sharding) {
   }
   auto [it, added] = impl->layoutNumbers.try_emplace(
       canonical(sharding, impl->mesh), static_cast<int>(impl->layouts.size()));
+  impl->askedNumbers[sharding] = it->second;
   if (!added)
     return it->second;
   impl->layouts.push_back(&it->first);

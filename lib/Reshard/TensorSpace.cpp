@@ -194,35 +194,45 @@ std::vector<TensorSpace::Reached> TensorSpace::permuted(const VertexKey &key) {
 
 /// The greatest difference of the products of what ranks own and of what they
 /// keep. Where no two dimensions tell ranks apart by the same axes, shares of
-/// dimensions go together in all ways.
+/// dimensions go together in all ways; where all own equally much, a rank that
+/// keeps nothing of one dimension keeps nothing.
 int64_t TensorSpace::fetchedBytes(const VertexKey &from, const VertexKey &to) {
   uint32_t axes = 0;
-  bool independent = true;
+  bool independent = true, isEven = true, isLost = false;
   Share all{elementSize, elementSize};
-  kept.clear(); // of the dimensions that tell ranks apart
+  int64_t owned = elementSize; // if they own equally much
+  apart.clear();
   for (size_t d = 0; d < dims.size(); ++d) {
     if (from[d] == to[d] && dims[d]->isEven(to[d])) {
       const int64_t size = dims[d]->localSize(to[d]);
       all = {all.owned * size, all.kept * size};
+      owned *= size;
       continue;
     }
     const Kept &dim = dims[d]->kept(from[d], to[d]);
     if (!dim.axes) {
       all = {all.owned * dim.first.owned, all.kept * dim.first.kept};
+      owned *= dim.first.owned;
       continue;
     }
+    owned *= dim.first.owned;
+    isEven &= dim.isEven;
+    isLost |= dim.worst[0].kept == 0;
     independent &= !(axes & dim.axes);
     axes |= dim.axes;
-    kept.push_back(&dim);
+    apart.push_back({&dim, d});
   }
-  if (kept.empty())
+  if (apart.empty())
     return all.owned - all.kept;
+  if (isEven && isLost)
+    return owned;
   int64_t most = 0;
   if (!independent) {
     forEachPlace(axes, mesh, [&](const std::vector<int64_t> &coords) {
       Share product = all;
-      for (const Kept *dim : kept) {
-        Share share = dim->shares[placeOf(dim->axes, mesh, coords)];
+      for (auto [dim, d] : apart) {
+        Share share =
+            dims[d]->shares(from[d], to[d])[placeOf(dim->axes, mesh, coords)];
         product = {product.owned * share.owned, product.kept * share.kept};
       }
       most = std::max(most, product.owned - product.kept);
@@ -230,7 +240,7 @@ int64_t TensorSpace::fetchedBytes(const VertexKey &from, const VertexKey &to) {
     return most;
   }
   std::vector<Share> products{all}, next;
-  for (const Kept *dim : kept) {
+  for (auto [dim, d] : apart) {
     next.clear();
     for (Share product : products)
       for (Share share : dim->worst)

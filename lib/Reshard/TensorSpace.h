@@ -125,7 +125,12 @@ private:
   const Mesh &mesh;
   const CollectiveCost &cost;
   int64_t numRanks;
-  std::vector<const Kept *> kept; // of fetchedBytes()
+  /// A dimension that tells ranks apart.
+  struct Apart {
+    const Kept *kept;
+    size_t dim;
+  };
+  std::vector<Apart> apart; // of fetchedBytes()
   uint32_t allAxes = 0;
   int maxAxesPerMove;
   std::vector<Vertex> vertices;

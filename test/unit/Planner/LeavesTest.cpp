@@ -42,8 +42,6 @@ TEST_CASE("no plan of a leaf is below what is known of it", "[planner]") {
     ReshardPool reshards(options.topology);
     Prober prober(options.topology, steps, reshards);
     Leaf first = leafOf(text, 1);
-    REQUIRE(steps.outline({1}));
-    first.outline = steps.outlineOf(1);
     REQUIRE(prober.probe(first));
     CHECK(first.probed);
     for (int64_t m : {1, 2, 4, 8}) {
@@ -52,8 +50,6 @@ TEST_CASE("no plan of a leaf is below what is known of it", "[planner]") {
       auto plan = partita::plan(graph, options);
       REQUIRE(plan);
       Leaf leaf = leafOf(text, m);
-      REQUIRE(steps.outline({m}));
-      leaf.outline = steps.outlineOf(m);
       leaf.chunkOfSegment = first.chunkOfSegment;
       int64_t inherited = prober.inherited(first, leaf);
       CHECK(inherited > 0);
@@ -87,8 +83,6 @@ TEST_CASE("no plan of a schedule is below what is known of it", "[planner]") {
           Leaf leaf = leafOf("pp=2,x=2", m);
           leaf.execution.recompute = recompute;
           leaf.execution.schedule = *ScheduleChoice::parse(name);
-          REQUIRE(steps.outline({m}));
-          leaf.outline = steps.outlineOf(m);
           leaves.push_back(std::move(leaf));
         }
     LeafQueue queue(leaves);
@@ -135,8 +129,6 @@ TEST_CASE("leaves hold what nothing can split further", "[planner]") {
   ReshardPool reshards(options.topology);
   Prober prober(options.topology, steps, reshards);
   Leaf leaf = leafOf("pp=2,x=2", 2);
-  REQUIRE(steps.outline({2}));
-  leaf.outline = steps.outlineOf(2);
   REQUIRE(prober.deal(leaf));
   auto plan = partita::plan(graph, options);
   REQUIRE(plan);
@@ -155,9 +147,23 @@ TEST_CASE("a leaf has as many segments as stages", "[planner]") {
   ReshardPool reshards(topology);
   Prober prober(topology, steps, reshards);
   Leaf leaf = leafOf("pp=64,x=1", 1);
-  REQUIRE(steps.outline({1}));
-  leaf.outline = steps.outlineOf(1);
   Status status = prober.deal(leaf);
   REQUIRE(!status);
   CHECK(status.takeError().code == "plan.stages");
+}
+
+TEST_CASE("a mesh says nothing of one whose stages have its first axis's size",
+          "[planner]") {
+  Graph graph = transformer({8, 16, 96, 6, 6, 1021, 6, true});
+  Steps steps(graph);
+  const Topology topology = *Topology::parse("cpu:8");
+  ReshardPool reshards(topology);
+  Prober prober(topology, steps, reshards);
+  std::vector<Leaf> leaves{leafOf("x=2,y=4", 1), leafOf("pp=2,x=4", 2)};
+  LeafQueue queue(leaves);
+  CHECK(queue.firstOfMeshes().size() == 2);
+  REQUIRE(prober.probe(leaves[0]));
+  queue.tell(leaves[0], prober);
+  CHECK(leaves[1].bound == 0);
+  CHECK(leaves[1].chunkOfSegment.empty());
 }
