@@ -365,7 +365,7 @@ int64_t TensorSpace::distance(int source, int target) {
   if (source == target)
     return 0;
   if (source < static_cast<int>(sources) && target < static_cast<int>(closed)) {
-    int64_t price = distances[static_cast<size_t>(source) * stride + target];
+    int64_t price = distances[static_cast<size_t>(source) * closed + target];
     return price < unreachable ? price : -1;
   }
   return search(source, target);
@@ -408,47 +408,63 @@ int64_t TensorSpace::search(int source, int target) {
   return -1;
 }
 
-/// to[i] = min(to[i], add + from[i]) for i < count: where the time goes.
-__attribute__((target_clones("default", "avx2", "avx512f"))) static void
+/// to[i] = min(to[i], add + from[i]) for i < count, and whether any became
+/// less: where the time goes.
+__attribute__((target_clones("default", "avx2", "avx512f"))) static bool
 relax(int64_t add, const int64_t *from, size_t count, int64_t *to) {
+  int64_t gained = 0;
   for (size_t i = 0; i < count; ++i) {
     int64_t sum = add + from[i];
-    to[i] = sum < to[i] ? sum : to[i];
+    int64_t less = sum < to[i] ? sum : to[i];
+    gained |= to[i] ^ less;
+    to[i] = less;
   }
+  return gained != 0;
 }
 
-/// Floyd's algorithm (R. Floyd, "Algorithm 97", CACM 5, 1962): moves lead from
-/// nearly everywhere to nearly everywhere.
+/// Moves lead from nearly everywhere to nearly everywhere, so that paths are of
+/// few of them: labels of all sources together settle in a few rounds.
 void TensorSpace::close() {
   sources = vertices.size();
   for (size_t v = 0; v < vertices.size(); ++v)
     edges(static_cast<int>(v));
   closed = vertices.size();
   constexpr size_t lane = 8;
-  stride = (closed + lane - 1) / lane * lane;
-  std::vector<int64_t> all(closed * stride, unreachable);
-  for (size_t v = 0; v < closed; ++v) {
-    int64_t *row = &all[v * stride];
-    row[v] = 0;
-    for (const MoveEdge &edge : vertices[v].edges)
-      row[edge.to] = std::min(row[edge.to], edge.cost);
-    // They are most of what a space takes, and hardly ever asked for again.
-    std::vector<MoveEdge>().swap(vertices[v].edges);
-    vertices[v].expanded = false;
+  const size_t width = (sources + lane - 1) / lane * lane;
+  // By vertex and source.
+  std::vector<int64_t> labels(closed * width, unreachable);
+  std::vector<char> changed(closed, 0);
+  for (size_t source = 0; source < sources; ++source) {
+    labels[source * width + source] = 0;
+    changed[source] = 1;
+  }
+  for (bool any = true; any;) {
+    any = false;
+    for (size_t v = 0; v < closed; ++v) {
+      if (!std::exchange(changed[v], 0))
+        continue;
+      const int64_t *from = &labels[v * width];
+      for (const MoveEdge &edge : vertices[v].edges)
+        if (relax(edge.cost, from, width, &labels[edge.to * width]))
+          any = changed[edge.to] = 1;
+    }
+  }
+  distances.resize(sources * closed);
+  for (size_t source = 0; source < sources; ++source)
+    for (size_t v = 0; v < closed; ++v)
+      distances[source * closed + v] = labels[v * width + source];
+  // They are most of what a space takes, and hardly ever asked for again.
+  for (Vertex &vertex : vertices) {
+    std::vector<MoveEdge>().swap(vertex.edges);
+    vertex.expanded = false;
   }
   added.clear();
-  for (size_t via = 0; via < closed; ++via)
-    for (size_t v = 0; v < closed; ++v)
-      if (int64_t *row = &all[v * stride]; v != via && row[via] < unreachable)
-        relax(row[via], &all[via * stride], stride, row);
-  distances.assign(all.begin(),
-                   all.begin() + static_cast<ptrdiff_t>(sources * stride));
 }
 
 const int64_t *TensorSpace::distancesFrom(int source) {
   if (source >= static_cast<int>(sources) || closed < vertices.size())
     close();
-  return &distances[static_cast<size_t>(source) * stride];
+  return &distances[static_cast<size_t>(source) * closed];
 }
 
 std::vector<std::pair<int, MoveEdge>> TensorSpace::path(int source,

@@ -142,9 +142,9 @@ private:
   std::vector<int> edgeTo;
   std::unordered_map<int, Search> searches;
   /// From the first `sources` vertices, those that were asked for before the
-  /// others were reached, to the first `closed`, in rows of `stride`.
+  /// others were reached, to the first `closed`.
   std::vector<int64_t> distances;
-  size_t sources = 0, closed = 0, stride = 0;
+  size_t sources = 0, closed = 0;
 };
 
 } // namespace partita::reshard
