@@ -594,6 +594,26 @@ std::vector<Leaf *> LeafQueue::firstOfMeshes() const {
   return first;
 }
 
+std::vector<Leaf *> LeafQueue::usual(int64_t ranksOfMachine) const {
+  auto farFromUsual = [](const Leaf *leaf) {
+    return std::pair(
+        std::abs(leaf->execution.microBatches - 8 * leaf->execution.stages),
+        leaf->number);
+  };
+  std::map<std::pair<int64_t, bool>, Leaf *> found;
+  for (Leaf *leaf : open) {
+    if (leaf->mesh.axisSizes.back() != ranksOfMachine)
+      continue;
+    Leaf *&known = found[{leaf->execution.stages, leaf->execution.recompute}];
+    if (!known || farFromUsual(leaf) < farFromUsual(known))
+      known = leaf;
+  }
+  std::vector<Leaf *> list;
+  for (const auto &[key, leaf] : found)
+    list.push_back(leaf);
+  return list;
+}
+
 Leaf *LeafQueue::least() const {
   return *std::min_element(open.begin(), open.end(), isBefore);
 }

@@ -207,6 +207,10 @@ public:
   bool empty() const { return open.empty(); }
   /// Those of many stages, which have most room, before others.
   std::vector<Leaf *> firstOfMeshes() const;
+  /// For each number of stages, without recomputation and with it, an open one
+  /// as people choose them: the last axis is inside a machine of so many ranks,
+  /// and there are about eight times as many micro-batches as stages.
+  std::vector<Leaf *> usual(int64_t ranksOfMachine) const;
   Leaf *least() const;
   /// Of those whose plans were not seen not to fit; null if there are none.
   Leaf *leastLoose() const;

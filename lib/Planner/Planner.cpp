@@ -23,6 +23,7 @@
 #include "Resident.h"
 #include "Resume.h"
 #include "Small.h"
+#include "Ways.h"
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -53,7 +54,6 @@ private:
                                           Fitted *known = nullptr);
   std::vector<ScheduleChoice> schedulesOf(int64_t stages) const;
   std::vector<Leaf> leavesOf(int64_t stages, Error &refusal);
-  std::vector<int64_t> microBatchesOf(int64_t stages) const;
   /// What came of the leaves that are done.
   struct Found {
     std::optional<PlanResult> best;
@@ -91,6 +91,7 @@ private:
                    Found &found, Care care,
                    const std::vector<Leaf *> &meanwhile = {});
   Status workThrough(LeafQueue &queue, Found &found);
+  Status tryUsual(LeafQueue &queue, Found &found);
   Status tryOtherSchedules(LeafQueue &queue, Found &found);
   Status exhaust(const std::vector<Leaf> &leaves, Found &found);
   /// Leaves: steps of several micro-batches and stages take longer to solve.
@@ -334,22 +335,6 @@ Result<std::optional<PlanResult>> PlanSearch::solve(Leaf leaf, int64_t toBeat,
 // Meshes
 //===----------------------------------------------------------------------===//
 
-/// From what fills the pipeline to where it is full most of the time.
-std::vector<int64_t> PlanSearch::microBatchesOf(int64_t stages) const {
-  if (options.microBatches > 0)
-    return {options.microBatches};
-  std::vector<int64_t> counts;
-  const int64_t most = steps.hasBackward() || stages > 1 ? 16 * stages : 1;
-  for (int64_t power = 1; power <= most; power *= 2)
-    for (int64_t m : {power, 3 * power / 2})
-      if (m >= stages && m <= most && (power > 1 || counts.empty()) &&
-          steps.mayDivide(m))
-        counts.push_back(m);
-  if (counts.empty())
-    counts.push_back(1);
-  return counts;
-}
-
 /// In which order as many stages may work.
 std::vector<ScheduleChoice> PlanSearch::schedulesOf(int64_t stages) const {
   using Kind = ScheduleKind;
@@ -373,7 +358,7 @@ std::vector<Leaf> PlanSearch::leavesOf(int64_t stages, Error &refusal) {
   for (const Mesh &mesh :
        options.mesh ? std::vector<Mesh>{*options.mesh}
                     : meshesOf(options.topology, options.maxAxes, stages))
-    for (int64_t m : microBatchesOf(stages))
+    for (int64_t m : microBatchesTried(steps, options, stages))
       for (bool recompute : {false, true}) {
         if (options.recompute ? recompute != *options.recompute
                               : recompute && !steps.hasBackward())
@@ -583,6 +568,28 @@ Status PlanSearch::workThrough(LeafQueue &queue, Found &found) {
   return ok();
 }
 
+/// Where a search among many leaves ends far from its bound, these say little:
+/// what people choose may be better.
+Status PlanSearch::tryUsual(LeafQueue &queue, Found &found) {
+  constexpr size_t together = 2;
+  if (!found.hasMany || queue.empty() || isStopped() ||
+      found.toBeat() / 2 < queue.least()->bound)
+    return ok();
+  std::vector<Leaf *> usual = queue.usual(options.topology.levels[0].size);
+  PARTITA_CHECK(probe(usual, queue));
+  std::sort(usual.begin(), usual.end(), [](const Leaf *a, const Leaf *b) {
+    return std::pair(a->bound, a->number) < std::pair(b->bound, b->number);
+  });
+  for (size_t i = 0; i < usual.size() && !isStopped(); i += together) {
+    std::vector<Leaf *> next;
+    for (size_t j = i; j < std::min(i + together, usual.size()); ++j)
+      if (usual[j]->bound < found.toBeat() && !isFull(*usual[j], found))
+        next.push_back(usual[j]);
+    PARTITA_CHECK(tryLeaves(next, queue, found, Care::Rough));
+  }
+  return ok();
+}
+
 /// Schedules other than the first are tried where that one gave the best plans.
 Status PlanSearch::tryOtherSchedules(LeafQueue &queue, Found &found) {
   constexpr size_t together = 3;
@@ -668,6 +675,7 @@ Result<PlanResult> PlanSearch::searchLeaves(std::vector<Leaf> leaves) {
   found.hasMany = queue.hasOthers() && leaves.size() > many * options.effort;
   PARTITA_CHECK(goOn(leaves, queue, found));
   PARTITA_CHECK(workThrough(queue, found));
+  PARTITA_CHECK(tryUsual(queue, found));
   PARTITA_CHECK(tryOtherSchedules(queue, found));
   PARTITA_CHECK(exhaust(leaves, found));
   if (!found.best && found.leastFull && leastBytes == INT64_MAX &&
@@ -701,11 +709,7 @@ std::string PlanSearch::spaceOfMeshes(size_t leaves) const {
 Result<PlanResult> PlanSearch::searchMeshes() {
   std::vector<Leaf> leaves;
   Error refusal;
-  for (int64_t stages = 1; stages <= std::max<int64_t>(options.maxStages, 1) &&
-                           options.topology.numRanks() % stages == 0;
-       stages *= 2) {
-    if (stages > steps.segments().count())
-      break;
+  for (int64_t stages : stagesTried(steps, options)) {
     std::vector<Leaf> more = leavesOf(stages, refusal);
     leaves.insert(leaves.end(), more.begin(), more.end());
   }

@@ -11,6 +11,7 @@ from __future__ import annotations
 #: Brown et al. 2020, table 2.1; the vocabulary as Megatron-LM pads it.
 GPT3_175B = dict(vocab_size=51200, n_embd=12288, n_layer=96, n_head=96, n_positions=2048)
 #: Narayanan et al. 2021, table 1: 529.6 and 1,008 billion parameters.
+GPT_530B = dict(vocab_size=51200, n_embd=20480, n_layer=105, n_head=128, n_positions=2048)
 GPT_1T = dict(vocab_size=51200, n_embd=25600, n_layer=128, n_head=160, n_positions=2048)
 #: Llama Team 2024, table 3.
 LLAMA3_405B = dict(

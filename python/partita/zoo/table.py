@@ -401,6 +401,9 @@ def _large(
 _PREFILL = {"batch": 64, "sequence": 2048}
 MODELS |= {
     "gpt3-175b": _large("gpt2", "GPT-3, bfloat16, no weights", large.GPT3_175B, _PREFILL),
+    "gpt-530b": _large(
+        "gpt2", "GPT of 530 * 10^9 parameters, bfloat16", large.GPT_530B, _PREFILL
+    ),
     "gpt-1t": _large("gpt2", "GPT of 10^12 parameters, bfloat16", large.GPT_1T, _PREFILL),
     "llama3-405b": _large("llama", "Llama 3.1 405B, bfloat16", large.LLAMA3_405B, _PREFILL),
     "mixtral-8x7b": _large(

@@ -48,6 +48,19 @@ public:
   int64_t plans = 0;
 
 private:
+  struct Way {
+    Execution execution;
+    /// Where there is a limit.
+    std::optional<MemoryRows> rows;
+    /// Whether a plan with the numbers of these strategies does.
+    bool holds(const std::vector<int> &values, int64_t limit) const {
+      if (!rows)
+        return true;
+      std::vector<int64_t> usage = rows->usage(values);
+      return *std::max_element(usage.begin(), usage.end()) <= limit;
+    }
+  };
+  Way wayTo(const Mesh &mesh, Execution execution) const;
   void addPins(std::mt19937_64 random);
   std::vector<Mesh> meshes() const;
   std::set<std::vector<int>> cuts(int64_t chunks) const;
@@ -140,33 +153,51 @@ Everything::strategies(const Mesh &mesh) const {
   return lists;
 }
 
+Everything::Way Everything::wayTo(const Mesh &mesh, Execution execution) const {
+  Way way{std::move(execution), std::nullopt};
+  if (options.memoryLimit == 0)
+    return way;
+  const DimClasses classes = analyseDims(step);
+  auto pins = resolvePins(step, classes, mesh, options.pins);
+  REQUIRE(pins);
+  ModelBuilder builder(step, classes, mesh, options.topology,
+                       Costing(step, way.execution));
+  REQUIRE(builder.addOperations(*pins));
+  way.rows = builder.memory();
+  return way;
+}
+
 Least Everything::cheapestOf(const Mesh &mesh, const ScheduleChoice &schedule,
                              const std::vector<std::vector<Strategy>> &lists) {
   const int axis = mesh.axis(stageAxis);
   const int64_t stages = axis < 0 ? 1 : mesh.axisSizes[axis];
   const Resident resident(step, mesh);
-  const std::set<std::vector<int>> cuts =
-      this->cuts(stages * schedule.chunksPerLane);
+  std::vector<Way> ways;
+  for (const std::vector<int> &chunkOf : cuts(stages * schedule.chunksPerLane))
+    for (bool recompute : {false, true})
+      ways.push_back(wayTo(
+          mesh, {stages, options.microBatches, recompute, chunkOf, schedule}));
   Least best;
-  std::vector<size_t> digits(lists.size(), 0);
+  std::vector<int> digits(lists.size(), 0);
   for (size_t o = 0; o < digits.size();) {
     std::vector<Strategy> chosen;
     for (size_t i = 0; i < lists.size(); ++i)
       chosen.push_back(lists[i][digits[i]]);
-    for (const std::vector<int> &chunkOf : cuts)
-      for (bool recompute : {false, true}) {
-        Execution execution{stages, options.microBatches, recompute, chunkOf,
-                            schedule};
-        auto cost = evaluate(step, options.topology, mesh, chosen, execution);
-        if (!cost)
-          FAIL(cost.error().str());
-        PlanResult plan;
-        plan.cost = *cost;
-        plan.residentBytes = resident.most(chosen, execution);
-        best.take({cost->step(), rankOf(options.topology, plan)});
-        ++plans;
-      }
-    for (o = 0; o < digits.size() && ++digits[o] == lists[o].size(); ++o)
+    for (const Way &way : ways) {
+      ++plans;
+      if (!way.holds(digits, options.memoryLimit))
+        continue;
+      auto cost = evaluate(step, options.topology, mesh, chosen, way.execution);
+      if (!cost)
+        FAIL(cost.error().str());
+      PlanResult plan;
+      plan.cost = *cost;
+      plan.residentBytes = resident.most(chosen, way.execution);
+      best.take({cost->step(), rankOf(options.topology, plan)});
+    }
+    for (o = 0;
+         o < digits.size() && ++digits[o] == static_cast<int>(lists[o].size());
+         ++o)
       digits[o] = 0;
   }
   return best;
@@ -220,6 +251,39 @@ TEST_CASE("bounds of small pipelines against everything that can be done",
   CHECK(best == count);
   CHECK(proved == count);
   CHECK(plans > 20 * count);
+}
+
+TEST_CASE("small pipelines within limits against all of their plans",
+          "[planner]") {
+  int best = 0, infeasible = 0, count = 0;
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    INFO("seed " << seed);
+    Chain chain(seed);
+    Everything everything(chain, seed);
+    everything.options.memoryLimit = int64_t(1) << 40;
+    auto roomy = partita::plan(chain.maker.graph, everything.options);
+    REQUIRE(roomy);
+    everything.options.memoryLimit = roomy->leastPeakBytes * 9 / 10;
+    auto plan = partita::plan(chain.maker.graph, everything.options);
+    const Least least = everything.cheapest();
+    ++count;
+    if (least.step == INT64_MAX) {
+      REQUIRE(!plan);
+      CHECK(plan.error().exit == ExitCode::Infeasible);
+      ++infeasible;
+      continue;
+    }
+    if (!plan)
+      FAIL(plan.error().str());
+    CHECK(plan->leastPeakBytes <= everything.options.memoryLimit);
+    CHECK(plan->bound <= least.step);
+    best += rankOf(everything.options.topology, *plan) <= least.rank &&
+            plan->proved && plan->bound == least.step;
+  }
+  WARN("of " << count << " searches " << infeasible << " have no plan, " << best
+             << " found the best and proved it");
+  CHECK(best + infeasible == count);
+  CHECK(infeasible < count / 2);
 }
 
 //===----------------------------------------------------------------------===//

@@ -11,6 +11,7 @@
 
 #include "lib/Planner/Leaves.h"
 #include "Chain.h"
+#include "lib/Planner/Ways.h"
 #include "partita/Planner/Planner.h"
 #include <catch2/catch.hpp>
 
@@ -166,4 +167,29 @@ TEST_CASE("a mesh says nothing of one whose stages have its first axis's size",
   queue.tell(leaves[0], prober);
   CHECK(leaves[1].bound == 0);
   CHECK(leaves[1].chunkOfSegment.empty());
+}
+
+TEST_CASE("stages and micro-batches of machines and batches of any size",
+          "[planner]") {
+  using Counts = std::vector<int64_t>;
+  PlanOptions options;
+  options.topology = *Topology::parse("cpu:60");
+  options.maxStages = 12;
+  options.microBatches = 0;
+  Chain chain(0, 12, 64, 90);
+  Steps steps(chain.maker.graph);
+  REQUIRE(steps.segments().count() == 12);
+  // 5 and 10 leave some stages with twice the work of others.
+  CHECK(stagesTried(steps, options) == Counts{1, 2, 3, 4, 6, 12});
+  // 90 falls into neither 4, 8 nor 12.
+  CHECK(microBatchesTried(steps, options, 3) ==
+        Counts{3, 5, 6, 9, 15, 18, 30, 45});
+  options.topology = *Topology::parse("cpu:8");
+  CHECK(stagesTried(steps, options) == Counts{1, 2, 4, 8});
+  Chain even(0, 12, 64, 96);
+  Steps evenSteps(even.maker.graph);
+  CHECK(microBatchesTried(evenSteps, options, 4) ==
+        Counts{4, 6, 8, 12, 16, 24, 32, 48});
+  options.microBatches = 7;
+  CHECK(microBatchesTried(evenSteps, options, 4) == Counts{7});
 }
