@@ -26,7 +26,7 @@ class Messages {
 public:
   explicit Messages(const Problem &problem);
   /// The bound that is reached.
-  int64_t improve(double worth);
+  int64_t improve(double worth, int64_t enough = 0);
   DualBound measure(int64_t bound);
 
 private:
@@ -323,9 +323,11 @@ int64_t Messages::bound() const {
       std::clamp<__int128>(sum, 0, static_cast<__int128>(forbidden)));
 }
 
-int64_t Messages::improve(double worth) {
+/// Until some passes raise the bound by no more than a part of it, or by no
+/// more than `enough`.
+int64_t Messages::improve(double worth, int64_t enough) {
   constexpr int maxRounds = 100;
-  const int look = worth > 1e-4 ? 2 : 5;
+  const int look = enough > 0 || worth > 1e-4 ? 2 : 5;
   int64_t before = bound();
   for (int round = 1; round <= maxRounds; ++round) {
     pass(true, nullptr);
@@ -333,8 +335,8 @@ int64_t Messages::improve(double worth) {
     if (round % look)
       continue;
     const int64_t last = std::exchange(before, bound());
-    if (static_cast<double>(before - last) <=
-        worth * static_cast<double>(before))
+    if (before - last <= enough || static_cast<double>(before - last) <=
+                                       worth * static_cast<double>(before))
       break;
   }
   return before;
@@ -356,6 +358,6 @@ DualBound planner::boundByMessages(const Problem &problem, double worth) {
   return messages.measure(messages.improve(worth));
 }
 
-int64_t planner::leastByMessages(const Problem &problem, double worth) {
-  return problem.unary.empty() ? 0 : Messages(problem).improve(worth);
+int64_t planner::leastByMessages(const Problem &problem, int64_t enough) {
+  return problem.unary.empty() ? 0 : Messages(problem).improve(0, enough);
 }

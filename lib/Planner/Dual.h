@@ -44,8 +44,8 @@ struct DualBound {
 /// Every domain of `problem` has a value. Ends when ten passes raise the bound
 /// by no more than this part of it.
 DualBound boundByMessages(const Problem &problem, double worth = 1e-5);
-/// The bound alone.
-int64_t leastByMessages(const Problem &problem, double worth);
+/// The bound alone; ends when four passes raise it by no more than `enough`.
+int64_t leastByMessages(const Problem &problem, int64_t enough);
 
 } // namespace partita::planner
 

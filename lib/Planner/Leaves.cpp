@@ -406,8 +406,6 @@ std::vector<Problem> Prober::Session::partsOf(const Problem &problem) const {
 }
 
 void Prober::Session::findBound() {
-  // What is left to gain, the leaf's own solution finds.
-  constexpr double worth = 1.0 / 256;
   leaf.parts.assign(windows.all.size(), {});
   for (size_t w = 0; w < windows.all.size(); ++w)
     leaf.parts[w].least.resize(windows.all[w].width);
@@ -422,12 +420,23 @@ void Prober::Session::findBound() {
                              workOfChunks(leaf, leaf.work));
   std::vector<std::vector<CountsOfCopies>> ofCopies;
   std::vector<std::vector<Counts>> toKnow;
+  std::vector<double> kernels(windows.all.size(), 0);
   size_t rounds = 0;
   for (size_t w = 0; w < windows.all.size(); ++w) {
     ofCopies.push_back(countsOf(leaf, windows.all[w], leaf.counts));
     toKnow.push_back(leaf.parts[w].worthKnowing(ofCopies[w]));
     rounds = std::max(rounds, toKnow[w].size());
+    for (const auto &[counts, copies] : ofCopies[w])
+      kernels[w] += copies * leaf.parts[w].kernels(counts);
   }
+  const double all = std::accumulate(kernels.begin(), kernels.end(), 0.0);
+  // What is left to gain, the leaf's own solution finds: of a part of the model
+  // with few kernels that may be much of what it takes.
+  auto enough = [&](size_t w, const Counts &counts) {
+    constexpr double worth = 1.0 / 256;
+    return asPrice(worth * all * leaf.parts[w].kernels(counts) /
+                   std::max(kernels[w], 1.0));
+  };
   for (size_t round = 0; round < rounds; ++round) {
     std::vector<Counts> counts(windows.all.size());
     for (size_t w = 0; w < counts.size(); ++w)
@@ -439,7 +448,8 @@ void Prober::Session::findBound() {
     for (size_t w = 0; w < parts.size(); ++w)
       if (!counts[w].empty())
         leaf.parts[w].known.push_back(
-            {counts[w], leastByMessages(withoutEnds(parts[w]), worth)});
+            {counts[w],
+             leastByMessages(withoutEnds(parts[w]), enough(w, counts[w]))});
   }
   double sum = 0;
   for (size_t w = 0; w < windows.all.size(); ++w)
