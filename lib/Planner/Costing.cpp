@@ -16,6 +16,10 @@ using namespace partita::planner;
 int64_t Share::operator()(int64_t price) const {
   if (price >= forbidden || number == of)
     return price;
+  // Divisions of 128 bits take long, and bounds need none.
+  if (int64_t product;
+      of == 1 && !__builtin_mul_overflow(price, number, &product))
+    return std::min(product, forbidden);
   auto scaled = static_cast<__int128>(price) * number / of;
   return static_cast<int64_t>(
       std::min(scaled, static_cast<__int128>(forbidden)));

@@ -121,6 +121,20 @@ takeParts(const int64_t *prices, int64_t least, int64_t shares, size_t count,
   }
 }
 
+/// The prices by column then row, and by row then column, cut down to `most`.
+std::pair<std::vector<int64_t>, std::vector<int64_t>>
+transposedAndNot(const PriceTable &table, int64_t most) {
+  const auto rows = static_cast<size_t>(table.rows),
+             columns = static_cast<size_t>(table.columns);
+  std::vector<int64_t> byColumn(rows * columns), byRow(rows * columns);
+  for (size_t i = 0; i < byRow.size(); ++i)
+    byRow[i] = std::min(table.prices[i], most);
+  for (size_t row = 0; row < rows; ++row)
+    for (size_t column = 0; column < columns; ++column)
+      byColumn[column * rows + row] = byRow[row * columns + column];
+  return {std::move(byColumn), std::move(byRow)};
+}
+
 uint64_t mixed(uint64_t a, uint64_t b) {
   uint64_t x = a * 0x9E3779B97F4A7C15u + b;
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
@@ -168,12 +182,7 @@ void Messages::makeTables(const std::vector<uint64_t> &colours) {
       auto [place, isFirst] = cut.try_emplace(edge.table.get());
       Transposed &both = place->second;
       if (isFirst)
-        for (int64_t price : prices.prices)
-          both.second.push_back(std::min(price, most));
-      if (isFirst)
-        for (int column = 0; column < prices.columns; ++column)
-          for (int row = 0; row < prices.rows; ++row)
-            both.first.push_back(std::min(prices.at(row, column), most));
+        both = transposedAndNot(prices, most);
       Table &table = tables.emplace_back();
       table.byColumn = &both.first;
       table.byRow = &both.second;

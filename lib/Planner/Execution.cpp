@@ -8,6 +8,7 @@
 #include "partita/Planner/Execution.h"
 #include "Segments.h"
 #include <algorithm>
+#include <utility>
 
 using namespace partita;
 
@@ -96,7 +97,7 @@ namespace {
 class Splitter {
 public:
   Splitter(const Graph &graph, int64_t count)
-      : graph(graph), count(count), anyBatch(graph.values.size(), 0),
+      : graph(graph), count(count), numBatch(graph.values.size(), 0),
         isBatch(graph.values.size()) {}
   /// Fills in how operations are split, if that is wanted.
   Result<Graph> run(std::vector<Strategy> *strategies = nullptr);
@@ -109,14 +110,19 @@ private:
   }
   bool findNamed();
   Status follow(std::vector<Strategy> *strategies);
-  bool hasBatch(const GraphOp &op) const;
+  /// Of a dimension that is new.
+  bool mark(size_t value, size_t dim) {
+    ++numBatch[value];
+    return isBatch[value][dim] = 1;
+  }
+  int batchesAt(const GraphOp &op) const;
   Result<std::vector<char>> splitFactors(const GraphOp &op) const;
   bool claim(const GraphOp &op, const std::vector<char> &split);
 
   Graph graph;
   int64_t count;
-  /// By value: whether it has the batch; and in which dimensions.
-  std::vector<char> anyBatch;
+  /// By value: in how many dimensions it has the batch; and in which.
+  std::vector<int> numBatch;
   std::vector<std::vector<char>> isBatch;
 };
 } // namespace
@@ -129,16 +135,20 @@ bool Splitter::findNamed() {
     isBatch[v].assign(value.shape.size(), 0);
     for (size_t d = 0; d < value.dimNames.size() && d < value.shape.size(); ++d)
       if (value.dimNames[d].find("batch") != std::string::npos)
-        any = anyBatch[v] = isBatch[v][d] = 1;
+        any = mark(v, d);
   }
   return any;
 }
 
-/// Most operations of a training step have weights only.
-bool Splitter::hasBatch(const GraphOp &op) const {
-  auto has = [&](int value) { return anyBatch[value] != 0; };
-  return std::any_of(op.operands.begin(), op.operands.end(), has) ||
-         std::any_of(op.results.begin(), op.results.end(), has);
+/// The dimensions at an operation that have the batch: most operations of a
+/// training step have weights only.
+int Splitter::batchesAt(const GraphOp &op) const {
+  int count = 0;
+  for (int value : op.operands)
+    count += numBatch[value];
+  for (int value : op.results)
+    count += numBatch[value];
+  return count;
 }
 
 /// The factors that walk the batch. Where several make up a dimension, the
@@ -175,28 +185,32 @@ Result<std::vector<char>> Splitter::splitFactors(const GraphOp &op) const {
 /// Whatever these factors walk has the batch in it; whether that is new.
 bool Splitter::claim(const GraphOp &op, const std::vector<char> &split) {
   bool isNew = false;
-  auto mark = [&](const TensorMap &dims, int value) {
+  auto markAll = [&](const TensorMap &dims, int value) {
     for (size_t d = 0; d < dims.size(); ++d)
       for (unsigned f : dims[d])
         if (split[f] && !isBatch[value][d])
-          isNew = anyBatch[value] = isBatch[value][d] = 1;
+          isNew = mark(value, d);
   };
   for (size_t i = 0; i < op.operands.size(); ++i)
-    mark(op.rule.operands[i], op.operands[i]);
+    markAll(op.rule.operands[i], op.operands[i]);
   for (size_t i = 0; i < op.results.size(); ++i)
-    mark(op.rule.results[i], op.results[i]);
+    markAll(op.rule.results[i], op.results[i]);
   return isNew;
 }
 
 /// Marks every dimension that has the batch in it, down from inputs and up from
 /// what meets them, and makes factors smaller.
 Status Splitter::follow(std::vector<Strategy> *strategies) {
+  // By operation: how many there were when it was looked at last.
+  std::vector<int> seen(graph.ops.size(), 0);
   for (bool again = true; again;) {
     again = false;
     for (bool down : {true, false})
       for (size_t i = 0; i < graph.ops.size(); ++i) {
-        const GraphOp &op = graph.ops[down ? i : graph.ops.size() - 1 - i];
-        if (!hasBatch(op))
+        const size_t number = down ? i : graph.ops.size() - 1 - i;
+        const GraphOp &op = graph.ops[number];
+        const int batches = batchesAt(op);
+        if (std::exchange(seen[number], batches) == batches)
           continue;
         PARTITA_TRY(std::vector<char> split, splitFactors(op));
         again |= claim(op, split);
@@ -205,7 +219,7 @@ Status Splitter::follow(std::vector<Strategy> *strategies) {
   for (GraphOp &op : graph.ops) {
     if (strategies)
       strategies->push_back(Strategy::replicated(op.rule));
-    if (!hasBatch(op))
+    if (batchesAt(op) == 0)
       continue;
     PARTITA_TRY(std::vector<char> split, splitFactors(op));
     for (size_t f = 0; strategies && f < split.size(); ++f)
@@ -238,7 +252,7 @@ Result<Graph> Splitter::run(std::vector<Strategy> *strategies) {
     return refusal("no dimension of an input is called batch");
   PARTITA_CHECK(follow(strategies));
   for (GraphOp &op : graph.ops) {
-    if (!hasBatch(op))
+    if (batchesAt(op) == 0)
       continue;
     for (size_t i = 0; i < op.results.size(); ++i)
       resize(op.rule.results[i], op.rule, false,

@@ -23,6 +23,7 @@
 #include "partita/Planner/Planner.h"
 #include "partita/Reshard/Reshard.h"
 #include <map>
+#include <unordered_map>
 
 namespace partita::planner {
 
@@ -84,7 +85,7 @@ private:
   const Mesh &mesh;
   const KernelCost &cost;
   ReshardPlanner &reshard;
-  std::map<std::string, std::unique_ptr<CandidateSet>> known;
+  std::unordered_map<std::string, std::unique_ptr<CandidateSet>> known;
   std::map<std::vector<int>, size_t> seen; // of the set under construction
 };
 
