@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <unordered_set>
 
 using namespace partita;
 using namespace partita::planner;
@@ -273,12 +274,22 @@ Status Fitter::run() {
   return rough ? ok() : tryBound(price);
 }
 
+static size_t numEntries(const Problem &problem) {
+  size_t count = 0;
+  std::unordered_set<const PriceTable *> seen;
+  for (const PriceEdge &edge : problem.edges)
+    if (seen.insert(edge.table.get()).second)
+      count += edge.table->prices.size();
+  return count;
+}
+
 /// The best of `model` by its objective.
 static Result<Fitted> solveOnce(const Model &model, const MemoryRows *rows,
                                 int64_t limit, int64_t toBeat,
                                 const SolverOptions &options, Care care) {
   const bool rough = isRough(care);
   Fitted fitted;
+  fitted.entries = numEntries(model.time);
   SolverOptions first = options;
   if (rough) {
     first.prove = false;
@@ -395,7 +406,7 @@ Status Refiner::run() {
       break;
   }
   // A shorter step is worth other prices if it is so much shorter.
-  constexpr int64_t worthMentioning = 60;
+  constexpr int64_t worthMentioning = 125;
   if (!fastest || time > before - before / worthMentioning)
     return ok();
   fitted.solution = std::move(fastest->solution);

@@ -40,6 +40,8 @@ struct Fitted {
   /// The fullest row of the solution, and bytes below which no plan has all
   /// rows; only where the limit binds.
   int64_t bytes = 0, leastBytes = 0;
+  /// Of the different tables of the model: what another look takes.
+  size_t entries = 0;
 };
 
 /// How closely a plan is looked for. Look: as if there were no limit, and then
@@ -53,6 +55,12 @@ inline bool isRough(Care care) {
 
 /// A part of a step that is not worth another look.
 inline int64_t hardlyMore(int64_t step) { return step / 500; }
+/// How far apart plan and bound may be without another look, which takes longer
+/// than all else where tables are large.
+inline int64_t closeEnough(int64_t step, const Fitted &fitted) {
+  constexpr size_t many = size_t(1) << 16;
+  return fitted.entries > many ? step / 100 : hardlyMore(step);
+}
 
 /// The best of `model` whose rows are at most `limit`, as far as it may take a
 /// shorter step than `toBeat`. Without `rows` everything fits. Errors: those of

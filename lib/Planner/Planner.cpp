@@ -452,7 +452,8 @@ Result<bool> PlanSearch::take(Leaf &leaf, Solved solved, Found &found) {
       return one.leaf == &leaf;
     });
   found.solved.push_back({step, result.leastPeakBytes, &leaf});
-  leaf.solved = !isCut && step - bound > hardlyMore(step);
+  leaf.solved =
+      !isCut && step - bound > closeEnough(step, found.unsettled[leaf.number]);
   const bool isSettled = again || !leaf.solved;
   found.allProved &= result.proved || !isSettled;
   if (!found.best ||
@@ -481,7 +482,8 @@ Status PlanSearch::tryLeaves(const std::vector<Leaf *> &leaves,
       return;
     }
     // What is not worth another look is settled as it is.
-    if (leaves[i]->solved && leaves[i]->bound + hardlyMore(toBeat) >= toBeat)
+    if (leaves[i]->solved &&
+        leaves[i]->bound + closeEnough(toBeat, *known[i]) >= toBeat)
       return;
     all[i] = solve(*leaves[i], toBeat, care, known[i]);
   });

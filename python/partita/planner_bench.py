@@ -175,7 +175,10 @@ class Bench:
             common = {"workload": workload}
             for mesh in options.mesh:
                 case = f"mesh {mesh}"
-                pinned = ["--mesh", mesh, *(["--micro-batches", "1"] * (workload == "train"))]
+                pinned = ["--mesh", mesh]
+                # One step of each, which is compared whether or not it has room.
+                if workload == "train":
+                    pinned += ["--micro-batches", "1", "--memory-limit", NO_LIMIT]
                 self.plan("axes", model, path, topology, *arguments, *pinned, case=case, **common)
             for axes in (2, 3):
                 case = f"up to {axes} axes"
