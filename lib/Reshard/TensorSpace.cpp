@@ -228,11 +228,12 @@ int64_t TensorSpace::fetchedBytes(const VertexKey &from, const VertexKey &to) {
     return owned;
   int64_t most = 0;
   if (!independent) {
+    for (Apart &one : apart)
+      one.shares = &dims[one.dim]->shares(from[one.dim], to[one.dim]);
     forEachPlace(axes, mesh, [&](const std::vector<int64_t> &coords) {
       Share product = all;
-      for (auto [dim, d] : apart) {
-        Share share =
-            dims[d]->shares(from[d], to[d])[placeOf(dim->axes, mesh, coords)];
+      for (const Apart &one : apart) {
+        Share share = (*one.shares)[placeOf(one.kept->axes, mesh, coords)];
         product = {product.owned * share.owned, product.kept * share.kept};
       }
       most = std::max(most, product.owned - product.kept);
@@ -240,10 +241,10 @@ int64_t TensorSpace::fetchedBytes(const VertexKey &from, const VertexKey &to) {
     return most;
   }
   std::vector<Share> products{all}, next;
-  for (auto [dim, d] : apart) {
+  for (const Apart &one : apart) {
     next.clear();
     for (Share product : products)
-      for (Share share : dim->worst)
+      for (Share share : one.kept->worst)
         next.push_back(
             {product.owned * share.owned, product.kept * share.kept});
     products.swap(next);

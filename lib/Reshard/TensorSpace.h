@@ -129,6 +129,7 @@ private:
   struct Apart {
     const Kept *kept;
     size_t dim;
+    const std::vector<Share> *shares = nullptr; // where they are needed
   };
   std::vector<Apart> apart; // of fetchedBytes()
   uint32_t allAxes = 0;
