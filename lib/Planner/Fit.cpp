@@ -406,7 +406,7 @@ Status Refiner::run() {
       break;
   }
   // A shorter step is worth other prices if it is so much shorter.
-  constexpr int64_t worthMentioning = 125;
+  constexpr int64_t worthMentioning = 60;
   if (!fastest || time > before - before / worthMentioning)
     return ok();
   fitted.solution = std::move(fastest->solution);
