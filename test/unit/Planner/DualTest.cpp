@@ -14,6 +14,7 @@
 #include "Problems.h"
 #include "lib/Planner/Dominance.h"
 #include "lib/Planner/Model.h"
+#include "lib/Planner/Reduction.h"
 #include <catch2/catch.hpp>
 #include <fstream>
 
@@ -31,7 +32,11 @@ static int64_t leastWith(const Problem &problem, int variable, int value) {
 
 static void check(const Problem &problem) {
   DualBound dual = boundByMessages(problem);
-  CHECK(dual.bound <= bruteForce(problem));
+  const int64_t least = bruteForce(problem);
+  CHECK(dual.bound <= least);
+  for (int64_t enough : {0, 1000000})
+    CHECK(leastByMessages(problem, enough) <= least);
+  CHECK(bruteForce(withoutEnds(problem)) == least);
   for (size_t v = 0; v < problem.unary.size(); ++v) {
     const std::vector<int64_t> &excess = dual.excess[dual.classOf[v]];
     REQUIRE(excess.size() == problem.unary[v].size());
