@@ -85,6 +85,10 @@ def test_what_is_no_filter_and_no_place(bert, tmp_path):
     request = ["plan", bert, "--topology", "cpu:2"]
     message = tools.fails(tools.partita(*request, "--remarks", "--remarks-filter", "("), 1)
     assert message.code == "usage.remarks-filter"
+    # Known before the model is looked at.
+    nothing = ["plan", tmp_path / "none.onnx", "--topology", "cpu:2", "--remarks-filter", "plan"]
+    message = tools.fails(tools.partita(*nothing), 1)
+    assert message.code == "usage.remarks-filter" and "no remarks" in message.text
     absent = tmp_path / "absent" / "remarks.yaml"
     message = tools.fails(tools.partita(*request, "--remarks-output", absent), 2)
     assert message.code == "file.write"

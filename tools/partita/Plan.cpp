@@ -56,6 +56,7 @@ static std::string hostName() {
 }
 
 static Result<ExitCode> runPlan(const PlanCommandOptions &options) {
+  PARTITA_CHECK(checkRemarks(options.remarks));
   PARTITA_TRY(Request request, options.request.resolve());
   request.interrupted = [] { return interrupted.load(); };
   keepBestOnInterrupt();
@@ -68,11 +69,11 @@ static Result<ExitCode> runPlan(const PlanCommandOptions &options) {
   Document document = std::move(*built);
   document.plan.run = PlanRun{pipeline.planSeconds(), hostName()};
   progress.clear();
-  if (options.remarks.isEnabled())
-    PARTITA_CHECK(emitRemarks(pipeline, document, options.remarks));
   std::string json = writeDocument(document);
   if (!options.out.empty())
     PARTITA_CHECK(writeFileAtomically(options.out, json));
+  if (options.remarks.isEnabled())
+    PARTITA_CHECK(emitRemarks(pipeline, document, options.remarks));
   if (options.format == "json")
     PARTITA_CHECK(printResult(json));
   else

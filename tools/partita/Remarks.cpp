@@ -224,15 +224,25 @@ Status Remarker::run() {
   return ok();
 }
 
+Status tool::checkRemarks(const RemarkOptions &options) {
+  auto fail = [&](const std::string &what, const std::string &hint) {
+    return makeError(ExitCode::Usage, "usage.remarks-filter",
+                     "--remarks-filter " + options.filter, what, hint);
+  };
+  std::string problem;
+  if (!options.filter.empty() && !llvm::Regex(options.filter).isValid(problem))
+    return fail(problem,
+                "give a regular expression of plan, gap, split, replicated");
+  if (!options.filter.empty() && !options.isEnabled())
+    return fail("no remarks are asked for",
+                "add --remarks or --remarks-output FILE");
+  return ok();
+}
+
 Status tool::emitRemarks(Pipeline &pipeline, const Document &document,
                          const RemarkOptions &options) {
   const std::string filter = options.filter.empty() ? ".*" : options.filter;
-  std::string problem, lines, yaml;
-  if (!llvm::Regex(filter).isValid(problem))
-    return makeError(ExitCode::Usage, "usage.remarks-filter",
-                     "--remarks-filter " + options.filter, problem,
-                     "give a regular expression of plan, gap, split, "
-                     "replicated");
+  std::string lines, yaml;
   remark::RemarkCategories categories;
   categories.passed = categories.missed = categories.analysis = filter;
   MLIRContext &context = *pipeline.module().getContext();

@@ -35,8 +35,12 @@ struct RemarkOptions {
   bool isEnabled() const { return print || !yamlFile.empty(); }
 };
 
-/// Emits the remarks of a pipeline that has chosen. Errors:
-/// `usage.remarks-filter` (1), `output.file` (2).
+/// Before anything is searched for. Errors: `usage.remarks-filter` (1) for what
+/// is no regular expression, or filters nothing.
+Status checkRemarks(const RemarkOptions &options);
+
+/// Emits the remarks of a pipeline that has chosen, by options that were
+/// checked. Errors: `file.write` (2).
 Status emitRemarks(Pipeline &pipeline, const Document &document,
                    const RemarkOptions &options);
 
